@@ -1,0 +1,306 @@
+"""All that is known about the versions and the defects of what this package stands on; nothing else knows a version."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import re
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple, Optional
+
+MMCV_COMMAND = (
+    "MMCV_WITH_OPS=1 pip install --no-build-isolation 'mmcv==2.1.0' "
+    "(after torch, 'setuptools<81' and ninja), or `make` in a clone of mmadvdefense"
+)
+
+
+class Requirement(NamedTuple):
+    """A dependency: what to call it, which versions do, which distributions provide it and how it is installed."""
+
+    name: str
+    versions: str = ''
+    distributions: tuple[str, ...] = ()
+    command: str = ''
+
+
+REQUIREMENTS = (
+    Requirement('packaging'),  # first, because the others' versions are compared with it
+    Requirement('torch', '>=2.0'),
+    Requirement('numpy'),
+    Requirement('terminaltables'),
+    Requirement('mmengine', '>=0.10.4,<0.11', ('mmengine', 'mmengine-lite')),
+    # PyPI has no wheel of 2.1.0, an isolated build leaves the ops out silently, and mmdet 3.3.0 refuses 2.2.0.
+    Requirement('mmcv', '>=2.0.0rc4,<2.2.0', ('mmcv', 'mmcv-lite'), MMCV_COMMAND),
+)
+# By scope, which is also the name that is imported.
+HOSTS = {
+    'mmpretrain': Requirement('mmpretrain', '>=1.0,<2'),
+    'mmseg': Requirement('mmsegmentation', '>=1.0,<2'),
+    'mmdet': Requirement('mmdet', '>=3.0,<4'),
+}
+HOSTS_WITH_OPS = ('mmseg', 'mmdet')
+
+
+class CheckpointRefused(RuntimeError):
+    """A checkpoint holds more than data, and nobody said that it is trusted."""
+
+
+def apply() -> None:
+    """Check the dependencies and mend what is cheap to mend; called when the package is imported.
+
+    Raises:
+        ImportError: If a dependency is missing or unsuitable.
+    """
+    require_dependencies()
+    allow_mmengine_checkpoints()
+
+
+def apply_for_scope(scope: Optional[str]) -> None:
+    """Mend a host; called once its default scope is known, because importing a host takes seconds.
+
+    Args:
+        scope: A default scope of MMEngine, such as ``'mmdet'``. Scopes without a known defect are ignored.
+    """
+    if scope == 'mmdet':
+        mend_ssd_head()
+
+
+# Dependencies -------------------------------------------------------------------------------------------------------
+
+
+def require_dependencies() -> None:
+    """Check that what this package imports is installed in a suitable version, without importing it.
+
+    Raises:
+        ImportError: One line with all that is missing or unsuitable, the versions found and the commands that help.
+    """
+    complaints = [complaint for complaint in map(_complaint, REQUIREMENTS) if complaint]
+    if complaints:
+        raise ImportError('mmadvdefense ' + '; '.join(complaints))
+
+
+def require_host(name: str) -> None:
+    """Check that a host library is installed in a suitable version, before it is imported.
+
+    Args:
+        name: A scope (``'mmdet'``, ``'mmseg'``, ``'mmpretrain'``) or the name of its distribution
+            (``'mmsegmentation'``).
+
+    Raises:
+        ImportError: One line with what is missing and the command that installs it.
+        ValueError: If ``name`` is no host that this package knows.
+    """
+    scope = next((scope for scope, host in HOSTS.items() if name in (scope, host.name)), None)
+    if scope is None:
+        raise ValueError(f'{name!r} is no host of mmadvdefense; these are: {", ".join(sorted(HOSTS))}')
+    complaint = _complaint(HOSTS[scope])
+    if complaint:
+        raise ImportError(f'a model of the scope {scope!r} {complaint}')
+    if scope in HOSTS_WITH_OPS and find_spec('mmcv._ext') is None:
+        raise ImportError(f'a model of the scope {scope!r} needs mmcv with its ops, found without: {MMCV_COMMAND}')
+
+
+def _complaint(requirement: Requirement) -> str:
+    """What is wrong with the installed version of ``requirement`` and what to do; empty if nothing is."""
+    wanted = requirement.name + requirement.versions
+    command = requirement.command or f"pip install '{wanted}'"
+    found = _version(*(requirement.distributions or (requirement.name,)))
+    if found is None:
+        return f'needs {wanted}, found none: {command}'
+    if requirement.versions and not _is_within(found, requirement.versions):
+        return f'needs {wanted}, found {found}: {command}'
+    return ''
+
+
+def _version(*distributions: str) -> Optional[str]:
+    """The version of the first of these distributions that is installed."""
+    for distribution in distributions:
+        try:
+            return metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def _is_within(version: str, versions: str) -> bool:
+    try:
+        from packaging.specifiers import SpecifierSet
+    except ImportError:
+        return True  # its absence is a complaint of its own
+    return SpecifierSet(versions).contains(version, prereleases=True)
+
+
+# Checkpoints --------------------------------------------------------------------------------------------------------
+
+
+def allow_mmengine_checkpoints() -> None:
+    """Let ``torch.load`` read what MMEngine's own checkpoints contain, and nothing that can act.
+
+    From torch 2.6 on, ``torch.load`` defaults to ``weights_only=True``, and mmengine 0.10.7 can neither resume nor load
+    what it wrote (upstream: https://github.com/open-mmlab/mmengine/issues/1655). Its main branch has since switched
+    the protection off; here it stays on. Allowed are the containers of numbers and settings that a
+    :class:`mmengine.runner.Runner` puts into its checkpoints. ``getattr``, which they contain as well, is replaced by
+    :func:`_named_method`. Earlier versions of torch need nothing.
+    """
+    if not _load_is_restricted():
+        return
+    import numpy as np
+    import torch
+    from mmengine.config import ConfigDict
+    from mmengine.logging import HistoryBuffer
+    from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
+
+    # Their addresses are private and moved with NumPy 2, so they are asked of the objects that need them.
+    reconstruct, scalar = np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]
+    allowed: list[Any] = [HistoryBuffer, OneCycleParamScheduler, ConfigDict, np.ndarray, np.dtype]
+    allowed += {type(np.dtype(code)) for code in np.typecodes['AllInteger'] + 'efdFD?'}
+    # The model zoo's checkpoints were written with NumPy 1 and have the first of these names.
+    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
+        allowed += [(reconstruct, f'{module}._reconstruct'), (scalar, f'{module}.scalar')]
+    allowed.append((_named_method, 'builtins.getattr'))
+    torch.serialization.add_safe_globals(allowed)
+
+
+def _named_method(owner: Any, name: Any) -> Any:
+    """What stands in for ``getattr`` in checkpoints, where pickle uses it to refer to a method.
+
+    A :class:`HistoryBuffer` is saved with its statistics and a one-cycle scheduler with its curve; no others are found.
+
+    Raises:
+        pickle.UnpicklingError: For any other attribute.
+    """
+    from mmengine.logging import HistoryBuffer
+    from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
+
+    if owner is HistoryBuffer and name in ('min', 'max', 'mean', 'current'):
+        return getattr(HistoryBuffer, name)
+    if owner is OneCycleParamScheduler and name in ('_annealing_cos', '_annealing_linear'):
+        return getattr(OneCycleParamScheduler, name)
+    raise pickle.UnpicklingError(f'getattr({getattr(owner, "__name__", type(owner).__name__)}, {name!r})')
+
+
+def check_checkpoint(path: str | os.PathLike[str], trust: bool = False) -> None:
+    """Check that a checkpoint can be loaded and holds nothing but data, before MMEngine loads it.
+
+    Only the structure is read, so this takes no time and no memory worth mentioning. Addresses with a scheme
+    (``https://``, ``torchvision://``, ...) are left to MMEngine. Before torch 2.6 loading is not restricted, and only
+    the existence of the file is checked.
+
+    Args:
+        path: The checkpoint.
+        trust: Whether to allow a checkpoint that can run code when it is loaded. If this one can, ``torch.load`` is
+            told so by torch's own environment variable, for the rest of the process.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is no checkpoint, or is damaged.
+        CheckpointRefused: If it needs more than data and is not trusted.
+    """
+    if '://' in os.fspath(path):
+        return
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f'there is no checkpoint {path}')
+    foreign = _foreign_content(path) if _load_is_restricted() else []
+    if not foreign:
+        return
+    names = ', '.join(foreign)
+    if not trust:
+        raise CheckpointRefused(
+            f'{path} holds more than data and could run code when it is loaded: {names}. '
+            'If you trust where it comes from, add --trust-checkpoint'
+        )
+    if os.environ.get('TORCH_FORCE_WEIGHTS_ONLY_LOAD') in ('1', 'y', 'yes', 'true'):
+        raise CheckpointRefused(f'{path} needs {names}, and TORCH_FORCE_WEIGHTS_ONLY_LOAD is set, which forbids it')
+    from mmengine.logging import print_log
+
+    print_log(
+        f'TRUSTED as asked: {path} may run any code when it is loaded ({names}). From here on this process loads all '
+        'checkpoints without restriction (TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1)',
+        logger='current',
+        level=logging.WARNING,
+    )
+    os.environ['TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'] = '1'
+
+
+def _load_is_restricted() -> bool:
+    """Whether ``torch.load`` defaults to ``weights_only=True``."""
+    version = _version('torch')
+    return version is not None and _is_within(version, '>=2.6')
+
+
+def _foreign_content(path: Path) -> list[str]:
+    """What a checkpoint needs beyond the data that is allowed, by name.
+
+    Raises:
+        ValueError: If ``path`` is no checkpoint, or is damaged.
+    """
+    import torch
+
+    with path.open('rb') as file:
+        head = file.read(len(_LEGACY_HEAD))
+    is_zip = head.startswith(b'PK\x03\x04')
+    if not is_zip and head != _LEGACY_HEAD:
+        raise ValueError(f'{path} is no checkpoint of PyTorch, or a damaged one: its first bytes are {head[:8]!r}')
+    try:
+        # Asked first because it lists all names, where loading stops at the first; it does not know the old format.
+        foreign = torch.serialization.get_unsafe_globals_in_checkpoint(path) if is_zip else []
+        if not foreign:
+            # Onto no device, so that no weight is read. Shows what the names alone do not: how they are used.
+            torch.load(path, map_location='meta', weights_only=True)
+    except pickle.UnpicklingError as error:
+        return [_offender(str(error))]
+    except (RuntimeError, ValueError, EOFError, KeyError, OSError) as error:
+        reason = str(error).strip().partition('\n')[0] or type(error).__name__
+        raise ValueError(f'{path} is no checkpoint of PyTorch, or a damaged one: {reason}') from error
+    return sorted(foreign)
+
+
+# How a checkpoint in the format before torch 1.6 begins: the pickled number by which torch knows it.
+_LEGACY_HEAD = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
+
+
+def _offender(message: str) -> str:
+    """The type or the instruction that torch's long message is about."""
+    found = re.search(r'GLOBAL (\S+)', message)
+    return found[1] if found else message.rpartition('WeightsUnpickler error: ')[2].strip().partition('\n')[0]
+
+
+# Defects of hosts ---------------------------------------------------------------------------------------------------
+
+
+class _AbsentLoss:
+    """The ``loss_cls`` of a head that has none: None, until somebody gives it one.
+
+    Not a plain class attribute, which would hide a ``loss_cls`` that a subclass keeps among its modules.
+    """
+
+    def __get__(self, head: Any, owner: Optional[type] = None) -> Any:
+        return self if head is None else head._modules.get('loss_cls')
+
+
+def mend_ssd_head() -> bool:
+    """Give MMDetection's ``SSDHead`` the attribute without which every SSD crashes in ``predict``.
+
+    ``predict`` asks ``self.loss_cls`` whether it brings an activation of its own, and the ``SSDHead`` of mmdet 3.3.0
+    has no ``loss_cls``. None brings none, which is right for SSD. Upstream:
+    https://github.com/open-mmlab/mmdetection/issues/11063, 11305 and 11780, with a proposal in pull request 11524.
+
+    Returns:
+        Whether the defect was there (and is mended now).
+    """
+    if find_spec('mmdet') is None:
+        return False
+    from mmdet.models.dense_heads import SSDHead
+
+    def speaks_of_loss(function: Any) -> bool:
+        return 'loss_cls' in function.__code__.co_names
+
+    reads = speaks_of_loss(SSDHead._predict_by_feat_single)
+    if not reads or speaks_of_loss(SSDHead.__init__) or hasattr(SSDHead, 'loss_cls'):
+        return False
+    SSDHead.loss_cls = _AbsentLoss()
+    return True
