@@ -1,0 +1,116 @@
+"""Class-aware alignment of feature distributions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import torch
+from torch import Tensor
+
+from mmadvdefense.registry import MODELS
+
+from .base import ImageName, PurifierBatch, PurifierLoss, check_image_name
+
+
+@MODELS.register_module()
+class ClassAlignmentLoss(PurifierLoss):
+    """Equations 7-9 of the Align paper (arXiv 2212.05387), with the form and weights of its released code.
+
+    The terms are ``loss_align``, ``loss_inter`` and ``loss_intra``. Distances are mean L1 over the feature length.
+
+    Args:
+        margin: M, the distance wanted between the centres of two classes.
+        hinge: whether pairs further apart than ``margin`` are left alone; the paper lets them fall below 0.
+        align_weight: weight of the distance between adversarial and guide centres (lambda 1).
+        inter_weight: weight of the closeness of adversarial centres (lambda 2; the paper has it and the next swapped).
+        intra_weight: weight of the distance of adversarial features to their own centre (lambda 3).
+        loss_weight: weight of all three.
+        guide: the images whose class centres the adversarial ones are pulled to.
+        num_classes: the most classes a batch can have. It changes no value, but without it the number is read off the
+            labels, which waits for the device.
+        ignore_index: label of vectors that belong to no class.
+
+    Raises:
+        ValueError: if ``guide`` is no :data:`ImageName`.
+    """
+
+    def __init__(
+        self,
+        margin: float = 5.0,
+        hinge: bool = True,
+        align_weight: float = 0.1,
+        inter_weight: float = 0.005,
+        intra_weight: float = 1.0,
+        loss_weight: float = 1.0,
+        guide: ImageName = 'clean',
+        num_classes: int | None = None,
+        ignore_index: int = -100,
+    ) -> None:
+        super().__init__(loss_weight)
+        check_image_name('guide', guide)
+        self.margin = margin
+        self.hinge = hinge
+        self.weights = dict(loss_align=align_weight, loss_inter=inter_weight, loss_intra=intra_weight)
+        self.guide = guide
+        self.num_classes = num_classes
+        self.ignore_index = ignore_index
+
+    def forward(self, clean_feats: Tensor, adv_feats: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """All three parts, unweighted, as sums over the classes (pairs of classes) present; 0 where there are none.
+
+        Args:
+            clean_feats: features of the guide, ``(N, L)``; N may be 0.
+            adv_feats: features of the purified adversarial images, ``(N, L)``.
+            labels: class of each row, ``(N,)`` integers.
+        """
+        return self._parts(clean_feats, adv_feats, labels, self.weights)
+
+    def terms(self, batch: PurifierBatch) -> dict[str, Tensor]:
+        weights = {
+            name: self.loss_weight * weight for name, weight in self.weights.items() if self.loss_weight * weight
+        }
+        if not weights:
+            return {}
+        clean = batch.class_features(self.guide) if 'loss_align' in weights else None
+        parts = self._parts(clean, batch.class_features('purified_adversarial'), batch.labels, weights)
+        return {name: weights[name] * part for name, part in parts.items()}
+
+    def _parts(self, clean: Tensor | None, adv: Tensor, labels: Tensor, names: Collection[str]) -> dict[str, Tensor]:
+        rows, present = self._rows(labels)
+        # Half precision would lose the sum over the many pixels of a class.
+        adv = adv.to(torch.promote_types(adv.dtype, torch.get_default_dtype()))
+        centres = _row_means(adv, rows, len(present))
+        parts = {}
+        if 'loss_align' in names:
+            distances = (_row_means(clean.to(adv.dtype), rows, len(present)) - centres).abs().mean(1)
+            parts['loss_align'] = distances.where(present, 0).sum()
+        if 'loss_inter' in names:
+            closeness = self.margin - torch.cdist(centres, centres, p=1) / adv.shape[1]
+            pairs = (present[:, None] & present).fill_diagonal_(False)
+            parts['loss_inter'] = (closeness.relu() if self.hinge else closeness).where(pairs, 0).sum()
+        if 'loss_intra' in names:
+            distances = (adv - centres[rows]).abs().mean(1)
+            parts['loss_intra'] = _row_means(distances, rows, len(present)).where(present, 0).sum()
+        return parts
+
+    def _rows(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The rank of each label among those of the batch, ``(N,)``, and for each rank whether it is a class, ``(R,)``.
+
+        Ranks instead of labels keep R small where few of many classes are present: pairs take R x R x L memory.
+        """
+        ordered, order = labels.long().sort()
+        ranks = torch.zeros_like(ordered)
+        ranks[1:] = (ordered[1:] != ordered[:-1]).cumsum(0)
+        if self.num_classes is None:
+            num_rows = int(ranks[-1]) + 1 if len(labels) else 0
+        else:
+            num_rows = min(len(labels), self.num_classes + 1)
+        row_labels = ordered.new_full((num_rows,), self.ignore_index).scatter(0, ranks, ordered)
+        return torch.empty_like(ranks).scatter(0, order, ranks), row_labels != self.ignore_index
+
+
+def _row_means(values: Tensor, rows: Tensor, num_rows: int) -> Tensor:
+    """Means of the ``(N, ...)`` values of each row, ``(num_rows, ...)``; 0 for rows without any."""
+    counts = values.new_zeros(num_rows).index_add(0, rows, values.new_ones(len(rows))).clamp(min=1)
+    sums = values.new_zeros(num_rows, *values.shape[1:]).index_add(0, rows, values)
+    return sums / counts.view(-1, *[1] * (values.ndim - 1))

@@ -1,0 +1,77 @@
+"""The adversarial game between the purifier and its discriminator."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmadvdefense.registry import MODELS
+
+from .base import ImageName, PurifierBatch, PurifierLoss, check_image_name
+
+
+@MODELS.register_module()
+class LSGANLoss(PurifierLoss):
+    """Least-squares GAN loss, equation 3 of the Align paper (arXiv 2212.05387), after `Least Squares Generative
+    Adversarial Networks <https://arxiv.org/abs/1611.04076>`_.
+
+    The terms are ``loss_gan_generator`` and ``loss_gan_discriminator``.
+
+    Args:
+        real: the images that the discriminator is to call real.
+        fake: the images that it is to tell from them, and the generator to make pass for real.
+        generator_weight: weight of the generator's side.
+        discriminator_weight: weight of the discriminator's side; 1 counts the real and the fake images half each.
+        loss_weight: weight of both sides.
+
+    Raises:
+        ValueError: if ``real`` or ``fake`` is no :data:`ImageName`.
+    """
+
+    needs_discriminator = True
+
+    def __init__(
+        self,
+        real: ImageName = 'purified_clean',
+        fake: ImageName = 'purified_adversarial',
+        generator_weight: float = 1.0,
+        discriminator_weight: float = 1.0,
+        loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__(loss_weight)
+        check_image_name('real', real)
+        check_image_name('fake', fake)
+        self.real = real
+        self.fake = fake
+        self.generator_weight = generator_weight
+        self.discriminator_weight = discriminator_weight
+
+    def forward(self, outputs: list[list[Tensor]], target_is_real: bool) -> Tensor:
+        """Squared distance of the logits to 1 (real) or 0, averaged over each scale's map and summed over scales.
+
+        Args:
+            outputs: discriminator outputs by scale and layer, logits ``(N, 1, h, w)`` last.
+            target_is_real: whether the logits are wanted at 1.
+
+        Returns:
+            The unweighted scalar.
+        """
+        logits = [layers[-1] for layers in outputs]
+        return sum(F.mse_loss(scale, scale.new_full(scale.shape, float(target_is_real))) for scale in logits)
+
+    def generator_loss(self, fake: list[list[Tensor]]) -> Tensor:
+        """``E[(D(fake) - 1)^2]``."""
+        return self(fake, target_is_real=True)
+
+    def discriminator_loss(self, real: list[list[Tensor]], fake: list[list[Tensor]]) -> Tensor:
+        """``(E[(D(real) - 1)^2] + E[D(fake)^2]) / 2``."""
+        return (self(real, target_is_real=True) + self(fake, target_is_real=False)) / 2
+
+    def terms(self, batch: PurifierBatch) -> dict[str, Tensor]:
+        terms = {}
+        if weight := self.loss_weight * self.generator_weight:
+            terms['loss_gan_generator'] = weight * self.generator_loss(batch.discriminate(self.fake))
+        if weight := self.loss_weight * self.discriminator_weight:
+            real, fake = batch.discriminate_detached(self.real), batch.discriminate_detached(self.fake)
+            terms['loss_gan_discriminator'] = weight * self.discriminator_loss(real, fake)
+        return terms
