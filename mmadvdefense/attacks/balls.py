@@ -1,0 +1,81 @@
+"""Norm balls in pixel space: where an attack may go, where it starts, and which step is steepest."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from ..pixels import PIXEL_MAX
+from .randomness import Randomness
+
+
+class Ball(ABC):
+    """All images within ``eps`` of a clean image, inside the pixel range 0-255. Images are ``(N, 3, H, W)``."""
+
+    def __init__(self, eps: float):
+        self.eps = eps
+
+    def project(self, images: Tensor, clean: Tensor) -> Tensor:
+        """The nearest images that lie in the ball and in the pixel range."""
+        return (clean + self._project_delta(images - clean)).clamp(0, PIXEL_MAX)
+
+    @abstractmethod
+    def _project_delta(self, delta: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def random_delta(self, clean: Tensor, randomness: Randomness) -> Tensor:
+        """A random point of the ball around zero."""
+
+    @abstractmethod
+    def steepest(self, gradient: Tensor) -> Tensor:
+        """The direction of unit size that a linear function with this gradient grows fastest in."""
+
+    @abstractmethod
+    def size(self, delta: Tensor) -> Tensor:
+        """The norm of each perturbation, ``(N,)``."""
+
+
+class LinfBall(Ball):
+    """Every pixel value changes by at most ``eps``."""
+
+    def project(self, images: Tensor, clean: Tensor) -> Tensor:
+        # One pass: the two bounds in pixels instead of a difference, a clamp, a sum and another clamp.
+        low, high = (clean - self.eps).clamp_(min=0), (clean + self.eps).clamp_(max=PIXEL_MAX)
+        return torch.minimum(torch.maximum(images, low), high)
+
+    def _project_delta(self, delta: Tensor) -> Tensor:
+        return delta.clamp(-self.eps, self.eps)
+
+    def random_delta(self, clean: Tensor, randomness: Randomness) -> Tensor:
+        return (randomness.uniform_like(clean) * 2 - 1) * self.eps
+
+    def steepest(self, gradient: Tensor) -> Tensor:
+        return gradient.sign()
+
+    def size(self, delta: Tensor) -> Tensor:
+        return delta.flatten(1).abs().amax(1)
+
+
+class L2Ball(Ball):
+    """The Euclidean length of the change of an image is at most ``eps``."""
+
+    def _project_delta(self, delta: Tensor) -> Tensor:
+        size = self.size(delta).clamp(min=torch.finfo(delta.dtype).tiny)
+        return delta * (self.eps / size).clamp(max=1).view(-1, 1, 1, 1)
+
+    def random_delta(self, clean: Tensor, randomness: Randomness) -> Tensor:
+        direction = self.steepest(randomness.normal_like(clean))
+        radius = randomness.uniform_like(clean[:, :1, :1, :1]) ** (1 / clean[0].numel())
+        return direction * radius * self.eps
+
+    def steepest(self, gradient: Tensor) -> Tensor:
+        size = self.size(gradient).clamp(min=torch.finfo(gradient.dtype).tiny)
+        return gradient / size.view(-1, 1, 1, 1)
+
+    def size(self, delta: Tensor) -> Tensor:
+        return delta.flatten(1).norm(dim=1)
+
+
+BALLS: dict[str, type[Ball]] = {'linf': LinfBall, 'l2': L2Ball}

@@ -1,0 +1,32 @@
+"""Attacks from configs, with messages a person can act on."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Union
+
+from ..registry import ATTACKS, in_own_scope
+from .loop import GradientAttack
+
+
+def attack_names() -> list[str]:
+    """All registered attacks, sorted."""
+    return sorted(name for name, cls in ATTACKS.module_dict.items() if issubclass(cls, GradientAttack))
+
+
+def build_attack(config: Union[dict, GradientAttack]) -> GradientAttack:
+    """An attack from its config; an attack is passed through.
+
+    Raises:
+        ValueError: for an unknown name (the message lists near ones), or bad or unknown parameters.
+    """
+    if isinstance(config, GradientAttack):
+        return config
+    name = config.get('type')
+    if name not in attack_names():
+        near = difflib.get_close_matches(str(name), attack_names(), n=3, cutoff=0.3) or attack_names()
+        raise ValueError(f'unknown attack {name!r}; did you mean {", ".join(near)}?')
+    try:
+        return ATTACKS.build(in_own_scope(config))
+    except TypeError as error:
+        raise ValueError(f'{name}: {error}') from error

@@ -1,0 +1,112 @@
+"""Whose gradients the attacker has: a model seen through its native preprocessor, left exactly as it was found."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import Iterator, Optional, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..pixels import Pixels
+from ..tasks import FeatureTap, Task, task_of
+
+
+class AttackSource:
+    """A host model whose inputs are raw pixels.
+
+    A purifier in front of it is stepped over (it offers the preprocessor it wraps as ``native``): the attacker
+    knows the model, not its defence.
+
+    Args:
+        model: any host model with a ``data_preprocessor``.
+        task: what kind of model it is; found from its type by default.
+    """
+
+    def __init__(self, model: nn.Module, task: Optional[Task] = None):
+        self.model = model
+        self.task = task or task_of(model)
+        self.preprocessor = getattr(model.data_preprocessor, 'native', model.data_preprocessor)
+
+    @property
+    def device(self) -> torch.device:
+        return self.preprocessor.device
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Eval mode and no parameter gradients inside; every training flag and ``requires_grad`` as before after."""
+        training = [module for module in self.model.modules() if module.training]
+        tracked = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        for module in training:
+            module.training = False
+        for parameter in tracked:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for module in training:
+                module.training = True
+            for parameter in tracked:
+                parameter.requires_grad_(True)
+
+    def logits(self, images: Pixels) -> Tensor:
+        """Class scores of raw pixels."""
+        return self.task.forward(self.preprocessor, images)
+
+    def losses(self, images: Pixels, data_samples: Sequence) -> dict[str, Tensor]:
+        """The host's own losses of raw pixels; ``data_samples`` as :meth:`prepare_samples` gives them."""
+        inputs = self.task.preprocess(self.preprocessor, images)
+        flagged = [module for module in self.task.loss_modules() if not module.training]
+        for module in flagged:
+            module.training = True
+        try:
+            return self.task.losses(inputs, data_samples)
+        finally:
+            for module in flagged:
+                module.training = False
+
+    def prepare_samples(self, images: Pixels, data_samples: Sequence) -> list:
+        return self.task.prepare_samples(self.preprocessor, images, data_samples)
+
+
+class CleanReference:
+    """``O(x_c)`` without a purifier: run when first asked for, then shared by the attack and the loss terms.
+
+    Args:
+        source: the model.
+        images: clean pixels.
+        tap: where to read features, if they will be asked for.
+    """
+
+    def __init__(self, source: AttackSource, images: Pixels, tap: Optional[FeatureTap] = None):
+        self._source = source
+        self._images = images
+        self._tap = tap
+        self._has_run = False
+        self._logits: Optional[Tensor] = None
+        self._features: Optional[Tensor] = None
+
+    def _run(self) -> None:
+        if self._has_run:
+            return
+        with torch.no_grad(), self._source.undisturbed():
+            inputs = self._source.task.preprocess(self._source.preprocessor, self._images)
+            if self._tap is None:
+                self._logits = self._source.task.reference(inputs)
+            else:
+                with self._tap:
+                    self._logits = self._source.task.reference(inputs)
+                self._features = self._tap.take()
+        self._has_run = True
+
+    @property
+    def logits(self) -> Tensor:
+        self._run()
+        return self._logits
+
+    @property
+    def features(self) -> Tensor:
+        self._run()
+        if self._features is None:
+            raise RuntimeError('this reference was made without a feature tap')
+        return self._features

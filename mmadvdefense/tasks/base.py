@@ -1,0 +1,112 @@
+"""All that differs between classification, segmentation and detection, behind one interface."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from typing import ClassVar, Optional, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..pixels import Pixels
+from .taps import FeatureTap
+
+
+class Task(ABC):
+    """What attacks, losses and hooks need to know of a host model.
+
+    Args:
+        model: the host's model, e.g. MMPretrain's ``ImageClassifier``.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, model: nn.Module):
+        self.model = model
+
+    # --- the model seen from its native preprocessor's output -------------------------------------------------
+
+    def forward(self, preprocessor: nn.Module, images: Pixels) -> Tensor:
+        """Raw pixels to what :meth:`logits` returns, through the native preprocessor."""
+        return self.logits(self.preprocess(preprocessor, images))
+
+    def preprocess(self, preprocessor: nn.Module, images: Pixels) -> Tensor:
+        """Raw pixels as the model takes them, without the test-time or training-time treatment of labels."""
+        return preprocessor({'inputs': images, 'data_samples': None}, training=False)['inputs']
+
+    @abstractmethod
+    def logits(self, inputs: Tensor) -> Tensor:
+        """Class scores before the softmax, ``(N, K)`` or ``(N, K, h, w)``, of preprocessed images."""
+
+    def reference(self, inputs: Tensor) -> Optional[Tensor]:
+        """Run the layers that features are read from; the class scores if there are any, as in training."""
+        return self.logits(inputs)
+
+    def losses(self, inputs: Tensor, data_samples: Sequence) -> dict[str, Tensor]:
+        """The host's own losses on preprocessed images."""
+        return self.model(inputs, data_samples, mode='loss')
+
+    def loss_modules(self) -> list[nn.Module]:
+        """Modules whose ``training`` flag must be set for :meth:`losses`, since it decides what they return.
+
+        None of them behaves differently in training itself: normalisation and dropout stay in eval mode.
+        """
+        return []
+
+    def select_losses(self, losses: dict, part: str) -> list:
+        """The entries of the host's losses that belong to a part of the task, such as localisation."""
+        raise ValueError(f'the losses of a {self.name} model have no part {part!r}')
+
+    # --- ground truth ---------------------------------------------------------------------------------------
+
+    def prepare_samples(self, preprocessor: nn.Module, images: Pixels, data_samples: Sequence) -> list:
+        """Data samples as the model takes them. Native preprocessors change theirs, so these are copies."""
+        data = {'inputs': images, 'data_samples': copy.deepcopy(list(data_samples))}
+        with torch.no_grad():
+            return preprocessor(data, training=False)['data_samples']
+
+    def in_input_frame(self, data_samples: Sequence, annotations_in_input_frame: bool) -> list:
+        """Samples whose ground truth is in the frame of the resized image.
+
+        Args:
+            data_samples: as the pipeline gives them; not changed.
+            annotations_in_input_frame: whether the pipeline resized the annotations with the image.
+        """
+        return list(data_samples)
+
+    def check_samples(self, data_samples: Sequence) -> None:  # noqa: B027  most tasks have nothing to check
+        """Raise a ``ValueError`` that names the file for ground truth that the model cannot have learned."""
+
+    @abstractmethod
+    def cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy between ``logits`` and class indices, summed over the batch."""
+
+    @abstractmethod
+    def labels(self, data_samples: Sequence, device: torch.device) -> Tensor:
+        """Ground-truth class indices in the input frame."""
+
+    @abstractmethod
+    def relabel(self, data_samples: Sequence, target: Tensor) -> list:
+        """Copies of prepared samples whose ground truth is ``target``."""
+
+    # --- features ---------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def feature_tap(self, layer: Optional[str] = None) -> FeatureTap:
+        """Where the alignment terms read features: a tap on ``layer``, by default the task's own choice."""
+
+    @abstractmethod
+    def class_features(self, features: Tensor, data_samples: Sequence) -> tuple[Tensor, Tensor]:
+        """Feature vectors ``(M, L)`` that carry a class, and their classes ``(M,)``."""
+
+    @abstractmethod
+    def label_map(self, data_samples: Sequence, size: Sequence[int], device: torch.device) -> Tensor:
+        """One-hot ground truth ``(N, K, h, w)`` at ``size``: the condition of a conditional discriminator."""
+
+    # --- facts ------------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def num_classes(self) -> int:
+        """How many classes the model predicts."""

@@ -1,0 +1,164 @@
+"""Semantic segmentation (MMSegmentation's encoder-decoders)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Optional
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..pixels import Pixels
+from .base import Task
+from .taps import FeatureTap, last_layer
+
+# Labels of pixels that belong to no class, in the vectors that the class terms are given.
+NO_CLASS = -100
+# Heads whose losses need what they return in training mode only.
+_TRAINING_HEADS = ('PIDHead', 'DDRHead', 'IterativeDecodeHead')
+
+
+class SegmentationTask(Task):
+    """A label a pixel; features are the input of the last convolution (``conv_seg``)."""
+
+    name = 'segmentation'
+
+    # --- the model ------------------------------------------------------------------------------------------
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """``(N, K, H, W)`` at the input's size, by whole or sliding inference as ``test_cfg`` says."""
+        size = inputs.shape[-2:]
+        meta = dict(ori_shape=tuple(size), img_shape=size, pad_shape=tuple(size), padding_size=[0, 0, 0, 0])
+        return self.model.inference(inputs, [dict(meta) for _ in inputs])
+
+    def reference(self, inputs: Tensor) -> Tensor:
+        """In one piece, as the training loss sees the image, also for models that slide in tests."""
+        logits = self.model(inputs, mode='tensor')
+        logits = logits[-1] if isinstance(logits, (tuple, list)) else logits
+        return self._resize(logits, inputs.shape[-2:])
+
+    def preprocess(self, preprocessor: nn.Module, images: Pixels) -> Tensor:
+        """MMSegmentation stacks images of different sizes in training only, where it also needs their labels."""
+        if isinstance(images, Tensor) or len({tuple(image.shape[-2:]) for image in images}) == 1:
+            return super().preprocess(preprocessor, images)
+        height, width = (max(side) for side in zip(*(image.shape[-2:] for image in images)))
+        singles = [super(SegmentationTask, self).preprocess(preprocessor, image[None]) for image in images]
+        value = preprocessor.pad_val
+        padded = [F.pad(s, (0, width - s.shape[-1], 0, height - s.shape[-2]), value=value) for s in singles]
+        return torch.cat(padded)
+
+    def losses(self, inputs: Tensor, data_samples: Sequence) -> dict[str, Tensor]:
+        # The native preprocessor pads to its size in training; the labels say how far.
+        height, width = data_samples[0].gt_sem_seg.shape[-2:]
+        value = getattr(self.model.data_preprocessor, 'pad_val', 0)
+        below, right = max(height - inputs.shape[-2], 0), max(width - inputs.shape[-1], 0)
+        return super().losses(F.pad(inputs, (0, right, 0, below), value=value), data_samples)
+
+    def loss_modules(self) -> list[nn.Module]:
+        return [module for module in self.model.modules() if type(module).__name__ in _TRAINING_HEADS]
+
+    # --- ground truth ---------------------------------------------------------------------------------------
+
+    def prepare_samples(self, preprocessor: nn.Module, images: Pixels, data_samples: Sequence) -> list:
+        samples = [sample.to(preprocessor.device) for sample in copy.deepcopy(list(data_samples))]
+        sizes = {tuple(sample.gt_sem_seg.shape[-2:]) for sample in samples}
+        if len(sizes) > 1:
+            height, width = (max(side) for side in zip(*sizes))
+            for sample in samples:
+                mask = sample.gt_sem_seg.data
+                padding = (0, width - mask.shape[-1], 0, height - mask.shape[-2])
+                del sample.gt_sem_seg.data
+                sample.gt_sem_seg.data = F.pad(mask, padding, value=self.ignore_index)
+        return samples
+
+    def in_input_frame(self, data_samples: Sequence, annotations_in_input_frame: bool) -> list:
+        """Masks at the size of the resized image, by nearest neighbour. Their size tells which frame they are in."""
+        moved = []
+        for sample in copy.deepcopy(list(data_samples)):
+            mask = sample.gt_sem_seg.data
+            size = tuple(sample.img_shape[:2])
+            if tuple(mask.shape[-2:]) != size:
+                del sample.gt_sem_seg.data
+                sample.gt_sem_seg.data = F.interpolate(mask[None].float(), size, mode='nearest')[0].to(mask.dtype)
+            moved.append(sample)
+        return moved
+
+    def check_samples(self, data_samples: Sequence) -> None:
+        for sample in data_samples:
+            mask = sample.gt_sem_seg.data
+            wrong = mask[(mask >= self.num_classes) & (mask != self.ignore_index)]
+            if len(wrong):
+                name = sample.get('seg_map_path') or sample.get('img_path')
+                raise ValueError(
+                    f'{name} has label {int(wrong.max())}, but the model predicts {self.num_classes} classes and ignores {self.ignore_index}; check reduce_zero_label'
+                )
+
+    def labels(self, data_samples: Sequence, device: torch.device) -> Tensor:
+        """``(N, H, W)`` class indices, ``ignore_index`` where there is none."""
+        return torch.stack([sample.gt_sem_seg.data.squeeze(0) for sample in data_samples]).long().to(device)
+
+    def relabel(self, data_samples: Sequence, target: Tensor) -> list:
+        relabelled = copy.deepcopy(list(data_samples))
+        for sample, mask in zip(relabelled, target):
+            del sample.gt_sem_seg.data
+            sample.gt_sem_seg.data = mask[None]
+        return relabelled
+
+    def cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
+        logits = self._resize(logits, target.shape[-2:])
+        return F.cross_entropy(logits, target, reduction='sum', ignore_index=self.ignore_index)
+
+    # --- features -------------------------------------------------------------------------------------------
+
+    def feature_tap(self, layer: Optional[str] = None) -> FeatureTap:
+        if layer not in (None, 'pre_logits', 'logits'):
+            return FeatureTap(self.model, layer)
+        last = last_layer(self.model, self._decode_head_name, 'conv_seg')
+        if last is None:
+            if layer == 'logits':
+                raise ValueError(f'{type(self._decode_head).__name__} has no conv_seg; name a layer instead of logits')
+            return FeatureTap(self.model, 'backbone')
+        return FeatureTap(self.model, last, 'output' if layer == 'logits' else 'input')
+
+    def class_features(self, features: Tensor, data_samples: Sequence) -> tuple[Tensor, Tensor]:
+        """One vector a position of the feature map, ``(N h w, L)``; its label is ``NO_CLASS`` where it is ignored."""
+        labels = self._labels_at(data_samples, features.shape[-2:], features.device)
+        vectors = features.permute(0, 2, 3, 1).flatten(0, 2)
+        return vectors, labels.where(labels != self.ignore_index, NO_CLASS).flatten()
+
+    def label_map(self, data_samples: Sequence, size: Sequence[int], device: torch.device) -> Tensor:
+        labels = self._labels_at(data_samples, size, device)
+        known = labels != self.ignore_index
+        one_hot = F.one_hot(labels.where(known, 0), self.num_classes) * known.unsqueeze(-1)
+        return one_hot.permute(0, 3, 1, 2)
+
+    def _labels_at(self, data_samples: Sequence, size: Sequence[int], device: torch.device) -> Tensor:
+        labels = self.labels(data_samples, device)
+        return F.interpolate(labels[:, None].float(), tuple(size), mode='nearest')[:, 0].long()
+
+    # --- facts ----------------------------------------------------------------------------------------------
+
+    @property
+    def num_classes(self) -> int:
+        return self._decode_head.num_classes
+
+    @property
+    def ignore_index(self) -> int:
+        return self._decode_head.ignore_index
+
+    @property
+    def _decode_head_name(self) -> str:
+        head = self.model.decode_head
+        return f'decode_head.{len(head) - 1}' if isinstance(head, nn.ModuleList) else 'decode_head'
+
+    @property
+    def _decode_head(self) -> nn.Module:
+        return self.model.get_submodule(self._decode_head_name)
+
+    def _resize(self, logits: Tensor, size: Sequence[int]) -> Tensor:
+        if tuple(logits.shape[-2:]) == tuple(size):
+            return logits
+        align_corners = getattr(self._decode_head, 'align_corners', False)
+        return F.interpolate(logits, tuple(size), mode='bilinear', align_corners=align_corners)

@@ -1,0 +1,57 @@
+"""Read what flows through one layer of a model that stays untouched."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Literal, Optional
+
+from torch import Tensor, nn
+
+
+class FeatureTap:
+    """Records the input or output of a layer while it is entered (``with tap: ...``), and leaves no hook behind.
+
+    Args:
+        model: the model that owns the layer.
+        layer: its name, as in ``model.named_modules()``.
+        side: ``'input'`` or ``'output'``.
+
+    Raises:
+        ValueError: if the model has no such layer; the message lists near names.
+    """
+
+    def __init__(self, model: nn.Module, layer: str, side: Literal['input', 'output'] = 'output'):
+        modules = dict(model.named_modules())
+        if layer not in modules:
+            near = difflib.get_close_matches(layer, modules, n=5, cutoff=0.3)
+            raise ValueError(f'{type(model).__name__} has no layer {layer!r}; near names: {", ".join(near)}')
+        self.module = modules[layer]
+        self.side = side
+        self.value: Optional[Tensor] = None
+        self._handle = None
+
+    def _record(self, module: nn.Module, args: tuple, output) -> None:
+        value = args[0] if self.side == 'input' else output
+        self.value = value[-1] if isinstance(value, (tuple, list)) else value
+
+    def __enter__(self) -> FeatureTap:
+        self.value = None
+        self._handle = self.module.register_forward_hook(self._record)
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._handle.remove()
+        self._handle = None
+
+    def take(self) -> Tensor:
+        """The recorded tensor; forgets it, so that no graph outlives its use."""
+        if self.value is None:
+            raise RuntimeError(f'the layer of the tap ({type(self.module).__name__}) did not run')
+        value, self.value = self.value, None
+        return value
+
+
+def last_layer(model: nn.Module, prefix: str, preferred: str) -> Optional[str]:
+    """The name of ``prefix``'s layer ``preferred``, None if it has none."""
+    name = f'{prefix}.{preferred}'
+    return name if name in dict(model.named_modules()) else None
