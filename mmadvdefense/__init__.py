@@ -1,0 +1,22 @@
+"""Purifiers in front of OpenMMLab models, and the attacks to measure them with. Importing registers everything."""
+
+from . import compat
+from .version import __version__
+
+compat.apply()
+
+# The rooms import the dependencies that have just been checked.
+from . import attacks, checkpoints, datasets, evaluation, hooks, losses, networks, purifiers  # noqa: E402
+
+__all__ = [
+    '__version__',
+    'attacks',
+    'checkpoints',
+    'compat',
+    'datasets',
+    'evaluation',
+    'hooks',
+    'losses',
+    'networks',
+    'purifiers',
+]

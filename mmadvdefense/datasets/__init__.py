@@ -1,0 +1,5 @@
+"""The small built-in data set."""
+
+from .digits import HandwrittenDigits
+
+__all__ = ['HandwrittenDigits']

@@ -1,0 +1,180 @@
+"""Attacks validation or test batches, and measures what the attack really did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional, Union
+
+import torch
+from mmengine.dist import collect_results, get_rank, get_world_size
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from torch import nn
+
+from ..attacks import AttackSource, Randomness, build_attack, derive_seed
+from ..checkpoints import check_state_dict, load_target
+from ..models import build_model
+from ..pixels import Pixels, psnr, round_to_8bit, stack, unstack
+from ..registry import HOOKS
+from .checks import check_num_classes, check_same_classes
+
+
+@HOOKS.register_module()
+class AttackHook(Hook):
+    """Replaces the images of each validation or test batch by adversarial ones, before the purifier sees them.
+
+    The metrics of the epoch gain ``perturbation/linf_mean``, ``linf_max``, ``l2_mean``, ``l2_max`` (pixels), measured
+    on every image, and ``purified/psnr`` (dB, what the model sees against the clean image).
+
+    Args:
+        attack: config of the attack; None leaves images clean and only measures.
+        source: None to attack the target itself (white-box on O), or ``dict(config=..., checkpoint=...)`` of another
+            model (transfer).
+        seed: of random starts and targets; an image's numbers depend on it and the image's index alone.
+        quantize: round adversarial images to whole pixels, as a saved image file would.
+        cache_dir: keep adversarial batches there and take them from there, so that several runs meet the same images.
+        stages: where to attack.
+
+    Raises:
+        ValueError: for a bad attack, or a source that predicts other classes than the target.
+        FileNotFoundError: if the source's checkpoint is missing.
+    """
+
+    def __init__(
+        self,
+        attack: Optional[dict],
+        source: Optional[dict] = None,
+        seed: int = 0,
+        quantize: bool = False,
+        cache_dir: Optional[Union[str, Path]] = None,
+        stages: tuple = ('val', 'test'),
+    ):
+        self.attack = build_attack(attack) if attack else None
+        self.source_config = source
+        self.seed = seed
+        self.quantize = quantize
+        self.cache_dir = Path(cache_dir) if cache_dir else None
+        self.stages = stages
+        self._source: Optional[AttackSource] = None
+        self._handle = None
+
+    # --- set-up ---------------------------------------------------------------------------------------------
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        if not self.stages:
+            return
+        report = check_state_dict(_unwrap(runner.model), checkpoint.get('state_dict', checkpoint))
+        runner.logger.info(str(report))
+
+    def _build_source(self, target: nn.Module) -> AttackSource:
+        if self.source_config is None:
+            return AttackSource(target)
+        model = build_model(self.source_config['config'])
+        load_target(model, self.source_config['checkpoint'])
+        check_same_classes(model, target)
+        return AttackSource(model.to(target.data_preprocessor.device).eval())
+
+    def _begin(self, runner, dataset) -> None:
+        target = _unwrap(runner.model)
+        check_num_classes(target, dataset)
+        if self._source is None and self.attack is not None:
+            self._source = self._build_source(target)
+        self._count = 0
+        self._measured: list[list[torch.Tensor]] = []
+        self._purified: Optional[Pixels] = None
+        native = getattr(target.data_preprocessor, 'native', target.data_preprocessor)
+        self._handle = native.register_forward_pre_hook(self._note_purified)
+
+    def release(self) -> None:
+        """Forget the source model, so that a grid of sources holds one at a time."""
+        self._source = None
+
+    def _note_purified(self, module: nn.Module, args: tuple) -> None:
+        self._purified = args[0]['inputs']
+
+    # --- every batch ----------------------------------------------------------------------------------------
+
+    def _perturb(self, runner, batch_idx: int, data_batch: dict) -> None:
+        preprocessor = _unwrap(runner.model).data_preprocessor
+        inputs = preprocessor.cast_data(data_batch['inputs'])
+        self._clean, layout = stack(inputs.float() if isinstance(inputs, torch.Tensor) else [i.float() for i in inputs])
+        self._adversarial = self._clean
+        if self.attack is not None:
+            self._adversarial = self._cached(batch_idx, unstack(self._clean, layout), data_batch['data_samples'])
+            data_batch['inputs'] = unstack(self._adversarial, layout)
+
+    def _cached(self, batch_idx: int, clean: Pixels, samples) -> torch.Tensor:
+        path = self.cache_dir / f'{get_rank()}_{batch_idx}.pt' if self.cache_dir else None
+        if path is not None and path.exists():
+            return torch.load(path, weights_only=True).to(self._clean.device)
+        indices = [sample.get('sample_idx', self._count * get_world_size() + i) for i, sample in enumerate(samples)]
+        randomness = Randomness([derive_seed(self.seed, 'test', int(index)) for index in indices])
+        adversarial = stack(self.attack(self._source, clean, samples, randomness))[0]
+        if self.quantize:
+            adversarial = round_to_8bit(adversarial)
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(adversarial.cpu(), path)
+        return adversarial
+
+    def _measure(self, batch_size: int) -> None:
+        delta = (self._adversarial - self._clean).flatten(1)
+        purified = stack(self._purified)[0].float().to(self._clean.device)
+        row = [delta.abs().amax(1), delta.norm(dim=1), psnr(purified, self._clean)]
+        self._measured.append(row)
+        self._count += batch_size
+
+    def _finish(self, metrics: dict, size: int) -> None:
+        self._handle.remove()
+        rows = torch.stack([torch.cat(column) for column in zip(*self._measured)], 1).cpu()
+        gathered = collect_results(list(rows), size, device='cpu')
+        if gathered is None:
+            return
+        linf, l2, quality = torch.stack(gathered).unbind(1)
+        metrics.update(
+            {
+                'perturbation/linf_mean': linf.mean().item(),
+                'perturbation/linf_max': linf.max().item(),
+                'perturbation/l2_mean': l2.mean().item(),
+                'perturbation/l2_max': l2.max().item(),
+                'purified/psnr': quality.mean().item(),
+            }
+        )
+
+    # --- the runner's stages --------------------------------------------------------------------------------
+
+    def before_val_epoch(self, runner) -> None:
+        if 'val' in self.stages:
+            self._begin(runner, runner.val_dataloader.dataset)
+
+    def before_test_epoch(self, runner) -> None:
+        if 'test' in self.stages:
+            self._begin(runner, runner.test_dataloader.dataset)
+
+    def before_val_iter(self, runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
+        if 'val' in self.stages:
+            self._perturb(runner, batch_idx, data_batch)
+
+    def before_test_iter(self, runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
+        if 'test' in self.stages:
+            self._perturb(runner, batch_idx, data_batch)
+
+    def after_val_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        if 'val' in self.stages:
+            self._measure(len(self._clean))
+
+    def after_test_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        if 'test' in self.stages:
+            self._measure(len(self._clean))
+
+    def after_val_epoch(self, runner, metrics: Optional[dict] = None) -> None:
+        if 'val' in self.stages:
+            self._finish(metrics, len(runner.val_dataloader.dataset))
+
+    def after_test_epoch(self, runner, metrics: Optional[dict] = None) -> None:
+        if 'test' in self.stages:
+            self._finish(metrics, len(runner.test_dataloader.dataset))
+
+
+def _unwrap(model: nn.Module) -> nn.Module:
+    return model.module if is_model_wrapper(model) else model

@@ -1,0 +1,27 @@
+"""Mistakes worth finding before the first iteration."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from ..tasks import task_of
+
+
+def check_num_classes(model: nn.Module, dataset) -> None:
+    """Raise a ``ValueError`` if the data set's classes are not as many as the model predicts."""
+    classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
+    num_classes = task_of(model).num_classes
+    if classes is not None and len(classes) != num_classes:
+        raise ValueError(
+            f'{type(dataset).__name__} has {len(classes)} classes, {type(model).__name__} predicts {num_classes}; '
+            'use the config and checkpoint of a model trained for this data set'
+        )
+
+
+def check_same_classes(source: nn.Module, target: nn.Module) -> None:
+    """Raise a ``ValueError`` if an attack source and the target predict different numbers of classes."""
+    ours, theirs = task_of(target).num_classes, task_of(source).num_classes
+    if ours != theirs:
+        raise ValueError(
+            f'the attack source predicts {theirs} classes, the target {ours}; both must know the same data'
+        )

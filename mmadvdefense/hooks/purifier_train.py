@@ -1,0 +1,188 @@
+"""Trains the purifier inside the host's own training loop."""
+
+from __future__ import annotations
+
+import random
+from typing import Optional, Sequence
+
+import numpy as np
+import torch
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
+
+from ..attacks import AttackSource, CleanReference, Randomness, build_attack, derive_seed
+from ..checkpoints import check_state_dict
+from ..purifiers import GeneratorPurifier, PurifierDistributedDataParallel, freeze_target
+from ..registry import HOOKS, MODELS, in_root_scope
+from .checks import check_num_classes
+from .training_batch import TrainingBatch
+
+
+@HOOKS.register_module()
+class PurifierTrainHook(Hook):
+    """Makes the adversarial half of each batch, keeps the target frozen, and adds the alignment terms to its losses.
+
+    Algorithm 1 of Align (arXiv 2212.05387). The runner, its loop, optimizer and checkpoints stay the host's.
+
+    Args:
+        attack: config of the attack on the target, e.g. ``dict(type='PGD', eps=8, step_size=2, steps=4)``.
+        losses: configs of the terms (``mmadvdefense.losses``).
+        task_weight: weight of the host's own loss, on the clean and on the adversarial half each. Its entries are
+            logged as ``task_...``. The host averages over the joint batch, so its value is multiplied by twice this.
+        feature_layer: where the feature terms read: ``'pre_logits'`` (paper), ``'logits'`` (released code), the name of
+            a layer, or None for the task's default.
+        require_checkpoint: refuse to train in front of a target whose weights were never loaded.
+
+    Raises:
+        ValueError: for a bad attack or loss; before training, for a target that does not fit data or checkpoint.
+    """
+
+    def __init__(
+        self,
+        attack: dict,
+        losses: Sequence[dict] = (),
+        task_weight: float = 1.0,
+        feature_layer: Optional[str] = None,
+        require_checkpoint: bool = True,
+    ):
+        self.attack = build_attack(attack)
+        self.losses = nn.ModuleList(MODELS.build(in_root_scope(loss)) for loss in losses)
+        self.task_weight = task_weight
+        self.feature_layer = feature_layer
+        self.require_checkpoint = require_checkpoint
+        self._checkpoint_loaded = False
+        self._handles: list = []
+        self._reference: Optional[CleanReference] = None
+
+    # --- set-up ---------------------------------------------------------------------------------------------
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        model = _unwrap(runner.model)
+        report = check_state_dict(model, checkpoint.get('state_dict', checkpoint))
+        runner.logger.info(str(report))
+        self._checkpoint_loaded = True
+
+    def before_train(self, runner) -> None:
+        model = _unwrap(runner.model)
+        purifier = model.data_preprocessor
+        if not isinstance(purifier, GeneratorPurifier):
+            raise ValueError(
+                f'PurifierTrainHook found {type(purifier).__name__} in front of {type(model).__name__}; '
+                "set data_preprocessor=dict(type='AlignPurifier')"
+            )
+        if is_model_wrapper(runner.model) and not isinstance(runner.model, PurifierDistributedDataParallel):
+            raise ValueError(
+                f'{type(runner.model).__name__} would wait for the frozen target; '
+                "set model_wrapper_cfg=dict(type='PurifierDistributedDataParallel')"
+            )
+        if self.require_checkpoint and not self._checkpoint_loaded:
+            raise ValueError(
+                'the target model has random weights: set load_from to its checkpoint '
+                '(or PurifierTrainHook(require_checkpoint=False) if its weights come from elsewhere)'
+            )
+        needs_discriminator = any(loss.needs_discriminator for loss in self.losses)
+        discriminator = getattr(purifier, 'discriminator', None)
+        if needs_discriminator and discriminator is None:
+            raise ValueError(
+                'the objective has a GAN or feature-matching term, but the purifier no discriminator: '
+                "set AlignPurifier(discriminator=dict(type='MultiscaleDiscriminator'))"
+            )
+        check_num_classes(model, runner.train_dataloader.dataset)
+        freeze_target(model)
+        self._source = AttackSource(model)
+        self._tap = self._source.task.feature_tap(self.feature_layer)
+        self._settle_losses(purifier)
+        self._handles = [
+            model.register_forward_pre_hook(self._begin_target, with_kwargs=True),
+            model.register_forward_hook(self._end_target, with_kwargs=True),
+        ]
+
+    def _settle_losses(self, purifier: GeneratorPurifier) -> None:
+        """Tell the terms what only the model knows."""
+        for loss in self.losses:
+            if getattr(loss, 'num_classes', 0) is None:
+                # Without it the number of classes is read off the device each iteration.
+                loss.num_classes = self._source.task.num_classes
+            if getattr(loss, 'channel_order', '') is None:
+                loss.channel_order = purifier.channel_order
+        self.losses.to(purifier.device).train()
+
+    def after_train(self, runner) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    # --- every epoch and iteration --------------------------------------------------------------------------
+
+    def before_train_epoch(self, runner) -> None:
+        # Augmentation draws from global state; seeding it by epoch makes a resumed run repeat an uninterrupted one.
+        seed = derive_seed(runner.seed, 'epoch', runner.epoch, get_rank()) % 2**32
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
+        model = _unwrap(runner.model)
+        # The runner calls model.train() at times of its own.
+        freeze_target(model)
+        for module in self._source.task.loss_modules():
+            module.training = True
+        self._source.task.check_samples(data_batch['data_samples'])
+        clean = model.data_preprocessor.load_pixels(data_batch['inputs'])
+        randomness = Randomness(derive_seed(runner.seed, 'train', runner.iter, get_rank()))
+        self._reference = CleanReference(self._source, clean, self._tap)
+        data_batch['inputs'] = clean
+        data_batch['adversarial_inputs'] = self.attack(
+            self._source, clean, data_batch['data_samples'], randomness, self._reference
+        )
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        self._reference = None
+        _unwrap(runner.model).data_preprocessor.num_updates += 1
+
+    # --- around the target's forward ------------------------------------------------------------------------
+
+    def _begin_target(self, model: nn.Module, args: tuple, kwargs: dict) -> None:
+        if kwargs.get('mode') == 'loss' and model.data_preprocessor.pending is not None:
+            self._tap.__enter__()
+
+    def _end_target(self, model: nn.Module, args: tuple, kwargs: dict, output: dict) -> Optional[dict]:
+        purifier = model.data_preprocessor
+        images = purifier.take_pending() if kwargs.get('mode') == 'loss' else None
+        if images is None:
+            return None
+        self._tap.__exit__()
+        samples = kwargs['data_samples']
+        batch = TrainingBatch(
+            images,
+            self._reference,
+            self._tap.take(),
+            samples[: len(samples) // 2],
+            self._source.task,
+            getattr(purifier, 'discriminator', None),
+            getattr(purifier, 'condition_on_labels', False),
+        )
+        terms = self._task_terms(output)
+        for loss in self.losses:
+            new = loss.terms(batch)
+            if new.keys() & terms.keys():
+                raise ValueError(f'two loss terms are called {", ".join(new.keys() & terms.keys())}')
+            terms.update(new)
+        return terms
+
+    def _task_terms(self, losses: dict) -> dict:
+        terms = {}
+        for name, value in losses.items():
+            if 'loss' not in name:
+                terms[f'task_{name}'] = value
+            elif self.task_weight:
+                weight = 2 * self.task_weight
+                scaled = value * weight if isinstance(value, Tensor) else [item * weight for item in value]
+                terms[f'task_{name}'] = scaled
+        return terms
+
+
+def _unwrap(model: nn.Module) -> nn.Module:
+    return model.module if is_model_wrapper(model) else model

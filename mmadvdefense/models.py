@@ -1,0 +1,24 @@
+"""Host models from their configs."""
+
+from __future__ import annotations
+
+from typing import Union
+
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from torch import nn
+
+from . import compat
+
+
+def build_model(config: Union[str, Config]) -> nn.Module:
+    """The model of a config file, in the config's own scope, as MMEngine's runner would build it."""
+    if isinstance(config, str):
+        config = Config.fromfile(config)
+    scope = config.get('default_scope', 'mmengine')
+    compat.apply_for_scope(scope)
+    model = config.model.copy()
+    if config.get('data_preprocessor') is not None:
+        model.setdefault('data_preprocessor', config.data_preprocessor)
+    with DefaultScope.overwrite_default_scope(scope):
+        return MODELS.build(model)

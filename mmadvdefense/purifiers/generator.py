@@ -1,0 +1,169 @@
+"""Purifiers that are a trained network: working size, training batches, and loading of exports."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Optional, Sequence
+
+import torch
+from torch import Tensor
+
+from ..pixels import Layout, Pixels, pad_to_multiple, resize, stack, to_pixels, to_unit_range
+from ..registry import MODELS
+from .base import Purifier
+from .export import load_purifier_export
+
+DEFAULT_GENERATOR = dict(type='DUNet', widths=(24, 48, 96), encoder_units=(2, 2, 2), decoder_units=(2, 2))
+
+
+@dataclass
+class PurifiedImages:
+    """One training batch as the generator sees it: ``(N, 3, h, w)`` in [-1, 1] at the working size."""
+
+    clean: Tensor
+    adversarial: Tensor
+    purified_clean: Tensor
+    purified_adversarial: Tensor
+
+
+class GeneratorPurifier(Purifier):
+    """A purifier that is a network ``G``, images in [-1, 1] to images in [-1, 1].
+
+    Args:
+        generator: config of the network; by default a small residual U-Net, or what ``init_cfg`` was exported with.
+        working_size: ``(H, W)`` that images are resized to for ``G`` and back from; None to work at their own size.
+            Without it, images of different sizes are run size by size, so that no image depends on its neighbours.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)``, a file of ``tools/export_purifier.py``. It is loaded at
+            once, because testing and inference never call ``init_weights``.
+        kwargs: of :class:`Purifier` and the native preprocessor.
+
+    Raises:
+        ValueError: if the export holds another network than ``generator``.
+    """
+
+    def __init__(
+        self,
+        generator: Optional[dict] = None,
+        working_size: Optional[Sequence[int]] = None,
+        init_cfg: Optional[dict] = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        export = None
+        if init_cfg is not None:
+            export = load_purifier_export(init_cfg['checkpoint'])
+            generator = generator or export['generator']
+            working_size = working_size or export['working_size']
+        self.generator_config = dict(generator or DEFAULT_GENERATOR)
+        self.generator = MODELS.build(dict(self.generator_config))
+        self.working_size = tuple(working_size) if working_size else None
+        # Travels with the checkpoint, and tells a trained generator from a random one.
+        self.register_buffer('num_updates', torch.zeros((), dtype=torch.int64))
+        self._known_trained = False
+        self.pending: Optional[PurifiedImages] = None
+        if export is not None:
+            self._load_export(export, init_cfg['checkpoint'])
+
+    def _load_export(self, export: dict, path: str) -> None:
+        try:
+            self.generator.load_state_dict(export['state_dict'])
+        except RuntimeError as error:
+            raise ValueError(f'{path} was exported from {export["generator"]}, which does not fit: {error}') from error
+        self.num_updates.fill_(export['num_updates'])
+
+    def export(self) -> dict:
+        """What another model's purifier needs: the generator's config and weights."""
+        state = {name: value.detach().cpu() for name, value in self.generator.state_dict().items()}
+        return {
+            'generator': self.generator_config,
+            'working_size': self.working_size,
+            'num_updates': int(self.num_updates),
+            'state_dict': state,
+        }
+
+    def check_ready(self) -> None:
+        if self._known_trained:
+            return
+        if int(self.num_updates) == 0:
+            raise RuntimeError(
+                f'{type(self).__name__} is untrained: no checkpoint with a generator was loaded. Train it with '
+                'tools/train.py, or load an export with init_cfg=dict(type="Pretrained", checkpoint="purifier.pth")'
+            )
+        self._known_trained = True
+
+    def generate(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Run ``G`` once.
+
+        Args:
+            images: pixels ``(N, 3, H, W)``.
+
+        Returns:
+            The input and output of ``G``, in [-1, 1] at the working size.
+        """
+        inputs = to_unit_range(images)
+        if self.working_size:
+            inputs = resize(inputs, self.working_size)
+        padded = pad_to_multiple(inputs, getattr(self.generator, 'divisor', 1))
+        outputs = self.generator(padded).to(images.dtype)
+        return inputs, outputs[..., : inputs.shape[-2], : inputs.shape[-1]]
+
+    def purify(self, images: Pixels) -> Pixels:
+        return self._run(images)[2]
+
+    def _run(self, images: Pixels) -> tuple[Tensor, Tensor, Pixels]:
+        """Inputs and outputs of ``G`` and the purified pixels; the first two stacked at the working size."""
+        if isinstance(images, Tensor):
+            inputs, outputs = self.generate(images)
+            return inputs, outputs, to_pixels(resize(outputs, images.shape[-2:]))
+        layout = stack_layout(images)
+        inputs: list = [None] * len(images)
+        outputs: list = [None] * len(images)
+        purified: list = [None] * len(images)
+        if self.working_size and not layout.is_uniform:
+            # Sizes differ, but the generator sees one: a single run.
+            small = torch.stack([resize(image[None], self.working_size)[0] for image in images])
+            stacked_in, stacked_out = self.generate(small)
+            purified = [to_pixels(resize(out[None], size)[0]) for out, size in zip(stacked_out, layout.sizes)]
+            return stacked_in, stacked_out, purified
+        for size in dict.fromkeys(layout.sizes):
+            members = [index for index, other in enumerate(layout.sizes) if other == size]
+            group_in, group_out = self.generate(torch.stack([images[index] for index in members]))
+            group_pixels = to_pixels(resize(group_out, size))
+            for position, index in enumerate(members):
+                inputs[index], outputs[index] = group_in[position], group_out[position]
+                purified[index] = group_pixels[position]
+        return stack(inputs)[0], stack(outputs)[0], purified
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Purify and preprocess; in training, the clean and the adversarial batch as one batch of twice the size.
+
+        Args:
+            data: of the data loader; in training with ``adversarial_inputs`` of :class:`PurifierTrainHook`.
+
+        Raises:
+            RuntimeError: in training without adversarial images, in testing without a trained generator.
+        """
+        if not training or not self.enabled:
+            return super().forward(data, training)
+        if 'adversarial_inputs' not in data:
+            raise RuntimeError(
+                f'{type(self).__name__} got no adversarial images to train on: add dict(type="PurifierTrainHook", ...) '
+                'to custom_hooks, or train with tools/train.py, which does'
+            )
+        clean, adversarial = self.load_pixels(data['inputs']), self.load_pixels(data['adversarial_inputs'])
+        both = torch.cat([clean, adversarial]) if isinstance(clean, Tensor) else [*clean, *adversarial]
+        inputs, outputs, purified = self._run(both)
+        self.pending = PurifiedImages(*inputs.chunk(2), *outputs.chunk(2))
+        samples = data.get('data_samples')
+        doubled = [*samples, *copy.deepcopy(list(samples))] if samples is not None else None
+        return self.native({'inputs': purified, 'data_samples': doubled}, training)
+
+    def take_pending(self) -> Optional[PurifiedImages]:
+        """The last training batch, once."""
+        pending, self.pending = self.pending, None
+        return pending
+
+
+def stack_layout(images: Sequence[Tensor]) -> Layout:
+    return Layout(tuple(tuple(image.shape[-2:]) for image in images), is_list=True)
