@@ -69,7 +69,8 @@ def valid_mask(layout: Layout, like: Tensor) -> Optional[Tensor]:
     if layout.is_uniform:
         return None
     height, width = like.shape[-2:]
-    sizes = torch.tensor(layout.sizes, device=like.device)
+    # Copied without waiting for the device.
+    sizes = torch.tensor(layout.sizes).to(like.device, non_blocking=True)
     rows = torch.arange(height, device=like.device) < sizes[:, :1]
     columns = torch.arange(width, device=like.device) < sizes[:, 1:]
     return (rows[:, None, :, None] & columns[:, None, None, :]).to(like.dtype)

@@ -25,8 +25,9 @@ def gaussian_kernel(size: int, sigma: float, like: Tensor) -> Tensor:
 class FGSM(GradientAttack):
     """One step of the whole budget (Goodfellow et al., ICLR 2015)."""
 
-    def __init__(self, eps: float, **kwargs):
-        super().__init__(eps, step_size=kwargs.pop('step_size', None) or eps or 1.0, steps=1, **kwargs)
+    def __init__(self, eps: float, step_size: Optional[float] = None, **kwargs):
+        # With eps=0 any step leads back to the clean image, but a step must not be 0.
+        super().__init__(eps, (eps or 1.0) if step_size is None else step_size, steps=1, **kwargs)
 
 
 @ATTACKS.register_module()
@@ -79,4 +80,8 @@ class PGD(GradientAttack):
         if 'kernel' not in state:
             kernel = gaussian_kernel(self.kernel_size, self.kernel_sigma, gradient)
             state['kernel'] = kernel.expand(3, 1, -1, -1)
-        return self.ball.steepest(F.conv2d(gradient, state['kernel'], padding=self.kernel_size // 2, groups=3))
+        gradient = F.conv2d(gradient, state['kernel'], padding=self.kernel_size // 2, groups=3)
+        if state['mask'] is not None:
+            # Smoothing carries the gradient over the edge of an image, where it would count in the image's norm.
+            gradient = gradient * state['mask']
+        return self.ball.steepest(gradient)

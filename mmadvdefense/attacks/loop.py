@@ -7,7 +7,7 @@ from typing import Optional, Sequence, Union
 import torch
 from torch import Tensor
 
-from ..pixels import Pixels, check_channels, stack, unstack, valid_mask
+from ..pixels import Layout, Pixels, check_channels, stack, unstack, valid_mask
 from .balls import BALLS
 from .objectives import AttackBatch, build_objective
 from .randomness import Randomness
@@ -43,11 +43,11 @@ class GradientAttack:
         targeted: Union[bool, str] = False,
     ):
         name = type(self).__name__
-        if eps is None or eps < 0:
+        if eps is None or not eps >= 0:
             raise ValueError(f'{name}: eps is a radius in pixels (0-255) and must be >= 0, got {eps}')
         if steps is None or steps < 1 or int(steps) != steps:
             raise ValueError(f'{name}: steps must be a whole number >= 1, got {steps}')
-        if step_size is None or step_size <= 0:
+        if step_size is None or not step_size > 0:
             raise ValueError(f'{name}: step_size is in pixels (0-255) and must be > 0, got {step_size}')
         if norm not in BALLS:
             raise ValueError(f'{name}: unknown norm {norm!r}; known: {", ".join(BALLS)}')
@@ -69,8 +69,21 @@ class GradientAttack:
         return clean
 
     def direction(self, gradient: Tensor, state: dict) -> Tensor:
-        """The step of unit size for this gradient; ``state`` is kept from step to step of one batch."""
+        """The step of unit size for this gradient, which is zero on padding.
+
+        ``state`` is kept from step to step of one batch. Its ``'mask'`` is 1 on real pixels and 0 on padding, or None
+        where nothing is padded.
+        """
         return self.ball.steepest(gradient)
+
+    def _start(self, clean: Tensor, layout: Layout, randomness: Randomness) -> Tensor:
+        if layout.is_uniform:
+            return self.start(clean, randomness)
+        # One by one: neither an image's random numbers nor its norm may depend on how far its neighbours pad it.
+        starts = [
+            self.start(image[None], randomness.of(index))[0] for index, image in enumerate(unstack(clean, layout))
+        ]
+        return stack(starts)[0]
 
     def __call__(
         self,
@@ -102,18 +115,16 @@ class GradientAttack:
             batch = AttackBatch(source, samples, reference, randomness)
             if self.targeted:
                 batch.target = TARGETS[self.targeted](reference.logits, batch.labels, randomness)
-            start = self.start(clean, randomness)
+            start = self._start(clean, layout, randomness)
             adversarial = start if start is clean else self.ball.project(start, clean)
-            state: dict = {}
+            state: dict = {'mask': mask}
             for _ in range(self.steps):
-                if mask is not None:
-                    adversarial = adversarial * mask
                 adversarial = adversarial.detach().requires_grad_()
                 with torch.enable_grad():
                     value = self.objective(unstack(adversarial, layout), batch)
                     (gradient,) = torch.autograd.grad(value, adversarial)
                 step = self.direction(gradient, state)
+                if mask is not None:
+                    step = step * mask
                 adversarial = self.ball.project(adversarial.detach().add(step, alpha=self.step_size), clean)
-            if mask is not None:
-                adversarial = adversarial * mask
         return unstack(adversarial, layout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from numbers import Integral
 from typing import Sequence, Union
 
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor
 
 def derive_seed(*parts: Union[int, str]) -> int:
     """A 63-bit seed from numbers and names; unlike a sum of them, near inputs give unrelated seeds."""
+    # NumPy's integers have a repr of their own.
+    parts = tuple(int(part) if isinstance(part, Integral) else part for part in parts)
     digest = hashlib.sha256(repr(parts).encode()).digest()
     return int.from_bytes(digest[:8], 'big') >> 1
 
@@ -27,15 +30,26 @@ class Randomness:
         self.seeds = seeds
         self._generators: Union[None, torch.Generator, list[torch.Generator]] = None
 
+    def of(self, index: int) -> Randomness:
+        """The stream of one image of the batch: what it draws, this one will not draw again."""
+        if isinstance(self.seeds, int):
+            return self
+        image = Randomness(self.seeds[index : index + 1])
+        image._generators = self._image_generators()[index : index + 1]
+        return image
+
+    def _image_generators(self) -> list[torch.Generator]:
+        if self._generators is None:
+            # On the CPU, so that every device sees the same numbers.
+            self._generators = [torch.Generator().manual_seed(seed) for seed in self.seeds]
+        return self._generators
+
     def _draw(self, like: Tensor, draw) -> Tensor:
         if isinstance(self.seeds, int):
             if self._generators is None:
                 self._generators = torch.Generator(like.device).manual_seed(self.seeds)
             return draw(like.shape, generator=self._generators, device=like.device, dtype=like.dtype)
-        if self._generators is None:
-            # On the CPU, so that every device sees the same numbers.
-            self._generators = [torch.Generator().manual_seed(seed) for seed in self.seeds]
-        images = [draw(like.shape[1:], generator=generator, dtype=like.dtype) for generator in self._generators]
+        images = [draw(like.shape[1:], generator=generator, dtype=like.dtype) for generator in self._image_generators()]
         return torch.stack(images).to(like.device)
 
     def uniform_like(self, like: Tensor) -> Tensor:

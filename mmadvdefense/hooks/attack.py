@@ -16,6 +16,7 @@ from ..checkpoints import check_state_dict, load_target
 from ..models import build_model
 from ..pixels import Pixels, psnr, round_to_8bit, stack, unstack
 from ..registry import HOOKS
+from ..tasks import annotations_in_input_frame
 from .checks import check_num_classes, check_same_classes
 
 
@@ -77,6 +78,7 @@ class AttackHook(Hook):
     def _begin(self, runner, dataset) -> None:
         target = _unwrap(runner.model)
         check_num_classes(target, dataset)
+        self._annotations_in_input_frame = annotations_in_input_frame(dataset)
         if self._source is None and self.attack is not None:
             self._source = self._build_source(target)
         self._count = 0
@@ -97,19 +99,25 @@ class AttackHook(Hook):
     def _perturb(self, runner, batch_idx: int, data_batch: dict) -> None:
         preprocessor = _unwrap(runner.model).data_preprocessor
         inputs = preprocessor.cast_data(data_batch['inputs'])
-        self._clean, layout = stack(inputs.float() if isinstance(inputs, torch.Tensor) else [i.float() for i in inputs])
+        self._clean, self._layout = stack(
+            inputs.float() if isinstance(inputs, torch.Tensor) else [i.float() for i in inputs]
+        )
         self._adversarial = self._clean
         if self.attack is not None:
-            self._adversarial = self._cached(batch_idx, unstack(self._clean, layout), data_batch['data_samples'])
-            data_batch['inputs'] = unstack(self._adversarial, layout)
+            self._adversarial = self._cached(batch_idx, unstack(self._clean, self._layout), data_batch['data_samples'])
+            data_batch['inputs'] = unstack(self._adversarial, self._layout)
 
     def _cached(self, batch_idx: int, clean: Pixels, samples) -> torch.Tensor:
         path = self.cache_dir / f'{get_rank()}_{batch_idx}.pt' if self.cache_dir else None
         if path is not None and path.exists():
             return torch.load(path, weights_only=True).to(self._clean.device)
-        indices = [sample.get('sample_idx', self._count * get_world_size() + i) for i, sample in enumerate(samples)]
-        randomness = Randomness([derive_seed(self.seed, 'test', int(index)) for index in indices])
-        adversarial = stack(self.attack(self._source, clean, samples, randomness))[0]
+        seeds = [derive_seed(self.seed, 'test', self._identity(i, sample)) for i, sample in enumerate(samples)]
+        samples = self._source.task.in_input_frame(samples, self._annotations_in_input_frame)
+        # Some hosts' losses draw from global state (sampled proposals, denoising queries).
+        devices = [self._clean.device] if self._clean.is_cuda else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(derive_seed(*seeds))
+            adversarial = stack(self.attack(self._source, clean, samples, Randomness(seeds)))[0]
         if self.quantize:
             adversarial = round_to_8bit(adversarial)
         if path is not None:
@@ -117,12 +125,23 @@ class AttackHook(Hook):
             torch.save(adversarial.cpu(), path)
         return adversarial
 
+    def _identity(self, position: int, sample) -> str:
+        """What tells an image from others whatever the batch size and the number of ranks."""
+        known = sample.get('sample_idx', sample.get('img_path'))
+        return str(self._count * get_world_size() + position if known is None else Path(str(known)).name)
+
     def _measure(self, batch_size: int) -> None:
         delta = (self._adversarial - self._clean).flatten(1)
-        purified = stack(self._purified)[0].float().to(self._clean.device)
-        row = [delta.abs().amax(1), delta.norm(dim=1), psnr(purified, self._clean)]
+        quality = self._quality(self._purified)
+        row = [delta.abs().amax(1), delta.norm(dim=1), quality]
         self._measured.append(row)
         self._count += batch_size
+
+    def _quality(self, purified: Pixels) -> torch.Tensor:
+        if self._layout.is_uniform:
+            return psnr(stack(purified)[0].float().to(self._clean.device), self._clean)
+        pairs = zip(purified, unstack(self._clean, self._layout))
+        return torch.cat([psnr(image[None].float().to(clean.device), clean[None]) for image, clean in pairs])
 
     def _finish(self, metrics: dict, size: int) -> None:
         self._handle.remove()

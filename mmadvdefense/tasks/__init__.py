@@ -7,6 +7,7 @@ from torch import nn
 from .base import Task
 from .classification import ClassificationTask
 from .detection import DetectionTask
+from .frames import annotations_in_input_frame
 from .segmentation import SegmentationTask
 from .taps import FeatureTap
 
@@ -31,4 +32,12 @@ def task_of(model: nn.Module) -> Task:
     raise TypeError(f'{type(model).__name__} is no model of {", ".join(_TASKS)}; its base classes come from {packages}')
 
 
-__all__ = ['ClassificationTask', 'DetectionTask', 'FeatureTap', 'SegmentationTask', 'Task', 'task_of']
+__all__ = [
+    'ClassificationTask',
+    'DetectionTask',
+    'FeatureTap',
+    'SegmentationTask',
+    'Task',
+    'annotations_in_input_frame',
+    'task_of',
+]

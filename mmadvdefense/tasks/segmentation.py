@@ -92,7 +92,8 @@ class SegmentationTask(Task):
             if len(wrong):
                 name = sample.get('seg_map_path') or sample.get('img_path')
                 raise ValueError(
-                    f'{name} has label {int(wrong.max())}, but the model predicts {self.num_classes} classes and ignores {self.ignore_index}; check reduce_zero_label'
+                    f'{name} has label {int(wrong.max())}, but the model predicts {self.num_classes} '
+                    f'classes and ignores {self.ignore_index}; check reduce_zero_label'
                 )
 
     def labels(self, data_samples: Sequence, device: torch.device) -> Tensor:

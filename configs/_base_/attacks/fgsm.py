@@ -1,0 +1,1 @@
+attack = dict(type='FGSM', eps=8)

@@ -1,0 +1,20 @@
+# Weights of the authors' released code. Guides, margins and layer weights are the losses' defaults.
+objective = dict(
+    task_weight=2.0,
+    feature_layer='logits',
+    losses=[
+        dict(type='PixelReconstructionLoss', loss_weight=50.0),
+        # VGG-19, relu1_1 to relu5_1
+        dict(
+            type='PerceptualLoss',
+            network=dict(type='TorchvisionVGG', depth=19),
+            weights='torchvision://vgg19',
+            layers=('features.1', 'features.6', 'features.11', 'features.20', 'features.29'),
+            layer_weights=(1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0),
+            loss_weight=10.0),
+        dict(type='LSGANLoss', generator_weight=1.0, discriminator_weight=1.0),
+        dict(type='FeatureMatchingLoss', loss_weight=10.0),
+        dict(type='FeatureReconstructionLoss', loss_weight=4.0),
+        dict(
+            type='ClassAlignmentLoss', margin=5.0, hinge=True, align_weight=0.1, inter_weight=0.005, intra_weight=1.0),
+    ])

@@ -1,0 +1,15 @@
+# Align, section 4.4: one Adam for generator and discriminator, linear decay to 0 over the second half.
+optim_wrapper = dict(optimizer=dict(type='Adam', lr=2e-4, betas=(0.5, 0.999)))
+param_scheduler = dict(
+    type='LinearLR',
+    start_factor=1.0,
+    end_factor=0.0,
+    begin=50,
+    end=100,
+    by_epoch=True,
+    convert_to_iter_based=True)
+train_cfg = dict(by_epoch=True, max_epochs=100, val_interval=5)
+val_cfg = dict()
+test_cfg = dict()
+
+auto_scale_lr = dict(base_batch_size=64)

@@ -1,0 +1,9 @@
+_base_ = [
+    '../_base_/targets/resnet50_cifar.py',
+    '../_base_/datasets/cifar100.py',
+    '../_base_/schedules/target_sgd_200e.py',
+    '../_base_/default_runtime.py',
+]
+
+train_dataloader = dict(batch_size=128)
+model = dict(head=dict(num_classes=100))

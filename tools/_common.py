@@ -1,0 +1,73 @@
+"""What the command-line tools share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Callable
+
+from mmengine.config import Config, DictAction
+
+import mmadvdefense  # noqa: F401  registers everything
+from mmadvdefense import recipes
+from mmadvdefense.checkpoints import CheckpointMismatch
+from mmadvdefense.compat import CheckpointRefused, check_checkpoint
+
+
+class UsageError(Exception):
+    """A mistake in the call or the config that a person can mend; shown as one line."""
+
+
+def add_common_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument('--work-dir', help='where logs and results go (default: ./work_dirs/CONFIG_NAME)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config: key=value, nested keys with dots, lists as key="[a,b]"',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='load checkpoints that hold more than weights and plain data; loading them can run any code in them',
+    )
+    # torch.distributed.launch passes --local-rank.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
+
+
+def load_config(arguments: Namespace) -> Config:
+    """Read the config and apply what every tool needs."""
+    os.environ.setdefault('LOCAL_RANK', str(arguments.local_rank))
+    if not Path(arguments.config).exists():
+        raise UsageError(f'config not found: {arguments.config}')
+    config = Config.fromfile(arguments.config)
+    if arguments.cfg_options:
+        config.merge_from_dict(arguments.cfg_options)
+    config.launcher = arguments.launcher
+    if arguments.work_dir:
+        config.work_dir = arguments.work_dir
+    elif not config.get('work_dir'):
+        config.work_dir = str(Path('work_dirs') / Path(arguments.config).stem)
+    recipes.enter_scope(config)
+    recipes.settle_purifier(config)
+    recipes.settle_dataloaders(config)
+    return config
+
+
+def require_checkpoint(path: str, what: str, trust: bool) -> None:
+    """Fail now, and not after minutes of set-up, if a checkpoint is missing or cannot be loaded."""
+    try:
+        check_checkpoint(path, trust=trust)
+    except FileNotFoundError as error:
+        raise UsageError(f'{what} not found: {path}') from error
+
+
+def run(main: Callable[[], None]) -> None:
+    """Show mistakes that a person can mend as one line; let everything else show its traceback."""
+    try:
+        main()
+    except (UsageError, CheckpointRefused, CheckpointMismatch, FileNotFoundError, FloatingPointError) as error:
+        sys.exit(f'error: {error}')

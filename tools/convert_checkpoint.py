@@ -1,0 +1,137 @@
+"""Turn a checkpoint of another code base into one that OpenMMLab configs load.
+
+Example::
+
+    python tools/convert_checkpoint.py cifar_resnet resnet20.pth checkpoints/resnet20_cifar10.pth
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mmadvdefense import __version__
+
+StateDict = dict[str, Tensor]
+
+
+def convert_cifar_resnet(state_dict: Mapping[str, Tensor]) -> StateDict:
+    """A CIFAR ResNet of He et al. with option-A shortcuts, as an ``ImageClassifier`` around ``CIFARResNet``.
+
+    Args:
+        state_dict: keys ``conv1``, ``bn1``, ``layer{1,2,3}.{i}.{conv1,bn1,conv2,bn2}`` and ``linear``.
+
+    Raises:
+        ValueError: if keys or shapes are not those of such a network.
+    """
+    from mmadvdefense.networks.cifar_resnet import CIFARResNet
+
+    rest = dict(state_dict)
+    head = {f'head.fc.{name}': rest.pop(f'linear.{name}', None) for name in ('weight', 'bias')}
+    weight, bias = head.values()
+    if weight is None or bias is None or weight.dim() != 2 or weight.shape[1] != 64 or bias.shape != weight.shape[:1]:
+        raise ValueError('no linear layer with 64 inputs (linear.weight, linear.bias)')
+    num_blocks = len({match[1] for key in rest if (match := re.match(r'layer1\.(\d+)\.', key))})
+    if not num_blocks:
+        raise ValueError('no residual blocks (layer1.0.*)')
+    backbone = CIFARResNet(depth=6 * num_blocks + 2)
+    try:
+        backbone.load_state_dict(rest, strict=True)
+    except RuntimeError as error:
+        raise ValueError(f'not a CIFAR ResNet-{6 * num_blocks + 2}: {error}') from error
+    return {**{f'backbone.{key}': value for key, value in backbone.state_dict().items()}, **head}
+
+
+def convert_pix2pixhd_generator(state_dict: Mapping[str, Tensor]) -> StateDict:
+    """See :func:`mmadvdefense.networks.converters.convert_pix2pixhd_generator`."""
+    from mmadvdefense.networks import converters
+
+    return converters.convert_pix2pixhd_generator(state_dict)
+
+
+def convert_pix2pixhd_discriminator(state_dict: Mapping[str, Tensor]) -> StateDict:
+    """See :func:`mmadvdefense.networks.converters.convert_pix2pixhd_discriminator`."""
+    from mmadvdefense.networks import converters
+
+    return converters.convert_pix2pixhd_discriminator(state_dict)
+
+
+# A converter takes a state dict and raises ValueError where the layout does not fit.
+CONVERTERS: dict[str, Callable[[Mapping[str, Tensor]], StateDict]] = {
+    'cifar_resnet': convert_cifar_resnet,
+    'pix2pixhd_generator': convert_pix2pixhd_generator,
+    'pix2pixhd_discriminator': convert_pix2pixhd_discriminator,
+}
+
+
+def load_state_dict(path: Path) -> StateDict:
+    """Read a bare state dict, or one under ``state_dict``; the ``module.`` of ``DataParallel`` is dropped.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if it is no checkpoint, needs arbitrary code to load, or holds something else than tensors.
+    """
+    try:
+        checkpoint = torch.load(path, map_location='cpu', weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # a broken file makes the unpickler raise nearly anything
+        raise ValueError(f'not a checkpoint of plain tensors ({type(error).__name__})') from error
+    state_dict = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else checkpoint
+    if not isinstance(state_dict, Mapping) or not state_dict:
+        raise ValueError('no state dict in it')
+    if not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in state_dict.items()):
+        raise ValueError('its state dict holds something else than named tensors')
+    return {key.removeprefix('module.'): value for key, value in state_dict.items()}
+
+
+def save_atomically(checkpoint: dict, path: Path) -> None:
+    """Write under a temporary name beside ``path`` and move: ``path`` is complete or absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        with temporary.open('wb') as file:
+            torch.save(checkpoint, file)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _one_line(error: BaseException) -> str:
+    """A message of one line; PyTorch's run over many."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # load_state_dict's first line only names the class: the second says what is wrong.
+    message = ' '.join(lines[:2]) or type(error).__name__
+    return message if len(message) <= 300 else f'{message[:297]}...'
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Return 0, or 2 after one line on standard error."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('kind', choices=CONVERTERS, help='what the checkpoint holds')
+    parser.add_argument('src', type=Path, help='checkpoint to read')
+    parser.add_argument('dst', type=Path, help='checkpoint to write')
+    args = parser.parse_args(argv)
+    try:
+        state_dict = CONVERTERS[args.kind](load_state_dict(args.src))
+        meta = dict(converted_from=args.src.name, kind=args.kind, mmadvdefense_version=__version__)
+        save_atomically(dict(state_dict=state_dict, meta=meta), args.dst)
+    except OSError as error:
+        print(f'error: {error.filename or args.src}: {error.strerror or error}', file=sys.stderr)
+        return 2
+    except ValueError as error:
+        print(f'error: {args.src} as {args.kind}: {_one_line(error)}', file=sys.stderr)
+        return 2
+    print(f'{args.dst}: {len(state_dict)} tensors')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""Write the generator of a trained purifier alone, to be put in front of another model.
+
+Use the file with ``data_preprocessor=dict(type='AlignPurifier', init_cfg=dict(type='Pretrained', checkpoint=OUT))``.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from _common import UsageError, add_common_arguments, load_config, require_checkpoint, run
+from mmengine.registry import MODELS
+
+from mmadvdefense import recipes
+from mmadvdefense.purifiers import GeneratorPurifier
+from mmadvdefense.purifiers.export import save_purifier_export
+
+PREFIX = 'data_preprocessor.'
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config that the purifier was trained with')
+    parser.add_argument('checkpoint', help='its checkpoint')
+    parser.add_argument('out', help='file to write')
+    add_common_arguments(parser)
+    arguments = parser.parse_args()
+    require_checkpoint(arguments.checkpoint, 'checkpoint', arguments.trust_checkpoint)
+    config = load_config(arguments)
+    purifier_config = recipes.purifier_config(config)
+    if purifier_config is None:
+        raise UsageError(f'{arguments.config} has no purifier')
+    purifier = MODELS.build(purifier_config)
+    if not isinstance(purifier, GeneratorPurifier):
+        raise UsageError(f'{type(purifier).__name__} has no generator to export')
+    state = torch.load(arguments.checkpoint, map_location='cpu')['state_dict']
+    wanted = {name: state.get(PREFIX + name) for name in purifier.state_dict() if not name.startswith('discriminator.')}
+    missing = [name for name, value in wanted.items() if value is None]
+    if missing:
+        raise UsageError(
+            f'{arguments.checkpoint} holds no purifier that fits the config: {PREFIX}{missing[0]} is missing'
+        )
+    purifier.load_state_dict(wanted, strict=False)
+    purifier.check_ready()
+    save_purifier_export(purifier.export(), arguments.out)
+    parameters = sum(parameter.numel() for parameter in purifier.generator.parameters())
+    print(f'{purifier.generator_config["type"]} with {parameters:,} parameters written to {arguments.out}')
+
+
+if __name__ == '__main__':
+    run(main)
