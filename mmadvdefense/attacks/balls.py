@@ -71,8 +71,10 @@ class L2Ball(Ball):
         return direction * radius * self.eps
 
     def steepest(self, gradient: Tensor) -> Tensor:
-        size = self.size(gradient).clamp(min=torch.finfo(gradient.dtype).tiny)
-        return gradient / size.view(-1, 1, 1, 1)
+        tiny = torch.finfo(gradient.dtype).tiny
+        # The gradient of a confident model can be so small that its square is 0.
+        gradient = gradient / gradient.flatten(1).abs().amax(1).clamp(min=tiny).view(-1, 1, 1, 1)
+        return gradient / self.size(gradient).clamp(min=tiny).view(-1, 1, 1, 1)
 
     def size(self, delta: Tensor) -> Tensor:
         return delta.flatten(1).norm(dim=1)

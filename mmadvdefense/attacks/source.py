@@ -21,9 +21,11 @@ class AttackSource:
     Args:
         model: any host model with a ``data_preprocessor``.
         task: what kind of model it is; found from its type by default.
+        training: preprocess as the host does in training (segmentation pads to its crop size there).
     """
 
-    def __init__(self, model: nn.Module, task: Optional[Task] = None):
+    def __init__(self, model: nn.Module, task: Optional[Task] = None, training: bool = False):
+        self.training = training
         self.model = model
         self.task = task or task_of(model)
         self.preprocessor = getattr(model.data_preprocessor, 'native', model.data_preprocessor)
@@ -51,11 +53,15 @@ class AttackSource:
 
     def logits(self, images: Pixels) -> Tensor:
         """Class scores of raw pixels."""
-        return self.task.forward(self.preprocessor, images)
+        return self.task.logits(self.preprocess(images))
+
+    def preprocess(self, images: Pixels) -> Tensor:
+        """Raw pixels as the model takes them."""
+        return self.task.preprocess(self.preprocessor, images, self.training)
 
     def losses(self, images: Pixels, data_samples: Sequence) -> dict[str, Tensor]:
         """The host's own losses of raw pixels; ``data_samples`` as :meth:`prepare_samples` gives them."""
-        inputs = self.task.preprocess(self.preprocessor, images)
+        inputs = self.preprocess(images)
         flagged = [module for module in self.task.loss_modules() if not module.training]
         for module in flagged:
             module.training = True
@@ -66,7 +72,7 @@ class AttackSource:
                 module.training = False
 
     def prepare_samples(self, images: Pixels, data_samples: Sequence) -> list:
-        return self.task.prepare_samples(self.preprocessor, images, data_samples)
+        return self.task.prepare_samples(self.preprocessor, images, data_samples, self.training)
 
 
 class CleanReference:
@@ -90,7 +96,7 @@ class CleanReference:
         if self._has_run:
             return
         with torch.no_grad(), self._source.undisturbed():
-            inputs = self._source.task.preprocess(self._source.preprocessor, self._images)
+            inputs = self._source.preprocess(self._images)
             if self._tap is None:
                 self._logits = self._source.task.reference(inputs)
             else:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Optional, Sequence, Union
 
+import numpy as np
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
@@ -73,23 +74,28 @@ def evaluate(
         purifier = (False,)
     results = []
     with tempfile.TemporaryDirectory(dir=_work_dir(runner), prefix='adversarial-') as cache:
-        hooks = []
+        hooks: list[AttackHook] = []
         for index, condition in enumerate(conditions):
             cache_dir = Path(cache) / str(index) if condition.attack and len(purifier) > 1 else None
             hook = AttackHook(condition.attack, condition.source, seed, quantize, cache_dir)
             hooks.append(hook)
             runner.register_hook(hook, priority='NORMAL')
-        for condition, hook in zip(conditions, hooks):
-            for enabled in purifier:
-                for other in hooks:
-                    other.stages = ('test',) if other is hook else ()
-                if isinstance(preprocessor, Purifier):
-                    preprocessor.enabled = enabled
-                metrics = runner.test()
-                results.append(_result(condition, enabled, metrics))
-            hook.release()
-        if isinstance(preprocessor, Purifier):
-            preprocessor.enabled = True
+        try:
+            for condition, hook in zip(conditions, hooks):
+                for enabled in purifier:
+                    for other in hooks:
+                        other.stages = ('test',) if other is hook else ()
+                    if isinstance(preprocessor, Purifier):
+                        preprocessor.enabled = enabled
+                    metrics = runner.test()
+                    results.append(_result(condition, enabled, metrics))
+                hook.release()
+        finally:
+            # The runner's next test is its own again.
+            for hook in hooks:
+                runner.hooks.remove(hook)
+            if isinstance(preprocessor, Purifier):
+                preprocessor.enabled = True
     return results
 
 
@@ -100,9 +106,11 @@ def _work_dir(runner: Runner) -> Union[str, Path]:
 
 def _result(condition: Condition, enabled: bool, metrics: dict) -> Result:
     measured = {name: value for name, value in metrics.items() if name.startswith(MEASURED)}
-    scores = {name: float(value) for name, value in metrics.items() if not name.startswith(MEASURED)}
+    scores = {name: value for name, value in metrics.items() if not name.startswith(MEASURED)}
+    # Some metrics also return values of each class or a confusion matrix.
+    numbers = {name: float(value) for name, value in scores.items() if np.ndim(value) == 0}
     finite = {name: value if math.isfinite(value) else None for name, value in measured.items()}
-    return Result(condition, enabled, scores, finite)
+    return Result(condition, enabled, numbers, finite)
 
 
 def main_metric(results: Sequence[Result]) -> str:

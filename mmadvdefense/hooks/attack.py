@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Optional, Union
 
@@ -25,7 +26,8 @@ class AttackHook(Hook):
     """Replaces the images of each validation or test batch by adversarial ones, before the purifier sees them.
 
     The metrics of the epoch gain ``perturbation/linf_mean``, ``linf_max``, ``l2_mean``, ``l2_max`` (pixels), measured
-    on every image, and ``purified/psnr`` (dB, what the model sees against the clean image).
+    on every image, and ``purified/psnr`` (dB, what the model sees against the clean image: the mean of the images where
+    they differ, infinite if there is none).
 
     Args:
         attack: config of the attack; None leaves images clean and only measures.
@@ -128,7 +130,10 @@ class AttackHook(Hook):
     def _identity(self, position: int, sample) -> str:
         """What tells an image from others whatever the batch size and the number of ranks."""
         known = sample.get('sample_idx', sample.get('img_path'))
-        return str(self._count * get_world_size() + position if known is None else Path(str(known)).name)
+        if known is None:
+            # MMEngine's sampler deals images out to the ranks in turn.
+            known = (self._count + position) * get_world_size() + get_rank()
+        return Path(str(known)).name
 
     def _measure(self, batch_size: int) -> None:
         delta = (self._adversarial - self._clean).flatten(1)
@@ -150,13 +155,15 @@ class AttackHook(Hook):
         if gathered is None:
             return
         linf, l2, quality = torch.stack(gathered).unbind(1)
+        # One image that an attack did not change (its gradient vanished) must not make the mean infinite.
+        changed = quality[quality.isfinite()]
         metrics.update(
             {
                 'perturbation/linf_mean': linf.mean().item(),
                 'perturbation/linf_max': linf.max().item(),
                 'perturbation/l2_mean': l2.mean().item(),
                 'perturbation/l2_max': l2.max().item(),
-                'purified/psnr': quality.mean().item(),
+                'purified/psnr': changed.mean().item() if len(changed) else math.inf,
             }
         )
 

@@ -15,6 +15,8 @@ from ..registry import HOOKS
 class FiniteLossGuardHook(Hook):
     """Raises ``FloatingPointError`` when a loss was NaN or infinite, at the latest before a checkpoint is written.
 
+    The message names the terms that were not finite in the first such iteration, and the last good checkpoint.
+
     Args:
         interval: look every so many iterations; each look waits for the device.
     """
@@ -23,39 +25,55 @@ class FiniteLossGuardHook(Hook):
 
     def __init__(self, interval: int = 50):
         self.interval = interval
-        self._finite: dict[str, Tensor] = {}
+        # Of each iteration since the last look: its number, the names of its losses, whether each is finite.
+        self._unseen: list[tuple[int, list[str], Tensor]] = []
+        self._iteration = 0
+        self._last_good: Optional[str] = None
+
+    def before_train(self, runner) -> None:
+        self._unseen.clear()
+        self._last_good = _last_checkpoint(runner)  # there is none, except in a resumed run
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs: Optional[dict] = None) -> None:
-        for name, value in (outputs or {}).items():
-            if isinstance(value, Tensor):
-                finite = value.detach().isfinite().all()
-                self._finite[name] = self._finite[name] & finite if name in self._finite else finite
+        self._iteration = runner.iter + 1
+        losses = {name: value for name, value in (outputs or {}).items() if isinstance(value, Tensor)}
+        if losses:
+            finite = torch.stack([value.detach().isfinite().all() for value in losses.values()])
+            self._unseen.append((self._iteration, list(losses), finite))
         if self.every_n_train_iters(runner, self.interval):
-            self._check(runner)
+            self._check()
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        self._check(runner)
+        self._check()
         broken = [
             name
             for name, value in checkpoint['state_dict'].items()
             if value.is_floating_point() and not torch.isfinite(value).all()
         ]
         if broken:
-            self._stop(runner, f'parameter {broken[0]}')
+            self._stop(self._iteration, f'parameter {broken[0]}')
+        # What is about to be written; if that fails, the error it fails with ends the run.
+        self._last_good = _last_checkpoint(runner)
 
-    def _check(self, runner) -> None:
-        if not self._finite:
+    def _check(self) -> None:
+        if not self._unseen:
             return
-        flags = torch.stack([flag.float() for flag in self._finite.values()]).tolist()
-        broken = [name for name, finite in zip(self._finite, flags) if not finite]
-        self._finite.clear()
-        if broken:
-            self._stop(runner, ', '.join(broken))
+        flags = iter(torch.cat([finite for _, _, finite in self._unseen]).tolist())
+        seen, self._unseen = self._unseen, []
+        for iteration, names, _ in seen:
+            broken = [name for name in names if not next(flags)]
+            if broken:
+                # From the next iteration on every term is broken; in this one all but its total are to blame.
+                self._stop(iteration, ', '.join([name for name in broken if name != 'loss'] or broken))
 
-    def _stop(self, runner, what: str) -> None:
-        last = runner.message_hub.get_info('last_ckpt') if 'last_ckpt' in runner.message_hub.runtime_info else None
+    def _stop(self, iteration: int, what: str) -> None:
         raise FloatingPointError(
-            f'training diverged by iteration {runner.iter + 1}: {what} is not finite. '
-            f'Last good checkpoint: {last or "none yet"}. Lower the learning rate or clip gradients '
+            f'training diverged in iteration {iteration}: {what} is not finite. '
+            f'Last good checkpoint: {self._last_good or "none yet"}. Lower the learning rate or clip gradients '
             '(--cfg-options optim_wrapper.clip_grad.max_norm=1)'
         )
+
+
+def _last_checkpoint(runner) -> Optional[str]:
+    """The path that MMEngine's ``CheckpointHook`` notes, before it writes the file."""
+    return runner.message_hub.get_info('last_ckpt') if 'last_ckpt' in runner.message_hub.runtime_info else None

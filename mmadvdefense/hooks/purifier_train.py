@@ -91,7 +91,7 @@ class PurifierTrainHook(Hook):
             )
         check_num_classes(model, runner.train_dataloader.dataset)
         freeze_target(model)
-        self._source = AttackSource(model)
+        self._source = AttackSource(model, training=True)
         self._tap = self._source.task.feature_tap(self.feature_layer)
         self._settle_losses(purifier)
         self._handles = [
@@ -130,7 +130,7 @@ class PurifierTrainHook(Hook):
         for module in self._source.task.loss_modules():
             module.training = True
         self._source.task.check_samples(data_batch['data_samples'])
-        clean = model.data_preprocessor.load_pixels(data_batch['inputs'])
+        clean = model.data_preprocessor.load_pixels(data_batch['inputs'], data_batch['data_samples'])
         randomness = Randomness(derive_seed(runner.seed, 'train', runner.iter, get_rank()))
         self._reference = CleanReference(self._source, clean, self._tap)
         data_batch['inputs'] = clean

@@ -83,13 +83,18 @@ class Purifier(BaseDataPreprocessor, ABC):
     def check_ready(self) -> None:
         """Raise an error if this purifier cannot clean anything yet."""
 
-    def load_pixels(self, inputs: Union[Tensor, Sequence[Tensor]]) -> Pixels:
+    def load_pixels(self, inputs: Union[Tensor, Sequence[Tensor]], data_samples: Optional[Sequence] = None) -> Pixels:
         """What the data loader gives, as float pixels on this module's device.
+
+        Args:
+            inputs: images of any type.
+            data_samples: of these images, to name one in a message.
 
         Raises:
             ValueError: for images that have not three channels.
         """
-        check_channels(inputs)
+        names = [sample.get('img_path') or f'image {i} of the batch' for i, sample in enumerate(data_samples or ())]
+        check_channels(inputs, names)
         images = self.cast_data(inputs)
         return images.float() if isinstance(images, Tensor) else [image.float() for image in images]
 
@@ -103,7 +108,7 @@ class Purifier(BaseDataPreprocessor, ABC):
         if not self.enabled:
             return self.native(data, training)
         self.check_ready()
-        images = self.purify(self.load_pixels(data['inputs']))
+        images = self.purify(self.load_pixels(data['inputs'], data.get('data_samples')))
         if self.jpeg_quality is not None and not training:
             images = self._compress(images)
         return self.native({**data, 'inputs': images}, training)

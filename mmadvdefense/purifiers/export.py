@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Union
 
 import torch
 
+from ..checkpoints import save_file_atomically
+from ..compat import check_checkpoint
+
 FORMAT = 'mmadvdefense purifier'
 
 
 def save_purifier_export(export: dict, path: Union[str, Path]) -> None:
-    """Write what ``GeneratorPurifier.export`` returns; under a temporary name first, then moved."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + '.partial')
-    try:
-        torch.save({'format': FORMAT, 'version': 1, **export}, partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Write what ``GeneratorPurifier.export`` returns; the file is there completely or not at all."""
+    save_file_atomically(path, lambda file: torch.save({'format': FORMAT, 'version': 1, **export}, file))
 
 
 def load_purifier_export(path: Union[str, Path]) -> dict:
@@ -32,6 +27,7 @@ def load_purifier_export(path: Union[str, Path]) -> dict:
     """
     if not Path(path).exists():
         raise FileNotFoundError(f'purifier export not found: {path}')
+    check_checkpoint(path)
     export = torch.load(path, map_location='cpu', weights_only=True)
     if not isinstance(export, dict) or export.get('format') != FORMAT:
         raise ValueError(

@@ -9,6 +9,7 @@ from typing import Optional, Sequence
 import torch
 from torch import Tensor
 
+from ..checkpoints import CheckpointMismatch
 from ..pixels import Layout, Pixels, pad_to_multiple, resize, stack, to_pixels, to_unit_range
 from ..registry import MODELS
 from .base import Purifier
@@ -71,6 +72,25 @@ class GeneratorPurifier(Purifier):
         except RuntimeError as error:
             raise ValueError(f'{path} was exported from {export["generator"]}, which does not fit: {error}') from error
         self.num_updates.fill_(export['num_updates'])
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        # MMEngine loads non-strictly: another generator's checkpoint would leave this one random, and its number of
+        # updates would pass it off as trained.
+        start = f'{prefix}generator.'
+        theirs = {name[len(start) :]: value for name, value in state_dict.items() if name.startswith(start)}
+        ours = self.generator.state_dict()
+        unfit = sorted(
+            name
+            for name in ours.keys() | theirs.keys()
+            if (name not in theirs or name not in ours or theirs[name].shape != ours[name].shape)
+            and not name.endswith('num_batches_tracked')
+        )
+        if theirs and unfit:
+            raise CheckpointMismatch(
+                f'the checkpoint was trained with another generator than {self.generator_config}: '
+                f'{start}{unfit[0]} and {len(unfit) - 1} more of {len(ours)} tensors do not fit'
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def export(self) -> dict:
         """What another model's purifier needs: the generator's config and weights."""

@@ -27,12 +27,8 @@ class Task(ABC):
 
     # --- the model seen from its native preprocessor's output -------------------------------------------------
 
-    def forward(self, preprocessor: nn.Module, images: Pixels) -> Tensor:
-        """Raw pixels to what :meth:`logits` returns, through the native preprocessor."""
-        return self.logits(self.preprocess(preprocessor, images))
-
-    def preprocess(self, preprocessor: nn.Module, images: Pixels) -> Tensor:
-        """Raw pixels as the model takes them, without the test-time or training-time treatment of labels."""
+    def preprocess(self, preprocessor: nn.Module, images: Pixels, training: bool = False) -> Tensor:
+        """Raw pixels as the model takes them in training (padded alike, but never augmented) or in tests."""
         return preprocessor({'inputs': images, 'data_samples': None}, training=False)['inputs']
 
     @abstractmethod
@@ -60,7 +56,9 @@ class Task(ABC):
 
     # --- ground truth ---------------------------------------------------------------------------------------
 
-    def prepare_samples(self, preprocessor: nn.Module, images: Pixels, data_samples: Sequence) -> list:
+    def prepare_samples(
+        self, preprocessor: nn.Module, images: Pixels, data_samples: Sequence, training: bool = False
+    ) -> list:
         """Data samples as the model takes them. Native preprocessors change theirs, so these are copies."""
         data = {'inputs': images, 'data_samples': copy.deepcopy(list(data_samples))}
         with torch.no_grad():

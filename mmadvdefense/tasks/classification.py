@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..pixels import Pixels
 from .base import Task
 from .taps import FeatureTap
 
@@ -22,15 +23,31 @@ class ClassificationTask(Task):
         output = self.model(inputs, mode='tensor')
         return output[-1] if isinstance(output, (tuple, list)) else output
 
+    def losses(self, inputs: Tensor, data_samples: Sequence) -> dict[str, Tensor]:
+        if 'gt_score' not in data_samples[0]:
+            self._check_labelled(data_samples)
+        return super().losses(inputs, data_samples)
+
     def cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
         return F.cross_entropy(logits, target, reduction='sum')
 
+    def prepare_samples(
+        self, preprocessor: nn.Module, images: Pixels, data_samples: Sequence, training: bool = False
+    ) -> list:
+        if any('gt_label' in sample for sample in data_samples):
+            # MMPretrain takes it that either all samples have labels or none.
+            self._check_labelled(data_samples)
+        return super().prepare_samples(preprocessor, images, data_samples, training)
+
+    @staticmethod
+    def _check_labelled(data_samples: Sequence) -> None:
+        for index, sample in enumerate(data_samples):
+            if 'gt_label' not in sample:
+                name = sample.get('img_path') or f'image {index} of the batch'
+                raise ValueError(f'{name} has no gt_label; the pipeline must pack labels')
+
     def labels(self, data_samples: Sequence, device: torch.device) -> Tensor:
-        missing = [
-            sample.get('img_path', index) for index, sample in enumerate(data_samples) if 'gt_label' not in sample
-        ]
-        if missing:
-            raise ValueError(f'{missing[0]} has no gt_label; the pipeline must pack labels')
+        self._check_labelled(data_samples)
         return torch.cat([sample.gt_label for sample in data_samples]).to(device, non_blocking=True)
 
     def relabel(self, data_samples: Sequence, target: Tensor) -> list:
@@ -71,5 +88,5 @@ class ClassificationTask(Task):
 
     @property
     def num_classes(self) -> int:
-        head = self.model.head
-        return getattr(head, 'num_classes', None) or self.model.get_submodule(self.classifier).out_features
+        # The first axis of the weight counts the outputs of linear layers and convolutions alike.
+        return getattr(self.model.head, 'num_classes', None) or len(self.model.get_submodule(self.classifier).weight)

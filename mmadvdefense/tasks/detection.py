@@ -70,7 +70,9 @@ class DetectionTask(Task):
 
     # --- ground truth ---------------------------------------------------------------------------------------
 
-    def prepare_samples(self, preprocessor: nn.Module, images: Pixels, data_samples: Sequence) -> list:
+    def prepare_samples(
+        self, preprocessor: nn.Module, images: Pixels, data_samples: Sequence, training: bool = False
+    ) -> list:
         samples = super().prepare_samples(preprocessor, images, data_samples)
         samples = [sample.to(preprocessor.device) for sample in samples]
         # In its training mode the preprocessor would also apply batch augmentations.

@@ -39,38 +39,33 @@ class SegmentationTask(Task):
         logits = logits[-1] if isinstance(logits, (tuple, list)) else logits
         return self._resize(logits, inputs.shape[-2:])
 
-    def preprocess(self, preprocessor: nn.Module, images: Pixels) -> Tensor:
-        """MMSegmentation stacks images of different sizes in training only, where it also needs their labels."""
-        if isinstance(images, Tensor) or len({tuple(image.shape[-2:]) for image in images}) == 1:
-            return super().preprocess(preprocessor, images)
-        height, width = (max(side) for side in zip(*(image.shape[-2:] for image in images)))
-        singles = [super(SegmentationTask, self).preprocess(preprocessor, image[None]) for image in images]
-        value = preprocessor.pad_val
-        padded = [F.pad(s, (0, width - s.shape[-1], 0, height - s.shape[-2]), value=value) for s in singles]
-        return torch.cat(padded)
+    def preprocess(self, preprocessor: nn.Module, images: Pixels, training: bool = False) -> Tensor:
+        from mmseg.structures import SegDataSample
 
-    def losses(self, inputs: Tensor, data_samples: Sequence) -> dict[str, Tensor]:
-        # The native preprocessor pads to its size in training; the labels say how far.
-        height, width = data_samples[0].gt_sem_seg.shape[-2:]
-        value = getattr(self.model.data_preprocessor, 'pad_val', 0)
-        below, right = max(height - inputs.shape[-2], 0), max(width - inputs.shape[-1], 0)
-        return super().losses(F.pad(inputs, (0, right, 0, below), value=value), data_samples)
+        # The host wants samples to note its padding in.
+        data = {'inputs': images, 'data_samples': [SegDataSample() for _ in images]}
+        return preprocessor(data, training)['inputs']
 
     def loss_modules(self) -> list[nn.Module]:
         return [module for module in self.model.modules() if type(module).__name__ in _TRAINING_HEADS]
 
     # --- ground truth ---------------------------------------------------------------------------------------
 
-    def prepare_samples(self, preprocessor: nn.Module, images: Pixels, data_samples: Sequence) -> list:
-        samples = [sample.to(preprocessor.device) for sample in copy.deepcopy(list(data_samples))]
-        sizes = {tuple(sample.gt_sem_seg.shape[-2:]) for sample in samples}
-        if len(sizes) > 1:
-            height, width = (max(side) for side in zip(*sizes))
-            for sample in samples:
-                mask = sample.gt_sem_seg.data
-                padding = (0, width - mask.shape[-1], 0, height - mask.shape[-2])
-                del sample.gt_sem_seg.data
-                sample.gt_sem_seg.data = F.pad(mask, padding, value=self.ignore_index)
+    def prepare_samples(
+        self, preprocessor: nn.Module, images: Pixels, data_samples: Sequence, training: bool = False
+    ) -> list:
+        copies = copy.deepcopy(list(data_samples))
+        with torch.no_grad():
+            if training:
+                return preprocessor({'inputs': images, 'data_samples': copies}, training)['data_samples']
+            height, width = self.preprocess(preprocessor, images).shape[-2:]
+        samples = [sample.to(preprocessor.device) for sample in copies]
+        for sample in samples:
+            # In tests the host pads images, but not their labels.
+            mask = sample.gt_sem_seg.data
+            padding = (0, width - mask.shape[-1], 0, height - mask.shape[-2])
+            del sample.gt_sem_seg.data
+            sample.gt_sem_seg.data = F.pad(mask, padding, value=self.ignore_index)
         return samples
 
     def in_input_frame(self, data_samples: Sequence, annotations_in_input_frame: bool) -> list:
