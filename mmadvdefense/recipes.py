@@ -14,30 +14,43 @@ from .purifiers import Purifier
 from .registry import MODELS
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
-DEFAULT_RECIPES = {'mmpretrain': '_base_/defenses/align_default_cls.py'}
+DEFAULT_RECIPES = {
+    'mmpretrain': '_base_/defenses/align_default_cls.py',
+    'mmdet': '_base_/defenses/align_default_det.py',
+    'mmseg': '_base_/defenses/align_default_seg.py',
+}
 
 
 def purifier_config(config: Config) -> Optional[ConfigDict]:
     """The data preprocessor in ``config`` if it is a purifier, wherever it stands."""
     for holder in (config.get('model') or {}, config):
         preprocessor = holder.get('data_preprocessor')
-        if preprocessor and isinstance(cls := MODELS.get(preprocessor.get('type') or ''), type):
-            if issubclass(cls, Purifier):
-                return preprocessor
+        if preprocessor and _is_purifier(preprocessor):
+            return preprocessor
     return None
 
 
+def _is_purifier(preprocessor: dict) -> bool:
+    # MMPretrain's configs give no type, and those in plain Python the class.
+    cls = preprocessor.get('type')
+    if cls and isinstance(cls, str):
+        cls = MODELS.get(cls)
+    return isinstance(cls, type) and issubclass(cls, Purifier)
+
+
 def settle_purifier(config: Config) -> None:
-    """Let a purifier in the top-level ``data_preprocessor`` count where the model has a preprocessor of its own.
+    """Where a config has two data preprocessors, let the purifier count, with the settings of the other one.
 
     MMSegmentation and MMDetection copy the top-level one into the model when the config is written, and the runner
-    prefers the copy; a purifier in the top-level one would be ignored without a word.
+    prefers the copy: a purifier in the top-level one would be ignored without a word. MMPretrain keeps mean and std in
+    the top-level one: a purifier in the model would do without them.
     """
     purifier = purifier_config(config)
     if purifier is None:
         return
-    native = config.model.get('data_preprocessor')
-    if native is not None and native is not purifier:
+    own, top = config.model.get('data_preprocessor'), config.get('data_preprocessor')
+    native = top if own is purifier else own
+    if native is not None and not _is_purifier(native):
         inherited = {key: value for key, value in native.items() if key != 'type'}
         if 'type' in native:
             inherited.setdefault('native_type', native.type)
@@ -48,29 +61,57 @@ def settle_purifier(config: Config) -> None:
         imports['imports'] = [*imports['imports'], 'mmadvdefense']
 
 
+def complete_purifier(config: Config) -> None:
+    """Give a config that names a purifier but no networks those of its task's default recipe.
+
+    Those of a config with a ``PurifierTrainHook`` are left alone, and the generator that an export brings along counts.
+    """
+    recipe = _default_recipe(config)
+    if recipe is None:
+        return
+    purifier = purifier_config(config)
+    for key, value in recipe.data_preprocessor.items():
+        if key != 'generator' or not purifier.get('init_cfg'):
+            purifier.setdefault(key, value)
+
+
 def complete_training(config: Config) -> None:
     """Give a config that names a purifier but not how to train it the default recipe of its task.
 
     The hook, objective, discriminator, optimizer and schedule are the recipe's; data, epochs, evaluation and
     everything else stay. A config with a ``PurifierTrainHook`` is complete and is left alone.
+
+    Raises:
+        ValueError: if there is no recipe for the config's default scope.
     """
-    purifier = purifier_config(config)
-    hooks = list(config.get('custom_hooks') or [])
-    if purifier is None or any(hook.get('type') == 'PurifierTrainHook' for hook in hooks):
-        return
     scope = config.get('default_scope')
-    if scope not in DEFAULT_RECIPES:
+    if _needs_recipe(config) and scope not in DEFAULT_RECIPES:
         raise ValueError(f'no default recipe for default_scope={scope!r}; known: {", ".join(DEFAULT_RECIPES)}')
-    recipe = Config.fromfile(CONFIGS / DEFAULT_RECIPES[scope])
-    config.custom_hooks = [*hooks, *recipe.custom_hooks]
-    for key, value in recipe.data_preprocessor.items():
-        purifier.setdefault(key, value)
+    recipe = _default_recipe(config)
+    if recipe is None:
+        return
+    complete_purifier(config)
+    config.custom_hooks = [*(config.get('custom_hooks') or []), *recipe.custom_hooks]
     optimizer_wrapper = {k: v for k, v in (config.get('optim_wrapper') or {}).items() if k == 'accumulative_counts'}
     config.optim_wrapper = ConfigDict({**recipe.optim_wrapper, **optimizer_wrapper})
     config.param_scheduler = linear_decay(config.train_cfg)
+    # The host's batch size belongs to the learning rate that has just been replaced.
+    config.pop('auto_scale_lr', None)
+    if 'auto_scale_lr' in recipe:
+        config.auto_scale_lr = recipe.auto_scale_lr
     print_log(
         f'no PurifierTrainHook in the config: training with the default recipe {DEFAULT_RECIPES[scope]}', 'current'
     )
+
+
+def _needs_recipe(config: Config) -> bool:
+    hooks = config.get('custom_hooks') or []
+    return purifier_config(config) is not None and not any(hook.get('type') == 'PurifierTrainHook' for hook in hooks)
+
+
+def _default_recipe(config: Config) -> Optional[Config]:
+    recipe = DEFAULT_RECIPES.get(config.get('default_scope')) if _needs_recipe(config) else None
+    return recipe and Config.fromfile(CONFIGS / recipe)
 
 
 def linear_decay(train_cfg: dict) -> list:
@@ -118,6 +159,8 @@ def settle_dataloaders(config: Config) -> None:
 def settle_checkpoints(config: Config) -> None:
     """Checkpoints that a full disk or a kill cannot spoil."""
     checkpoint = config.setdefault('default_hooks', ConfigDict()).setdefault('checkpoint', ConfigDict())
+    if checkpoint is None:  # the config wants none
+        return
     checkpoint.setdefault('type', 'CheckpointHook')
     checkpoint.setdefault('backend_args', dict(backend='atomic'))
     if checkpoint.get('max_keep_ckpts') == 1:
@@ -126,13 +169,30 @@ def settle_checkpoints(config: Config) -> None:
         checkpoint.max_keep_ckpts = 2
 
 
-def settle_distributed(config: Config, launcher: str) -> None:
+def settle_seed(config: Config) -> None:
+    """Go on with the seed of the run that is resumed.
+
+    MMEngine does so too, but only after it has given the data loader another one.
+    """
+    if config.get('resume') and Path(config.get('load_from') or '').is_file():
+        # No weight is read.
+        seed = torch.load(config.load_from, map_location='meta').get('meta', {}).get('seed')
+        if seed is not None:
+            config.setdefault('randomness', ConfigDict()).seed = seed
+
+
+def settle_distributed(config: Config, launcher: str, training: bool = True) -> None:
     """Wrap the model so that the frozen target does not stall DDP, and run without GPUs over gloo."""
     if launcher == 'none':
         return
-    if purifier_config(config) is not None and 'train_cfg' in config:
-        config.setdefault('model_wrapper_cfg', ConfigDict(type='PurifierDistributedDataParallel'))
-    if not torch.cuda.is_available() and not torch.distributed.is_initialized():
+    if training and purifier_config(config) is not None and not config.get('model_wrapper_cfg'):
+        config.model_wrapper_cfg = ConfigDict(type='PurifierDistributedDataParallel')
+    if torch.cuda.is_available():
+        return
+    # MMEngine passes a device, which DDP refuses on a CPU.
+    wrapper = config.get('model_wrapper_cfg') or ConfigDict(type='MMDistributedDataParallel', broadcast_buffers=False)
+    config.model_wrapper_cfg = ConfigDict({'device_ids': None, **wrapper})
+    if not torch.distributed.is_initialized():
         # MMEngine's launcher selects a CUDA device whatever the backend; it steps aside if a group exists.
         torch.distributed.init_process_group('gloo')
 

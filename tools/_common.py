@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Callable
 
 from mmengine.config import Config, DictAction
 
-import mmadvdefense  # noqa: F401  registers everything
+import mmadvdefense
 from mmadvdefense import recipes
-from mmadvdefense.checkpoints import CheckpointMismatch
 from mmadvdefense.compat import CheckpointRefused, check_checkpoint
 
 
@@ -69,5 +69,15 @@ def run(main: Callable[[], None]) -> None:
     """Show mistakes that a person can mend as one line; let everything else show its traceback."""
     try:
         main()
-    except (UsageError, CheckpointRefused, CheckpointMismatch, FileNotFoundError, FloatingPointError) as error:
+    except (UsageError, CheckpointRefused, OSError, FloatingPointError) as error:
         sys.exit(f'error: {error}')
+    except (ValueError, RuntimeError, ImportError) as error:
+        if not _is_raised_here(error):
+            raise
+        sys.exit(f'error: {error}')
+
+
+def _is_raised_here(error: Exception) -> bool:
+    """Whether this package, and nothing that it calls, raised an error: its messages say what to do."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return Path(last.filename).is_relative_to(Path(mmadvdefense.__file__).parent)

@@ -27,13 +27,15 @@ def main() -> None:
     arguments = parser.parse_args()
     require_checkpoint(arguments.checkpoint, 'checkpoint', arguments.trust_checkpoint)
     config = load_config(arguments)
+    recipes.complete_purifier(config)
     purifier_config = recipes.purifier_config(config)
     if purifier_config is None:
         raise UsageError(f'{arguments.config} has no purifier')
     purifier = MODELS.build(purifier_config)
     if not isinstance(purifier, GeneratorPurifier):
         raise UsageError(f'{type(purifier).__name__} has no generator to export')
-    state = torch.load(arguments.checkpoint, map_location='cpu')['state_dict']
+    checkpoint = torch.load(arguments.checkpoint, map_location='cpu')
+    state = checkpoint.get('state_dict', checkpoint)
     wanted = {name: state.get(PREFIX + name) for name in purifier.state_dict() if not name.startswith('discriminator.')}
     missing = [name for name, value in wanted.items() if value is None]
     if missing:

@@ -111,12 +111,11 @@ def main() -> None:
     config = load_config(arguments)
     config.load_from = arguments.checkpoint
     config.resume = False
-    recipes.settle_distributed(config, arguments.launcher)
-    if recipes.purifier_config(config) is not None:
-        recipes.complete_training(config)
+    recipes.complete_purifier(config)
     # Hooks of the config are for training; an AttackHook among them would attack twice.
     config.custom_hooks = []
     config.pop('model_wrapper_cfg', None)
+    recipes.settle_distributed(config, arguments.launcher, training=False)
     runner = Runner.from_cfg(config)
     purifier = (False,) if arguments.no_purifier else (False, True)
     results = evaluate(runner, conditions(attack, arguments.source), purifier, arguments.seed, arguments.quantize)

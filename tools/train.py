@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Optional
 
 from _common import UsageError, add_common_arguments, load_config, require_checkpoint, run
 from mmengine.config import Config
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 
 from mmadvdefense import recipes
 
@@ -40,23 +41,41 @@ def apply_arguments(config: Config, arguments: argparse.Namespace) -> None:
         config.auto_scale_lr.enable = True
     if arguments.resume == 'auto':
         # Before the first checkpoint there is nothing to go on from: begin as without --resume.
-        config.resume = (Path(config.work_dir) / 'last_checkpoint').exists()
+        latest = latest_checkpoint(Path(config.work_dir))
+        config.resume = latest is not None
         if config.resume:
-            config.load_from = find_latest_checkpoint(config.work_dir)
+            config.load_from = str(latest)
     elif arguments.resume:
         config.resume = True
         config.load_from = arguments.resume
+
+
+def latest_checkpoint(work_dir: Path) -> Optional[Path]:
+    """The checkpoint that MMEngine noted last, or the newest one there is.
+
+    The note is empty if the process was killed or the disk was full when it was written, and wrong if the folder moved.
+    """
+    note = work_dir / 'last_checkpoint'
+    noted = Path(note.read_text().strip()) if note.exists() else Path()
+    if noted.is_file():
+        return noted
+    checkpoints = [*work_dir.glob('epoch_*.pth'), *work_dir.glob('iter_*.pth')]
+    return max(checkpoints, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def main() -> None:
     arguments = parse_arguments()
     config = load_config(arguments)
     recipes.complete_training(config)
+    if arguments.cfg_options:
+        # Once more: what was given on the command line beats the recipe too.
+        config.merge_from_dict(arguments.cfg_options)
     apply_arguments(config, arguments)
     if config.get('load_from'):
         require_checkpoint(config.load_from, 'load_from checkpoint', arguments.trust_checkpoint)
     if config.get('load_from') or config.get('resume'):
         recipes.drop_pretrained_backbones(config.model)
+    recipes.settle_seed(config)
     recipes.settle_checkpoints(config)
     recipes.settle_distributed(config, arguments.launcher)
     guards = [hook for hook in config.get('custom_hooks') or [] if hook.get('type') == 'FiniteLossGuardHook']

@@ -108,6 +108,9 @@ class CleanReference:
     @property
     def logits(self) -> Tensor:
         self._run()
+        if self._logits is None:
+            # The task says why its models have none.
+            return self._source.logits(self._images)
         return self._logits
 
     @property

@@ -7,7 +7,7 @@ from typing import Optional, Sequence
 
 import numpy as np
 import torch
-from mmengine.dist import get_rank
+from mmengine.dist import all_reduce_params, get_rank
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
@@ -142,6 +142,12 @@ class PurifierTrainHook(Hook):
         self._reference = None
         _unwrap(runner.model).data_preprocessor.num_updates += 1
 
+    def after_train_epoch(self, runner) -> None:
+        _share_statistics(runner)
+
+    def before_val_epoch(self, runner) -> None:
+        _share_statistics(runner)
+
     # --- around the target's forward ------------------------------------------------------------------------
 
     def _begin_target(self, model: nn.Module, args: tuple, kwargs: dict) -> None:
@@ -182,6 +188,14 @@ class PurifierTrainHook(Hook):
                 scaled = value * weight if isinstance(value, Tensor) else [item * weight for item in value]
                 terms[f'task_{name}'] = scaled
         return terms
+
+
+def _share_statistics(runner) -> None:
+    """Give all ranks the mean of their BatchNorm statistics: one generator is scored and saved, not one a rank."""
+    purifier = _unwrap(runner.model).data_preprocessor
+    if isinstance(purifier, GeneratorPurifier):
+        buffers = [buffer for buffer in purifier.generator.buffers() if buffer.is_floating_point()]
+        all_reduce_params(buffers, op='mean')
 
 
 def _unwrap(model: nn.Module) -> nn.Module:

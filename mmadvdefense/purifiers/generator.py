@@ -67,10 +67,10 @@ class GeneratorPurifier(Purifier):
             self._load_export(export, init_cfg['checkpoint'])
 
     def _load_export(self, export: dict, path: str) -> None:
-        try:
-            self.generator.load_state_dict(export['state_dict'])
-        except RuntimeError as error:
-            raise ValueError(f'{path} was exported from {export["generator"]}, which does not fit: {error}') from error
+        self._check_generator(
+            export['state_dict'], f'{path} was exported from another generator ({export["generator"]})'
+        )
+        self.generator.load_state_dict(export['state_dict'])
         self.num_updates.fill_(export['num_updates'])
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
@@ -78,6 +78,11 @@ class GeneratorPurifier(Purifier):
         # updates would pass it off as trained.
         start = f'{prefix}generator.'
         theirs = {name[len(start) :]: value for name, value in state_dict.items() if name.startswith(start)}
+        if theirs:
+            self._check_generator(theirs, 'the checkpoint was trained with another generator')
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _check_generator(self, theirs: dict, complaint: str) -> None:
         ours = self.generator.state_dict()
         unfit = sorted(
             name
@@ -85,12 +90,11 @@ class GeneratorPurifier(Purifier):
             if (name not in theirs or name not in ours or theirs[name].shape != ours[name].shape)
             and not name.endswith('num_batches_tracked')
         )
-        if theirs and unfit:
+        if unfit:
             raise CheckpointMismatch(
-                f'the checkpoint was trained with another generator than {self.generator_config}: '
-                f'{start}{unfit[0]} and {len(unfit) - 1} more of {len(ours)} tensors do not fit'
+                f'{complaint} than {self.generator_config}: '
+                f'{unfit[0]} and {len(unfit) - 1} more of {len(ours)} tensors do not fit'
             )
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def export(self) -> dict:
         """What another model's purifier needs: the generator's config and weights."""

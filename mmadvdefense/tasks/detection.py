@@ -47,8 +47,8 @@ class DetectionTask(Task):
         self.model.extract_feat(inputs)
 
     def loss_modules(self) -> list[nn.Module]:
-        """The detector and its heads decode boxes, or add denoising queries, by their own training flag."""
-        return [self.model, *(module for module in self.model.modules() if type(module).__name__.endswith('Head'))]
+        """The detector and its heads decode boxes, add queries or leave out branches by their own training flag."""
+        return [self.model, *(module for module in self.model.modules() if _belongs_to_head(module))]
 
     def select_losses(self, losses: dict, part: str) -> list:
         """The entries of a host's losses that belong to ``part``.
@@ -134,9 +134,11 @@ class DetectionTask(Task):
         scale = features.new_tensor([features.shape[-1] / width, features.shape[-2] / height]).repeat(2)
         limit = features.new_tensor([features.shape[-1], features.shape[-2]]).repeat(2)
         scaled = torch.minimum((torch.cat(boxes) * scale).clamp(min=0), limit)
-        rois = torch.cat([image[:, None].to(features.dtype), scaled], 1)
+        first, second = scaled.split(2, 1)
+        has_area = (second > first).all(1)
+        # RoIAlign stops at corners in the wrong order.
+        rois = torch.cat([image[:, None].to(features.dtype), first, torch.maximum(first, second)], 1)
         vectors = roi_align(features, rois, (1, 1), 1.0, 0, 'avg', True).flatten(1)
-        has_area = ((scaled[:, 2:] - scaled[:, :2]) > 0).all(1)
         return vectors, self.labels(data_samples, device).where(has_area, NO_CLASS)
 
     def label_map(self, data_samples: Sequence, size: Sequence[int], device: torch.device) -> Tensor:
@@ -155,6 +157,11 @@ class DetectionTask(Task):
             if hasattr(head, 'num_classes'):
                 return head.num_classes
         raise ValueError(f'{type(self.model).__name__} has no head with num_classes')
+
+
+def _belongs_to_head(module: nn.Module) -> bool:
+    # The host keeps parts of heads that are called otherwise (such as YOLACT's prototypes) in the same packages.
+    return type(module).__name__.endswith('Head') or '_heads.' in type(module).__module__
 
 
 def _as_tensor(boxes) -> Tensor:

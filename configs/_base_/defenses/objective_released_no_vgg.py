@@ -1,12 +1,4 @@
 # The released objective without its perceptual term: nothing to download, and not every field has a VGG.
-objective = dict(
-    task_weight=2.0,
-    feature_layer='logits',
-    losses=[
-        dict(type='PixelReconstructionLoss', loss_weight=50.0),
-        dict(type='LSGANLoss', generator_weight=1.0, discriminator_weight=1.0),
-        dict(type='FeatureMatchingLoss', loss_weight=10.0),
-        dict(type='FeatureReconstructionLoss', loss_weight=4.0),
-        dict(
-            type='ClassAlignmentLoss', margin=5.0, hinge=True, align_weight=0.1, inter_weight=0.005, intra_weight=1.0),
-    ])
+_base_ = './objective_released.py'
+
+objective = dict(losses=[loss for loss in _base_.objective.losses if loss['type'] != 'PerceptualLoss'])

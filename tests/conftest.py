@@ -1,0 +1,148 @@
+"""Tiny hosts that run in milliseconds, shared by the tests of every room."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+MEAN = (123.675, 116.28, 103.53)
+STD = (58.395, 57.12, 57.375)
+NUM_CLASSES = 5
+
+
+@pytest.fixture(autouse=True)
+def own_default_scope():
+    """A runner sets the default scope of the whole process; the next test must not resolve its types there."""
+    from mmengine.registry import DefaultScope
+
+    before = DefaultScope._instance_dict.copy()
+    yield
+    DefaultScope._instance_dict = before
+
+
+class TinyBackbone(nn.Module):
+    """BatchNorm and dropout, so that a forgotten ``eval()`` shows; two stages, so that a layer can be named."""
+
+    def __init__(self, channels: int = 16):
+        super().__init__()
+        self.stage1 = nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.3))
+        self.stage2 = nn.Sequential(nn.Conv2d(8, channels, 3, 2, 1), nn.BatchNorm2d(channels), nn.ReLU())
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        return (self.stage2(self.stage1(x)),)
+
+
+class PointwiseBackbone(nn.Module):
+    """Zero where its input is zero, and no pixel sees another: padding cannot change what it makes of an image."""
+
+    def __init__(self, channels: int = 16):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, channels, 1, bias=False), nn.Tanh())
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        return (self.layers(x),)
+
+
+class GlobalSum(nn.Module):
+    """Unlike an average, a sum does not know how much padding there is."""
+
+    def forward(self, features: tuple[Tensor]) -> tuple[Tensor]:
+        return (features[-1].sum((2, 3)) / 64,)
+
+
+def build_classifier(
+    backbone: Optional[nn.Module] = None,
+    neck: Optional[nn.Module] = None,
+    num_classes: int = NUM_CLASSES,
+    head: Optional[dict] = None,
+    seed: int = 0,
+    **preprocessor,
+):
+    """An MMPretrain ``ImageClassifier`` for images of any size; ``preprocessor`` goes to its data preprocessor."""
+    from mmengine.registry import DefaultScope
+    from mmpretrain.models import ImageClassifier
+
+    with torch.random.fork_rng(), DefaultScope.overwrite_default_scope('mmpretrain'):
+        torch.manual_seed(seed)
+        model = ImageClassifier(
+            backbone=backbone or TinyBackbone(),
+            neck=neck or dict(type='GlobalAveragePooling'),
+            head=head or dict(type='LinearClsHead', num_classes=num_classes, in_channels=16),
+            data_preprocessor=dict(num_classes=num_classes, **{'mean': MEAN, 'std': STD, **preprocessor}),
+        )
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                # Far from what a batch would give, so that train mode gives other numbers than eval mode.
+                nn.init.uniform_(module.running_mean, -0.5, 0.5)
+                nn.init.uniform_(module.running_var, 0.5, 2.0)
+            elif isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=0.5)
+    return model
+
+
+@pytest.fixture
+def make_classifier():
+    """:func:`build_classifier`."""
+    return build_classifier
+
+
+@pytest.fixture
+def tiny_classifier():
+    """Five classes, BatchNorm, dropout, ImageNet's mean and std; in train mode, as it comes."""
+    return build_classifier()
+
+
+@pytest.fixture
+def pointwise_classifier():
+    """A host for batches of images of different sizes: an image's logits do not depend on its padding."""
+    return build_classifier(PointwiseBackbone(), GlobalSum())
+
+
+@dataclass
+class ImageBatch:
+    """Raw pixels and MMPretrain data samples."""
+
+    images: Tensor
+    samples: list
+
+    @property
+    def labels(self) -> Tensor:
+        return torch.cat([sample.gt_label for sample in self.samples])
+
+    def __getitem__(self, index: int) -> ImageBatch:
+        return ImageBatch(self.images[index : index + 1], self.samples[index : index + 1])
+
+
+def build_samples(count: int, num_classes: int = NUM_CLASSES) -> list:
+    from mmpretrain.structures import DataSample
+
+    return [
+        DataSample(metainfo=dict(img_path=f'images/{i}.png', sample_idx=i)).set_gt_label(i % num_classes)
+        for i in range(count)
+    ]
+
+
+def build_images(*shape: int, seed: int = 1) -> Tensor:
+    """Whole pixel values, with some at either end of the range, where clamping matters."""
+    noise = torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+    return (noise * 300 - 22).round().clamp(0, 255)
+
+
+@pytest.fixture
+def make_samples():
+    return build_samples
+
+
+@pytest.fixture
+def make_images():
+    return build_images
+
+
+@pytest.fixture
+def image_batch():
+    """Six images of 12 x 10 pixels."""
+    return ImageBatch(build_images(6, 3, 12, 10), build_samples(6))

@@ -1,0 +1,146 @@
+"""One model under several conditions, without and with its purifier: the same images, and no trace left behind."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from typing import Any, Callable
+
+import pytest
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.registry import METRICS, MODELS, DefaultScope
+from mmengine.runner import Runner
+from torch import nn
+
+import mmadvdefense  # noqa: F401  registers everything
+from mmadvdefense.evaluation import Condition, evaluate, main_metric
+from mmadvdefense.hooks import AttackHook
+from mmadvdefense.purifiers import Purifier
+
+pytest.importorskip('mmpretrain')
+
+_serial = itertools.count()
+TARGET = dict(
+    type='ImageClassifier',
+    backbone=dict(type='CIFARResNet', depth=8),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(type='LinearClsHead', num_classes=10, in_channels=64),
+)
+NATIVE = dict(num_classes=10, mean=[79.8] * 3, std=[90.9] * 3, to_rgb=False)
+GENERATOR = dict(type='GlobalGenerator', base_channels=4, num_downsamples=1, num_blocks=1)
+FGSM = dict(type='FGSM', eps=4)
+PGD = dict(type='PGD', eps=8, step_size=4, steps=2)
+
+
+@METRICS.register_module(force=True)
+class ManyNumbers(BaseMetric):
+    """A number, and what is none."""
+
+    def process(self, data_batch: Any, data_samples: Any) -> None:
+        self.results.extend(data_samples)
+
+    def compute_metrics(self, results: list) -> dict:
+        return {'score': 1.5, 'classwise': [1.0, 2.0], 'matrix': torch.eye(3), 'tensor': torch.tensor(3.0)}
+
+
+@pytest.fixture
+def make_runner(tmp_path, monkeypatch) -> Callable[..., Runner]:
+    monkeypatch.setattr(Runner, '_log_env', lambda *_: None)
+    monkeypatch.setattr(Runner, 'dump_config', lambda *_: None)
+
+    def make(purifier: bool = True, trained: bool = True, metric: str = 'Accuracy') -> Runner:
+        preprocessor = dict(type='AlignPurifier', generator=GENERATOR, **NATIVE) if purifier else NATIVE
+        with DefaultScope.overwrite_default_scope('mmpretrain'), torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = MODELS.build(copy.deepcopy(dict(TARGET, data_preprocessor=preprocessor)))
+            nn.init.normal_(model.head.fc.weight, std=0.3)
+        if purifier:
+            model.data_preprocessor.num_updates += trained
+        return Runner(
+            model,
+            work_dir=str(tmp_path / 'work'),
+            test_dataloader=dict(
+                batch_size=4,
+                num_workers=0,
+                sampler=dict(type='DefaultSampler', shuffle=False),
+                collate_fn=dict(type='default_collate'),
+                dataset=dict(type='HandwrittenDigits', split='test', indices=6, pipeline=[dict(type='PackInputs')]),
+            ),
+            test_cfg=dict(),
+            test_evaluator=dict(type=metric),
+            default_scope='mmpretrain',
+            experiment_name=f'evaluate_{next(_serial)}',
+            log_level='WARNING',
+        )
+
+    return make
+
+
+CONDITIONS = [
+    Condition('clean'),
+    Condition('FGSM', FGSM, threat_model='white-box'),
+    Condition('PGD', PGD, threat_model='white-box'),
+]
+
+
+def test_conditions_times_purifier(make_runner, tmp_path):
+    runner = make_runner()
+    hooks = list(runner.hooks)
+    results = evaluate(runner, CONDITIONS)
+    assert [(result.condition.name, result.purifier) for result in results] == [
+        (name, purifier) for name in ('clean', 'FGSM', 'PGD') for purifier in (False, True)
+    ]
+    for without, with_ in zip(results[::2], results[1::2]):
+        for name in ('linf_mean', 'linf_max', 'l2_mean', 'l2_max'):
+            assert without.measured[f'perturbation/{name}'] == with_.measured[f'perturbation/{name}']
+        assert without.measured['purified/psnr'] != with_.measured['purified/psnr']
+        assert list(without.metrics) == ['accuracy/top1']
+    assert [result.measured['perturbation/linf_max'] for result in results[::2]] == pytest.approx([0, 4, 8], abs=1e-3)
+    assert results[0].measured['purified/psnr'] is None, 'equal images; JSON knows no infinity'
+    # The runner is as it was, and its next test is its own.
+    assert runner.hooks == hooks and runner.model.data_preprocessor.enabled
+    assert not [path for path in (tmp_path / 'work').iterdir() if path.name.startswith('adversarial-')]
+    assert list(runner.test()) == ['accuracy/top1']
+
+
+def test_twice_with_one_runner(make_runner):
+    runner = make_runner()
+    first, second = (evaluate(runner, CONDITIONS[1:2], purifier=(True,)) for _ in range(2))
+    assert first[0].as_dict() == second[0].as_dict()
+
+
+def test_a_model_without_a_purifier(make_runner):
+    results = evaluate(make_runner(purifier=False), CONDITIONS)
+    assert [result.purifier for result in results] == [False] * 3
+
+
+def test_both_see_the_same_images(make_runner, monkeypatch):
+    """The rows differ in what the purifier makes of them, not in the attack."""
+    runner = make_runner()
+    seen: list = []
+
+    original = Purifier.forward
+
+    def record(self, data, training=False):
+        seen.append(torch.as_tensor(data['inputs']).clone())
+        return original(self, data, training)
+
+    monkeypatch.setattr(Purifier, 'forward', record)
+    evaluate(runner, CONDITIONS[2:])
+    without, with_ = seen[:2], seen[2:]
+    assert all(torch.equal(a, b) for a, b in zip(without, with_)) and len(without) == len(with_) == 2
+
+
+def test_an_error_leaves_nothing_behind(make_runner):
+    runner = make_runner(trained=False)
+    with pytest.raises(RuntimeError, match='untrained'):
+        evaluate(runner, CONDITIONS)
+    assert not any(isinstance(hook, AttackHook) for hook in runner.hooks)
+    assert runner.model.data_preprocessor.enabled
+
+
+def test_metrics_that_are_no_numbers(make_runner):
+    (result,) = evaluate(make_runner(purifier=False, metric='ManyNumbers'), CONDITIONS[:1])
+    assert result.metrics == {'score': 1.5, 'tensor': 3.0}
+    assert main_metric([result]) == 'score'

@@ -1,0 +1,50 @@
+"""What a reader of the table sees."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import pytest
+
+from mmadvdefense.evaluation import Condition, Result, robustness_table
+
+
+def _result(name: str, purifier: bool, accuracy: float, size: float = 0.0, psnr: Optional[float] = None) -> Result:
+    measured = {
+        'perturbation/linf_mean': size,
+        'perturbation/linf_max': size + 0.25,
+        'perturbation/l2_mean': 10 * size,
+        'perturbation/l2_max': 10 * size + 1,
+        'purified/psnr': psnr,
+    }
+    return Result(Condition(name), purifier, {'accuracy/top1': accuracy, 'other': 5.0}, measured)
+
+
+RESULTS = [
+    _result('clean', False, 91.204),
+    _result('clean', True, 90.0, psnr=35.26),
+    _result('PGD, white-box', False, 3.1, 7.5, 30.04),
+    _result('PGD, white-box', True, 71.456, 7.5, 33.33),
+]
+
+
+def _rows(table: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip('|').split('|')] for line in table.splitlines() if line[0] == '|']
+
+
+def test_one_row_a_condition():
+    rows = _rows(robustness_table(RESULTS))
+    assert rows[0][:3] == ['images', 'accuracy/top1', 'accuracy/top1']
+    assert rows[1][1:3] == ['no purifier', 'purifier']
+    assert ['clean', '91.20', '90.00', '0.00 / 0.25', '0.00 / 1.00', 'equal / 35.3'] in rows
+    assert ['PGD, white-box', '3.10', '71.46', '7.50 / 7.75', '75.00 / 76.00', '30.0 / 33.3'] in rows
+
+
+def test_without_a_purifier():
+    rows = _rows(robustness_table([result for result in RESULTS if not result.purifier]))
+    assert ['PGD, white-box', '3.10', '-', '7.50 / 7.75', '75.00 / 76.00', '30.0 / -'] in rows
+
+
+@pytest.mark.parametrize(('metric', 'shown'), [(None, '91.20'), ('other', '5.00')])
+def test_metric(metric, shown):
+    assert shown in robustness_table(RESULTS[:1], metric)

@@ -1,0 +1,289 @@
+"""Adversarial images in validation and testing: whose, how far from the clean ones, and the same in every setting."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import Tensor
+
+from mmadvdefense.attacks import AttackSource, Randomness, build_attack, derive_seed
+from mmadvdefense.hooks import AttackHook
+from mmadvdefense.models import build_model
+
+pytest.importorskip('mmpretrain')
+
+# Not a whole number, so that rounding shows.
+PGD = dict(type='PGD', eps=7.9, step_size=3, steps=2)
+IDENTITY = dict(type='DUNet', widths=(4,), encoder_units=(1,), decoder_units=())
+
+
+class Seen(Hook):
+    """Keeps the images before and after the attack, and what reaches the native preprocessor."""
+
+    priority = 'LOWEST'
+
+    def __init__(self) -> None:
+        self.adversarial: list[Tensor] = []
+        self.samples: list = []
+        self.purified: list[Tensor] = []
+
+    def before_test_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        self.adversarial.extend(data_batch['inputs'])
+        self.samples.extend(data_batch['data_samples'])
+
+    before_val_iter = before_test_iter
+
+    def watch(self, preprocessor) -> None:
+        native = getattr(preprocessor, 'native', preprocessor)
+        handle = native.register_forward_pre_hook(lambda _, args: self.purified.append(args[0]['inputs']))
+        self.handle = handle
+
+
+class Tested(NamedTuple):
+    metrics: dict
+    adversarial: list[Tensor]
+    clean: list[Tensor]
+    samples: list
+    runner: Runner
+
+
+@pytest.fixture
+def attacked(make_config) -> Callable[..., Tested]:
+    """Test six images under an attack, with a generator that calls itself trained."""
+
+    def run(
+        attack: Any = PGD,
+        batch_size: int = 3,
+        images: int = 6,
+        enabled: bool = True,
+        prepare: Callable = lambda runner: None,
+        stage: str = 'test',
+        generator: Any = None,
+        **settings: Any,
+    ) -> Tested:
+        changes = {'data_preprocessor.generator': generator} if generator else {}
+        changes |= {name: settings.pop(name) for name in list(settings) if name.startswith(('test_', 'val_'))}
+        if generator:
+            changes['data_preprocessor.generator'] = {**generator, '_delete_': True}
+        runner = Runner.from_cfg(make_config(images=images, batch_size=batch_size, **changes))
+        runner.model.data_preprocessor.num_updates += 1
+        runner.model.data_preprocessor.enabled = enabled
+        runner.register_hook(AttackHook(attack, **settings))
+        seen = Seen()
+        runner.register_hook(seen)
+        prepare(runner)
+        metrics = runner.test() if stage == 'test' else runner.val()
+        dataset = runner.test_dataloader.dataset if stage == 'test' else runner.val_dataloader.dataset
+        clean = [dataset[index]['inputs'].float() for index in range(len(dataset))]
+        return Tested(metrics, seen.adversarial, clean, seen.samples, runner)
+
+    return run
+
+
+def _numbers(metrics: dict) -> dict:
+    return {name: metrics[name] for name in metrics if not name.startswith(('time', 'data_time'))}
+
+
+# What is measured ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('stage', ['test', 'val'])
+def test_measures_by_hand(attacked, stage):
+    tested = attacked(stage=stage)
+    delta = (torch.stack(tested.adversarial) - torch.stack(tested.clean)).double().numpy()
+    linf, l2 = np.abs(delta).max((1, 2, 3)), np.sqrt((delta**2).sum((1, 2, 3)))
+    expected = {
+        'perturbation/linf_mean': linf.mean(),
+        'perturbation/linf_max': linf.max(),
+        'perturbation/l2_mean': l2.mean(),
+        'perturbation/l2_max': l2.max(),
+    }
+    for name, value in expected.items():
+        assert tested.metrics[name] == pytest.approx(value, rel=1e-5), name
+    assert 7 < linf.max() <= 7.9 + 1e-4
+    with torch.no_grad():
+        purified = tested.runner.model.data_preprocessor.purify(torch.stack(tested.adversarial))
+    error = ((purified - torch.stack(tested.clean)).double() ** 2).mean((1, 2, 3)).numpy()
+    psnr = (10 * np.log10(255**2 / error)).mean()
+    assert tested.metrics['purified/psnr'] == pytest.approx(psnr, rel=1e-4)
+    assert not tested.runner.model.data_preprocessor.native._forward_pre_hooks, 'the handle is removed'
+
+
+def test_without_the_purifier(attacked):
+    """What the model sees then are the adversarial images themselves."""
+    tested = attacked(enabled=False)
+    error = ((torch.stack(tested.adversarial) - torch.stack(tested.clean)) ** 2).mean((1, 2, 3))
+    assert tested.metrics['purified/psnr'] == pytest.approx((10 * torch.log10(255**2 / error)).mean().item(), rel=1e-4)
+
+
+def test_clean_images(attacked):
+    tested = attacked(attack=None, enabled=False)
+    assert all(torch.equal(a.float(), c) for a, c in zip(tested.adversarial, tested.clean))
+    assert tested.metrics['perturbation/linf_max'] == 0
+    assert tested.metrics['purified/psnr'] == float('inf')
+
+
+def test_one_image_that_no_attack_changes(attacked):
+    """Its infinite PSNR does not hide that of the others."""
+
+    def spare_the_first(runner):
+        hook = next(hook for hook in runner.hooks if isinstance(hook, AttackHook))
+
+        def attack(source, images, *args):
+            changed = images + 5
+            changed[0] = images[0]
+            return changed
+
+        hook.attack = attack
+
+    tested = attacked(enabled=False, batch_size=6, prepare=spare_the_first)
+    assert tested.metrics['purified/psnr'] == pytest.approx(10 * np.log10(255**2 / 25), rel=1e-5)
+    assert tested.metrics['perturbation/l2_mean'] == pytest.approx(5 * np.sqrt(3072) * 5 / 6, rel=1e-5)
+
+
+def test_images_of_different_sizes(attacked):
+    """The padding that a batch needs is measured by nothing."""
+    sizes = [[dict(type='Resize', scale=(size, 24))] for size in (20, 32)]
+    np.random.seed(0)
+    pipeline = [dict(type='RandomChoice', transforms=sizes), dict(type='PackInputs')]
+    changes = {'test_dataloader.dataset.pipeline': pipeline, 'test_dataloader.collate_fn.type': 'pseudo_collate'}
+    tested = attacked(attack=dict(type='FGSM', eps=4), enabled=False, batch_size=6, **changes)
+    assert {image.shape[-1] for image in tested.adversarial} == {20, 32}
+    # FGSM moves (nearly) every pixel by 4; counted with padding, the error would be smaller by more than a dB.
+    assert tested.metrics['purified/psnr'] == pytest.approx(10 * np.log10(255**2 / 16), abs=1.5)
+    assert tested.metrics['perturbation/linf_max'] == pytest.approx(4, abs=1e-4)
+
+
+# Whose gradients -----------------------------------------------------------------------------------------------------
+
+
+def _by_hand(model, tested: Tested, seed: int = 0) -> Tensor:
+    """The attack called directly."""
+    randomness = Randomness([derive_seed(seed, 'test', str(index)) for index in range(len(tested.clean))])
+    return build_attack(PGD)(AttackSource(model.eval()), torch.stack(tested.clean), tested.samples, randomness)
+
+
+def test_white_box_attacks_the_target_without_its_purifier(attacked):
+    tested = attacked()
+    assert torch.allclose(torch.stack(tested.adversarial), _by_hand(tested.runner.model, tested), atol=1e-3)
+
+
+def test_transfer_attacks_another_model(attacked, source_files):
+    config, checkpoint = source_files
+    tested = attacked(source=dict(config=config, checkpoint=checkpoint))
+    source = build_model(config)
+    source.load_state_dict(torch.load(checkpoint, weights_only=True)['state_dict'])
+    adversarial = torch.stack(tested.adversarial)
+    assert torch.allclose(adversarial, _by_hand(source, tested), atol=1e-3)
+    assert not torch.allclose(adversarial, _by_hand(tested.runner.model, tested), atol=1e-3)
+
+
+def test_sources_that_do_not_fit(attacked, source_files, tmp_path):
+    config, checkpoint = source_files
+    with pytest.raises(FileNotFoundError, match='nowhere.pth'):
+        attacked(source=dict(config=config, checkpoint=str(tmp_path / 'nowhere.pth')))
+    state = torch.load(checkpoint, weights_only=True)['state_dict']
+    state['head.fc.weight'], state['head.fc.bias'] = state['head.fc.weight'][:7], state['head.fc.bias'][:7]
+    torch.save({'state_dict': state}, tmp_path / 'seven.pth')
+    with pytest.raises(ValueError, match='trained for 7 classes, the target has 10'):
+        attacked(source=dict(config=config, checkpoint=str(tmp_path / 'seven.pth')))
+    (tmp_path / 'seven.py').write_text(f'_base_ = "{config}"\nmodel = dict(head=dict(num_classes=7))\n')
+    with pytest.raises(ValueError, match='the attack source predicts 7 classes, the target 10'):
+        attacked(source=dict(config=str(tmp_path / 'seven.py'), checkpoint=str(tmp_path / 'seven.pth')))
+
+
+def test_bad_attacks():
+    for attack, message in (
+        (dict(type='FGSM', eps=-2), 'eps'),
+        (dict(type='PGD', eps=8, steps=3), 'step_size'),
+        (dict(type='PGDD', eps=8), 'did you mean PGD'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            AttackHook(attack)
+
+
+def test_a_dataset_of_other_classes(attacked):
+    with pytest.raises(ValueError, match='HandwrittenDigits has 2 classes, ImageClassifier predicts 10'):
+        attacked(**{'test_dataloader.dataset.metainfo': dict(classes=('a', 'b'))})
+
+
+@pytest.mark.parametrize('channels', [1, 4])
+@pytest.mark.parametrize('attack', [PGD, None], ids=['attacked', 'clean'])
+def test_images_without_three_channels(attacked, channels, attack):
+    from mmcv.transforms import BaseTransform
+    from mmengine.registry import TRANSFORMS
+
+    class Channels(BaseTransform):
+        def transform(self, results):
+            return {**results, 'img': np.zeros((32, 32, channels), np.uint8), 'img_path': 'images/odd.png'}
+
+    TRANSFORMS.register_module(name=f'TestChannels{channels}', module=Channels, force=True)
+    pipeline = [dict(type=f'TestChannels{channels}'), dict(type='PackInputs')]
+    with pytest.raises(ValueError, match=rf'images/odd\.png has shape \({channels}, 32, 32\).*3 channels'):
+        attacked(attack=attack, **{'test_dataloader.dataset.pipeline': pipeline})
+
+
+# The same images in every setting -------------------------------------------------------------------------------------
+
+
+def test_batch_size_does_not_matter(attacked):
+    three, eight = attacked(batch_size=3, images=8), attacked(batch_size=8, images=8)
+    assert len(three.adversarial) == len(eight.adversarial) == 8
+    # Up to rounding: kernels differ with the batch size.
+    moved = (torch.stack(three.adversarial) - torch.stack(eight.adversarial)).abs() > 1e-3
+    assert moved.float().mean() < 1e-3
+    for name, value in _numbers(three.metrics).items():
+        assert value == pytest.approx(eight.metrics[name], rel=1e-4), name
+
+
+def test_seed(attacked):
+    first, again, other = attacked(), attacked(), attacked(seed=5)
+    assert torch.equal(torch.stack(first.adversarial), torch.stack(again.adversarial))
+    assert not torch.equal(torch.stack(first.adversarial), torch.stack(other.adversarial))
+
+
+def test_cache_gives_both_purifier_settings_the_same_images(attacked, tmp_path):
+    cache = tmp_path / 'cache'
+    crafted = attacked(cache_dir=cache, enabled=False)
+    assert len(list(cache.iterdir())) == 2
+
+    def forbid(runner):
+        hook = next(hook for hook in runner.hooks if isinstance(hook, AttackHook))
+        hook.attack = lambda *_: pytest.fail('crafted again')
+
+    cached = attacked(cache_dir=cache, prepare=forbid)
+    assert torch.equal(torch.stack(crafted.adversarial), torch.stack(cached.adversarial))
+    assert crafted.metrics['perturbation/l2_max'] == cached.metrics['perturbation/l2_max']
+
+
+def test_quantize_rounds_to_whole_pixels(attacked):
+    plain, rounded = attacked(), attacked(quantize=True)
+    ours, theirs = torch.stack(rounded.adversarial), torch.stack(plain.adversarial)
+    assert torch.equal(ours, theirs.round()) and not torch.equal(ours, theirs)
+
+
+def test_stages(attacked):
+    """A hook for validation leaves test images alone."""
+    tested = attacked(stages=('val',))
+    assert all(torch.equal(a.float(), c) for a, c in zip(tested.adversarial, tested.clean))
+    assert 'perturbation/linf_mean' not in tested.metrics
+
+
+def test_an_untrained_generator_is_no_defence(attacked):
+    def forget(runner):
+        runner.model.data_preprocessor.num_updates.zero_()
+
+    with pytest.raises(RuntimeError, match='AlignPurifier is untrained'):
+        attacked(prepare=forget)
+
+
+def test_an_identity_generator_changes_no_score(attacked):
+    """The metric with a purifier that does nothing is the metric without one."""
+    with_, without = attacked(generator=IDENTITY), attacked(generator=IDENTITY, enabled=False)
+    assert with_.metrics['accuracy/top1'] == without.metrics['accuracy/top1']
+    assert with_.metrics['purified/psnr'] == pytest.approx(without.metrics['purified/psnr'], abs=1e-3)

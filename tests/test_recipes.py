@@ -1,0 +1,278 @@
+"""What the command line makes of a config that says no more than it has to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.optim import OptimWrapper
+from mmengine.registry import DefaultScope
+
+import mmadvdefense
+from mmadvdefense import recipes
+from mmadvdefense.purifiers.generator import DEFAULT_GENERATOR
+
+pytest.importorskip('mmpretrain')
+
+NATIVE = dict(num_classes=10, mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0], to_rgb=True)
+PURIFIER = dict(type='AlignPurifier')
+
+
+@pytest.fixture(autouse=True)
+def _scope():
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        yield
+
+
+def _config(scope: str = 'mmpretrain', **settings: Any) -> Config:
+    base = dict(
+        default_scope=scope,
+        model=dict(type='ImageClassifier', backbone=dict(type='CIFARResNet')),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9), accumulative_counts=3),
+        param_scheduler=dict(type='MultiStepLR', milestones=[10]),
+        train_cfg=dict(by_epoch=True, max_epochs=10),
+        auto_scale_lr=dict(base_batch_size=128),
+    )
+    return Config({**base, **settings})
+
+
+# Where the purifier stands -------------------------------------------------------------------------------------------
+
+
+def test_finds_the_purifier_wherever_it_stands():
+    assert recipes.purifier_config(_config()) is None
+    assert recipes.purifier_config(_config(data_preprocessor=NATIVE)) is None, 'MMPretrain gives no type'
+    assert recipes.purifier_config(_config(data_preprocessor=dict(NATIVE, type='ClsDataPreprocessor'))) is None
+    top = _config(data_preprocessor=dict(NATIVE, **PURIFIER))
+    assert recipes.purifier_config(top) is top.data_preprocessor
+    own = _config(model=dict(type='ImageClassifier', data_preprocessor=PURIFIER))
+    assert recipes.purifier_config(own) is own.model.data_preprocessor
+
+
+def test_top_level_purifier_counts_where_the_model_has_a_copy():
+    """MMSegmentation's ``data_preprocessor = dict(...)`` and ``model = dict(data_preprocessor=data_preprocessor)``, of
+    which inheritance changes only the first."""
+    pytest.importorskip('mmseg')
+    native = dict(type='SegDataPreProcessor', mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0], bgr_to_rgb=True, size=(8, 8))
+    config = _config(
+        'mmseg',
+        data_preprocessor=dict(native, type='AlignPurifier', jpeg_quality=90),
+        model=dict(type='EncoderDecoder', data_preprocessor=native),
+    )
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        recipes.settle_purifier(config)
+        purifier = mmadvdefense.registry.MODELS.build(config.model.data_preprocessor)
+    assert type(purifier.native).__name__ == 'SegDataPreProcessor'
+    assert purifier.native.mean.flatten().tolist() == [1.0, 2.0, 3.0] and purifier.native.size == (8, 8)
+    assert purifier.jpeg_quality == 90 and purifier.channel_order == 'bgr'
+
+
+def test_purifier_in_the_model_takes_mmpretrain_s_top_level_settings():
+    """MMEngine lets the model's preprocessor win, and with it the mean and std it does not have."""
+    config = _config(data_preprocessor=NATIVE, model=dict(type='ImageClassifier', data_preprocessor=PURIFIER))
+    recipes.settle_purifier(config)
+    assert config.model.data_preprocessor == dict(**NATIVE, **PURIFIER)
+
+
+def test_nothing_to_settle():
+    top = _config(data_preprocessor=dict(NATIVE, **PURIFIER))
+    recipes.settle_purifier(top)
+    assert 'data_preprocessor' not in top.model and top.data_preprocessor == dict(NATIVE, **PURIFIER)
+    assert top.custom_imports.imports == ['mmadvdefense'], "for the host's own tools"
+    recipes.settle_purifier(top)
+    assert top.custom_imports.imports == ['mmadvdefense']
+    plain = _config(data_preprocessor=NATIVE)
+    before = plain.to_dict()
+    for settle in (recipes.settle_purifier, recipes.complete_purifier, recipes.complete_training):
+        settle(plain)
+    assert plain.to_dict() == before
+
+
+# The default recipe --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('scope', sorted(recipes.DEFAULT_RECIPES))
+def test_recipes_are_complete(scope):
+    recipe = Config.fromfile(recipes.CONFIGS / recipes.DEFAULT_RECIPES[scope])
+    # Where nothing applies the recipe (the host's own inference), the purifier builds its own default.
+    generator = recipe.data_preprocessor.generator
+    assert {key: list(v) if isinstance(v, tuple) else v for key, v in generator.items()} == {
+        key: list(v) if isinstance(v, tuple) else v for key, v in DEFAULT_GENERATOR.items()
+    }
+    (hook,) = recipe.custom_hooks
+    assert hook.type == 'PurifierTrainHook' and hook.attack and hook.losses
+    assert not any(loss.type == 'PerceptualLoss' for loss in hook.losses), 'nothing to download'
+
+
+def test_completes_one_line():
+    config = _config(data_preprocessor=dict(NATIVE, **PURIFIER), custom_hooks=[dict(type='EMAHook')])
+    recipes.complete_training(config)
+    assert [hook.type for hook in config.custom_hooks] == ['EMAHook', 'PurifierTrainHook']
+    assert config.data_preprocessor.generator.type == 'DUNet'
+    assert config.data_preprocessor.discriminator.type == 'MultiscaleDiscriminator'
+    assert config.optim_wrapper.optimizer.type == 'Adam' and 'momentum' not in config.optim_wrapper.optimizer
+    assert config.optim_wrapper.accumulative_counts == 3
+    assert [(s.type, s.begin, s.end) for s in config.param_scheduler] == [('LinearLR', 5, 10)]
+    assert config.get('auto_scale_lr', {}).get('base_batch_size') != 128, "that was SGD's"
+    once = config.to_dict()
+    recipes.complete_training(config)
+    assert config.to_dict() == once
+
+
+def test_what_the_config_says_stays():
+    network = dict(type='GlobalGenerator', base_channels=8)
+    config = _config(data_preprocessor=dict(NATIVE, generator=network, **PURIFIER))
+    recipes.complete_purifier(config)
+    assert config.data_preprocessor.generator == network
+    # An export brings its own generator.
+    export = dict(type='Pretrained', checkpoint='purifier.pth')
+    config = _config(data_preprocessor=dict(NATIVE, init_cfg=export, **PURIFIER))
+    recipes.complete_training(config)
+    assert 'generator' not in config.data_preprocessor and 'discriminator' in config.data_preprocessor
+    # So does a config with a hook: it is complete.
+    hook = dict(type='PurifierTrainHook', attack=dict(type='FGSM', eps=8))
+    config = _config(data_preprocessor=dict(NATIVE, **PURIFIER), custom_hooks=[hook])
+    recipes.complete_training(config)
+    assert config.data_preprocessor == dict(NATIVE, **PURIFIER) and config.optim_wrapper.optimizer.type == 'SGD'
+
+
+def test_testing_needs_no_training_settings():
+    config = Config(dict(default_scope='mmpretrain', model={}, data_preprocessor=dict(NATIVE, **PURIFIER)))
+    recipes.complete_purifier(config)
+    assert config.data_preprocessor.generator.type == 'DUNet' and 'custom_hooks' not in config
+
+
+def test_a_scope_without_a_recipe():
+    config = _config('mmpose', data_preprocessor=dict(PURIFIER, native_type='mmpretrain.ClsDataPreprocessor'))
+    recipes.complete_purifier(config)
+    with pytest.raises(ValueError, match="no default recipe for default_scope='mmpose'; known: .*mmpretrain"):
+        recipes.complete_training(config)
+
+
+@pytest.mark.parametrize(
+    'train_cfg',
+    [
+        dict(by_epoch=True, max_epochs=4),
+        dict(type='EpochBasedTrainLoop', max_epochs=4),
+        dict(by_epoch=False, max_iters=40),
+        dict(type='IterBasedTrainLoop', max_iters=40),
+        dict(by_epoch=True, max_epochs=2),
+        dict(by_epoch=True, max_epochs=1),
+    ],
+)
+def test_linear_decay(train_cfg):
+    """Constant over the first half, then a line down to 0, as MMEngine's runner builds and steps it."""
+    from mmengine.registry import PARAM_SCHEDULERS
+
+    by_epoch = 'max_epochs' in train_cfg
+    length = train_cfg.get('max_epochs', 4) * 10
+    wrapper = OptimWrapper(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0))
+    schedulers = []
+    for scheduler in recipes.linear_decay(Config(train_cfg)):
+        cls = PARAM_SCHEDULERS.get(scheduler.pop('type'))
+        build = cls
+        if scheduler.pop('convert_to_iter_based', False):
+            build, scheduler['epoch_length'] = cls.build_iter_from_epoch, 10
+        assert by_epoch == scheduler.get('by_epoch')
+        schedulers.append(build(optimizer=wrapper, **scheduler))
+    rates = []
+    for _ in range(length):
+        rates += wrapper.get_lr()['lr']
+        for scheduler in schedulers:
+            scheduler.step()
+    if length == 10:
+        assert rates == [1.0] * 10, 'one epoch has no second half to speak of'
+        return
+    half = length // 2
+    expected = [1.0] * half + [1 - step / (half - 1) for step in range(half)]
+    assert rates == pytest.approx(expected, abs=1e-6)
+
+
+# The rest ------------------------------------------------------------------------------------------------------------
+
+
+def test_no_needless_download():
+    pretrained = dict(type='Pretrained', checkpoint='torchvision://resnet50')
+    kaiming = dict(type='Kaiming')
+    export = dict(type='Pretrained', checkpoint='purifier.pth')
+    model = Config(
+        dict(
+            pretrained='open-mmlab://resnet50',
+            backbone=dict(init_cfg=pretrained, stem=dict(init_cfg=kaiming)),
+            heads=[dict(init_cfg=pretrained)],
+            data_preprocessor=dict(type='AlignPurifier', init_cfg=export),
+        )
+    )
+    recipes.drop_pretrained_backbones(model._cfg_dict)
+    assert model.pretrained is model.backbone.init_cfg is model.heads[0].init_cfg is None
+    assert model.backbone.stem.init_cfg == kaiming
+    assert model.data_preprocessor.init_cfg == export, "a purifier's own"
+
+
+def test_dataloaders_as_mmpretrain_s_tools_set_them():
+    config = _config(train_dataloader=dict(batch_size=2), val_dataloader=dict(collate_fn=dict(type='pseudo_collate')))
+    recipes.settle_dataloaders(config)
+    assert config.train_dataloader.collate_fn.type == 'default_collate'
+    assert config.val_dataloader.collate_fn.type == 'pseudo_collate'
+    other = _config('mmdet', train_dataloader=dict(batch_size=2))
+    recipes.settle_dataloaders(other)
+    assert other.train_dataloader == dict(batch_size=2)
+
+
+@pytest.mark.parametrize(
+    ('hooks', 'expected'),
+    [
+        (None, dict(type='CheckpointHook', backend_args=dict(backend='atomic'))),
+        (dict(checkpoint=dict(interval=5, max_keep_ckpts=1)), dict(interval=5, max_keep_ckpts=2)),
+        (dict(checkpoint=dict(backend_args=dict(backend='petrel'))), dict(backend_args=dict(backend='petrel'))),
+        (dict(checkpoint=None), None),
+    ],
+)
+def test_checkpoints(hooks, expected):
+    config = _config(**({} if hooks is None else dict(default_hooks=hooks)))
+    recipes.settle_checkpoints(config)
+    checkpoint = config.default_hooks.checkpoint
+    assert checkpoint is None if expected is None else {**checkpoint, **expected} == checkpoint
+
+
+def test_seed_of_the_resumed_run(tmp_path):
+    path = tmp_path / 'epoch_1.pth'
+    torch.save({'state_dict': {'weight': torch.zeros(3)}, 'meta': {'seed': 17}}, path)
+    config = _config(load_from=str(path), resume=True)
+    recipes.settle_seed(config)
+    assert config.randomness.seed == 17
+    fresh = _config(load_from=str(path), resume=False, randomness=dict(seed=None))
+    recipes.settle_seed(fresh)
+    assert fresh.randomness.seed is None
+    torch.save({'state_dict': {}}, path)
+    recipes.settle_seed(_config(load_from=str(path), resume=True))
+
+
+def test_one_process_needs_no_wrapper():
+    config = _config(data_preprocessor=dict(NATIVE, **PURIFIER))
+    recipes.settle_distributed(config, 'none')
+    assert 'model_wrapper_cfg' not in config
+
+
+def test_wrappers(monkeypatch):
+    """Which wrapper, and none of a device on the CPU; that it works is tested with two processes."""
+    groups = []
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    monkeypatch.setattr(torch.distributed, 'init_process_group', groups.append)
+    protected = dict(data_preprocessor=dict(NATIVE, **PURIFIER))
+    for settings, training, expected in (
+        (protected, True, 'PurifierDistributedDataParallel'),
+        (protected, False, 'MMDistributedDataParallel'),
+        ({}, True, 'MMDistributedDataParallel'),
+        (dict(protected, model_wrapper_cfg=dict(type='MyWrapper', gradient=1)), True, 'MyWrapper'),
+    ):
+        config = _config(**settings)
+        recipes.settle_distributed(config, 'pytorch', training)
+        assert config.model_wrapper_cfg.type == expected and config.model_wrapper_cfg.device_ids is None
+    assert config.model_wrapper_cfg.gradient == 1 and groups == ['gloo'] * 4
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    config = _config(**protected)
+    recipes.settle_distributed(config, 'pytorch')
+    assert config.model_wrapper_cfg == dict(type='PurifierDistributedDataParallel') and len(groups) == 4

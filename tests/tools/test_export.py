@@ -1,0 +1,90 @@
+"""``tools/export_purifier.py``, and what it writes in front of another model (paper, section 4.9)."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip('mmpretrain')
+ROOT = Path(__file__).parents[2]
+
+
+def _files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_in_front_of_another_model(run_tool, config, child, tmp_path):
+    """Trained in front of one model, exported, and tested in front of a DenseNet and its undefended checkpoint."""
+    from mmadvdefense.models import build_model
+
+    trained = run_tool('train', config, '--work-dir', tmp_path / 'work', '--cfg-options', 'train_cfg.max_epochs=1')
+    assert trained.code == 0, trained.err[-3000:]
+    checkpoint, out = tmp_path / 'work' / 'epoch_1.pth', tmp_path / 'new' / 'purifier.pth'
+    done = run_tool('export_purifier', config, checkpoint, out)
+    assert done.code == 0, done.err[-3000:]
+    assert re.search(r'GlobalGenerator with [\d,]+ parameters written to .*purifier\.pth', done.out)
+    assert _files(out.parent) == {'purifier.pth'}
+    state = torch.load(checkpoint, weights_only=True)['state_dict']
+    start = 'data_preprocessor.generator.'
+    generator = {name[len(start) :]: value for name, value in state.items() if name.startswith(start)}
+    exported = torch.load(out, weights_only=True)
+    assert exported['num_updates'] == 2
+    assert exported['state_dict'].keys() == generator.keys()
+    assert all(torch.equal(exported['state_dict'][name], value) for name, value in generator.items())
+
+    # One line on the config of another architecture, without a word on the generator or on training.
+    other = tmp_path / 'other.py'
+    other.write_text(f"""
+_base_ = '{ROOT}/configs/target/digits_source.py'
+data_preprocessor = dict(type='AlignPurifier', init_cfg=dict(type='Pretrained', checkpoint='{out}'))
+test_dataloader = dict(num_workers=0, batch_size=4, dataset=dict(indices=4))
+""")
+    model = build_model(str(other))
+    plain = {name: v for name, v in model.state_dict().items() if not name.startswith('data_preprocessor')}
+    torch.save({'state_dict': plain}, tmp_path / 'undefended.pth')
+    results = tmp_path / 'results.json'
+    tested = run_tool('test', other, tmp_path / 'undefended.pth', '--attack', 'FGSM', '--eps', 8, '--out', results)
+    assert tested.code == 0, tested.err[-3000:]
+    rows = json.loads(results.read_text())['results']
+    psnr = [row['measured']['purified/psnr'] for row in rows]
+    assert psnr[0] is None and psnr[1] < 30 and psnr[2] != psnr[3], 'the exported generator is at work'
+
+    # The purifier of a run can be exported with the host's config that the run has written down, too.
+    again = run_tool('export_purifier', tmp_path / 'work' / 'defense.py', checkpoint, tmp_path / 'again.pth')
+    assert again.code == 0, again.err[-3000:]
+
+    # Another generator in front of it is refused, and so is what is no purifier, in one line and without a file.
+    wider = child('wider', 'data_preprocessor = dict(generator=dict(base_channels=6))')
+    plain_config = ROOT / 'configs' / 'target' / 'digits_target.py'
+    untrained = {name: torch.zeros_like(v) if name.endswith('num_updates') else v for name, v in state.items()}
+    torch.save({'state_dict': untrained}, tmp_path / 'untrained.pth')
+    torch.save(plain, tmp_path / 'bare.pth')
+    cases = {
+        'trained with another generator than': [wider, checkpoint],
+        'has no purifier': [plain_config, checkpoint],
+        'holds no purifier that fits the config: data_preprocessor': [config, tmp_path / 'undefended.pth'],
+        'bare.pth holds no purifier': [config, tmp_path / 'bare.pth'],
+        'AlignPurifier is untrained': [config, tmp_path / 'untrained.pth'],
+        'checkpoint not found: nowhere.pth': [config, 'nowhere.pth'],
+        'purifier.pth holds no purifier': [config, out],
+    }
+    for message, arguments in cases.items():
+        done = run_tool('export_purifier', *arguments, tmp_path / 'bad' / 'purifier.pth')
+        assert re.search(message, done.error), f'{message}: {done.error}'
+        assert not (tmp_path / 'bad').exists()
+
+    # So is another generator for the export, and a whole checkpoint in its place.
+    for message, settings in {
+        'was exported from another generator .* do not fit': f"generator=dict(type='DUNet'), checkpoint='{out}'",
+        'epoch_1.pth is no exported purifier': f"checkpoint='{checkpoint}'",
+        'purifier export not found: nowhere.pth': "checkpoint='nowhere.pth'",
+    }.items():
+        generator, _, path = settings.rpartition('checkpoint=')
+        line = f"type='AlignPurifier', {generator} init_cfg=dict(type='Pretrained', checkpoint={path})"
+        (tmp_path / 'bad.py').write_text(f"_base_ = './other.py'\ndata_preprocessor = dict({line})\n")
+        done = run_tool('test', tmp_path / 'bad.py', tmp_path / 'undefended.pth')
+        assert re.search(message, done.error), f'{message}: {done.error}'

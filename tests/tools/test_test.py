@@ -1,0 +1,168 @@
+"""``tools/test.py`` from the command line: its flags, its table and file of results, and two processes."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip('mmpretrain')
+ROOT = Path(__file__).parents[2]
+TEST = ROOT / 'tools' / 'test.py'
+
+
+@pytest.fixture
+def trained(config, tmp_path) -> Path:
+    """A checkpoint of the protected model, as training writes it, with a generator that has learnt nothing."""
+    from mmadvdefense.models import build_model
+
+    text = config.read_text()
+    model = build_model(str(config))
+    checkpoint = torch.load(re.search(r"load_from = '(.*)'", text)[1], weights_only=True)
+    model.load_state_dict(checkpoint['state_dict'], strict=False)
+    model.data_preprocessor.num_updates += 5
+    path = tmp_path / 'trained.pth'
+    torch.save({'state_dict': model.state_dict(), 'meta': {'epoch': 4}}, path)
+    return path
+
+
+def _rows(out: str) -> dict[str, list[str]]:
+    lines = [[cell.strip() for cell in line.strip('|').split('|')] for line in out.splitlines() if line[:1] == '|']
+    return {cells[0]: cells[1:] for cells in lines}
+
+
+def _results(path: Path) -> dict:
+    return json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f'{name} is no JSON'))
+
+
+@pytest.mark.usefixtures('hooks_for_tests')
+def test_table_and_file(run_tool, config, trained, tmp_path, save_target):
+    source = save_target(seed=9)
+    other = ROOT / 'configs' / 'target' / 'digits_target.py'
+    out = tmp_path / 'results' / 'out.json'
+    done = run_tool(
+        'test', config, trained, '--attack', 'PGD', '--eps', 8, '--step-size', 3, '--steps', 2, '--targeted',
+        'least_likely', '--source', other, source, '--seed', 4, '--quantize', '--out', out,
+        '--work-dir', tmp_path / 'work',
+    )  # fmt: skip
+    assert done.code == 0, done.err[-3000:]
+    rows = _rows(done.out)
+    assert list(rows)[2:] == ['clean', 'PGD, white-box', 'PGD, transfer from digits_target']
+    assert rows['images'][0] == rows['images'][1] == 'accuracy/top1'
+
+    written = _results(out)
+    assert {name: written[name] for name in ('format', 'version', 'config', 'checkpoint', 'seed', 'quantized')} == {
+        'format': 'mmadvdefense results',
+        'version': 1,
+        'config': str(config),
+        'checkpoint': str(trained),
+        'seed': 4,
+        'quantized': True,
+    }
+    results = written['results']
+    assert [(result['condition']['threat_model'], result['purifier']) for result in results] == [
+        (model, purifier) for model in ('none', 'white-box', 'transfer') for purifier in (False, True)
+    ]
+    attack = results[2]['condition']['attack']
+    assert attack == {'type': 'PGD', 'eps': 8.0, 'step_size': 3.0, 'steps': 2, 'targeted': 'least_likely'}
+    assert results[4]['condition']['source'] == {'config': str(other), 'checkpoint': source}
+    for result in results:
+        assert 0 <= result['metrics']['accuracy/top1'] <= 100
+        measured = result['measured']
+        assert set(measured) == {
+            'perturbation/linf_mean',
+            'perturbation/linf_max',
+            'perturbation/l2_mean',
+            'perturbation/l2_max',
+            'purified/psnr',
+        }
+        assert measured['perturbation/linf_max'] == round(measured['perturbation/linf_max']) <= 8, 'whole pixels'
+    assert rows['PGD, white-box'][0] == f'{results[2]["metrics"]["accuracy/top1"]:.2f}'
+    assert rows['PGD, white-box'][1] == f'{results[3]["metrics"]["accuracy/top1"]:.2f}'
+    assert results[2]['measured']['perturbation/l2_mean'] != results[4]['measured']['perturbation/l2_mean']
+    assert not (tmp_path / 'results').joinpath('.out.json').exists() and len(list(out.parent.iterdir())) == 1
+
+
+def test_attack_config_and_no_purifier(run_tool, config, trained, target_checkpoint, tmp_path):
+    """The settings of the command line beat those of the file. Without its purifier no model has to be trained."""
+    attack = ROOT / 'configs' / '_base_' / 'attacks' / 'bim.py'
+    out = tmp_path / 'out.json'
+    common = ('--attack', attack, '--steps', 1, '--no-purifier', '--out', out, '--work-dir', tmp_path / 'work')
+    undefended = run_tool('test', config, target_checkpoint, *common)
+    assert undefended.code == 0, undefended.err[-3000:]
+    results = _results(out)['results']
+    assert [result['purifier'] for result in results] == [False, False]
+    assert results[1]['condition']['attack'] == {'type': 'BIM', 'eps': 8, 'step_size': 2, 'steps': 1}
+    assert results[1]['measured']['perturbation/linf_max'] == pytest.approx(2, abs=1e-4)
+    assert _rows(undefended.out)['BIM, white-box'][1] == '-'
+
+    # A config without any purifier.
+    plain = run_tool('test', ROOT / 'configs' / 'target' / 'digits_target.py', target_checkpoint, '--cfg-options',
+                     'test_dataloader.dataset.indices=7', 'test_dataloader.num_workers=0', *common)  # fmt: skip
+    assert plain.code == 0, plain.err[-3000:]
+    same = _results(out)['results']
+    assert [result['metrics'] for result in same] == [result['metrics'] for result in results]
+    assert [result['measured'] for result in same] == [result['measured'] for result in results]
+
+
+@pytest.mark.skipif(sys.platform == 'darwin', reason='gloo resolves no host name there')
+def test_two_processes_score_as_one(run_tool, run_process, config, trained, tmp_path):
+    arguments = (config, trained, '--attack', 'PGD', '--eps', 8, '--step-size', 4, '--steps', 2)
+    one = run_tool('test', *arguments, '--out', tmp_path / 'one.json', '--work-dir', tmp_path / 'one')
+    assert one.code == 0, one.err[-3000:]
+    launcher = ('-m', 'torch.distributed.run', '--nproc_per_node=2', '--standalone')
+    options = ('--launcher', 'pytorch', '--out', tmp_path / 'two.json', '--work-dir', tmp_path / 'two')
+    two = run_process(*launcher, TEST, *arguments, *options)
+    assert two.code == 0, two.err[-3000:]
+    assert _rows(one.out).keys() == _rows(two.out).keys()
+    for ours, theirs in zip(_results(tmp_path / 'two.json')['results'], _results(tmp_path / 'one.json')['results']):
+        assert ours['condition'] == theirs['condition'] and ours['purifier'] == theirs['purifier']
+        assert ours['metrics'] == theirs['metrics']
+        for name, value in theirs['measured'].items():
+            # An average of seven images: the eighth, with which the second process is filled up, does not count.
+            assert ours['measured'][name] == (value and pytest.approx(value, rel=1e-3)), name
+
+
+def test_mistakes_end_in_one_line(run_tool, config, child, trained, target_checkpoint, save_target, tmp_path):
+    other = ROOT / 'configs' / 'target' / 'digits_target.py'
+    torch.save({'state_dict': {'some.weight': torch.zeros(2)}}, tmp_path / 'foreign.pth')
+    (tmp_path / 'text.pth').write_text('hello')
+    (tmp_path / 'empty.py').write_text('eps = 8\n')
+    (tmp_path / 'seven.py').write_text(f"_base_ = '{other}'\nmodel = dict(head=dict(num_classes=7))\n")
+    pgd = ('--attack', 'PGD', '--eps', 8, '--step-size', 2, '--steps', 1)
+    wider = child('wider', 'data_preprocessor = dict(generator=dict(base_channels=6))')
+    cases = {
+        'checkpoint not found: .*nowhere.pth': [config, tmp_path / 'nowhere.pth'],
+        r'text\.pth is no checkpoint': [config, tmp_path / 'text.pth'],
+        'nothing for this model': [config, tmp_path / 'foreign.pth'],
+        'trained for 7 classes, the target has 10': [config, save_target(num_classes=7)],
+        'AlignPurifier is untrained': [config, target_checkpoint],
+        'trained with another generator than': [wider, trained],
+        'PGD: eps .* must be >= 0, got -1': [config, trained, '--attack', 'PGD', '--eps', -1, '--steps', 1],
+        '--attack PGD needs --eps': [config, trained, '--attack', 'PGD'],
+        'PGD: steps must be': [config, trained, '--attack', 'PGD', '--eps', 8, '--step-size', 2],
+        'PGD: step_size is in pixels': [config, trained, '--attack', 'PGD', '--eps', 8, '--steps', 2],
+        "unknown attack 'PGDD'; did you mean PGD": [config, trained, '--attack', 'PGDD', '--eps', 8],
+        'need --attack': [config, trained, '--eps', 8],
+        'attack config not found: nowhere.py': [config, trained, '--attack', 'nowhere.py'],
+        r'defines no attack=dict': [config, trained, '--attack', tmp_path / 'empty.py'],
+        'config of the source not found: nowhere.py': [config, trained, *pgd, '--source', 'nowhere.py', trained],
+        'checkpoint of the source not found: nowhere.pth': [config, trained, *pgd, '--source', other, 'nowhere.pth'],
+        'the attack source predicts 7 classes, the target 10': [
+            config, trained, *pgd, '--source', tmp_path / 'seven.py', save_target(num_classes=7)
+        ],
+        'has 3 classes, ImageClassifier predicts 10': [
+            child('three', "test_dataloader = dict(dataset=dict(metainfo=dict(classes=['a', 'b', 'c'])))"), trained
+        ],
+    }  # fmt: skip
+    out = tmp_path / 'out.json'
+    for message, arguments in cases.items():
+        done = run_tool('test', *arguments, '--out', out, '--work-dir', tmp_path / 'work')
+        assert re.search(message, done.error), f'{message}: {done.error}'
+        assert not out.exists()
+    left = [path for path in (tmp_path / 'work').iterdir() if path.name.startswith('adversarial-')]
+    assert not left, 'the cache goes with the run'
