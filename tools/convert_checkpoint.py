@@ -49,6 +49,64 @@ def convert_cifar_resnet(state_dict: Mapping[str, Tensor]) -> StateDict:
     return {**{f'backbone.{key}': value for key, value in backbone.state_dict().items()}, **head}
 
 
+def convert_rfbnet300(state_dict: Mapping[str, Tensor]) -> StateDict:
+    """The authors' RFBNet300 with a VGG-16 trunk, as the detector of ``configs/_base_/targets/rfbnet300.py``.
+
+    Their class 0 is the background, which MMDetection puts last, and their trunk takes BGR images.
+
+    Args:
+        state_dict: keys ``base``, ``Norm``, ``extras``, ``loc`` and ``conf``.
+
+    Raises:
+        ValueError: if keys or shapes are not those of such a network, or there is no MMDetection to tell.
+    """
+    from mmengine.config import Config
+    from mmengine.registry import DefaultScope
+
+    from mmadvdefense.compat import require_host
+    from mmadvdefense.recipes import CONFIGS
+
+    try:
+        require_host('mmdet')
+    except ImportError as error:
+        raise ValueError(str(error)) from error
+    from mmdet.registry import MODELS
+
+    if 'conf.0.weight' not in state_dict or 'base.0.weight' not in state_dict:
+        raise ValueError('no trunk and no class scores (base.0.weight, conf.0.weight)')
+    num_anchors = 6
+    num_scores = len(state_dict['conf.0.weight']) // num_anchors
+    ours = {}
+    for key, value in state_dict.items():
+        if key == 'base.0.weight':
+            value = value.flip(1)
+        elif key.startswith('conf.') and num_scores and len(value) % num_scores == 0:
+            value = value.unflatten(0, (-1, num_scores)).roll(-1, 1).flatten(0, 1)
+        for pattern, name in _RFBNET_NAMES:
+            key = re.sub(pattern, name, key)
+        ours[key] = value
+    model = Config.fromfile(CONFIGS / '_base_/targets/rfbnet300.py').model
+    model.bbox_head.num_classes = num_scores - 1
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        detector = MODELS.build(model)
+    try:
+        detector.load_state_dict(ours, strict=True)
+    except RuntimeError as error:
+        raise ValueError(f'not an RFBNet300 with {num_scores - 1} classes: {error}') from error
+    return detector.state_dict()
+
+
+_RFBNET_NAMES = (
+    (r'^base\.', 'backbone.features.'),
+    (r'^Norm\.', 'neck.rfb_a.'),
+    (r'^extras\.', 'neck.extras.'),
+    (r'\.branch(\d)\.', r'.branches.\1.'),
+    (r'\.ConvLinear\.', '.fuse.'),
+    (r'^loc\.(\d)\.', r'bbox_head.reg_convs.\1.0.'),
+    (r'^conf\.(\d)\.', r'bbox_head.cls_convs.\1.0.'),
+)
+
+
 def convert_pix2pixhd_generator(state_dict: Mapping[str, Tensor]) -> StateDict:
     """See :func:`mmadvdefense.networks.converters.convert_pix2pixhd_generator`."""
     from mmadvdefense.networks import converters
@@ -66,6 +124,7 @@ def convert_pix2pixhd_discriminator(state_dict: Mapping[str, Tensor]) -> StateDi
 # A converter takes a state dict and raises ValueError where the layout does not fit.
 CONVERTERS: dict[str, Callable[[Mapping[str, Tensor]], StateDict]] = {
     'cifar_resnet': convert_cifar_resnet,
+    'rfbnet300': convert_rfbnet300,
     'pix2pixhd_generator': convert_pix2pixhd_generator,
     'pix2pixhd_discriminator': convert_pix2pixhd_discriminator,
 }

@@ -5,6 +5,7 @@ from .converters import convert_pix2pixhd_discriminator, convert_pix2pixhd_gener
 from .discriminator import MultiscaleDiscriminator
 from .dunet import DUNet
 from .global_generator import GlobalGenerator
+from .rfbnet import RFBNeck
 from .torchvision_vgg import TorchvisionVGG
 from .wide_resnet import WideResNet
 
@@ -13,6 +14,7 @@ __all__ = [
     'DUNet',
     'GlobalGenerator',
     'MultiscaleDiscriminator',
+    'RFBNeck',
     'TorchvisionVGG',
     'WideResNet',
     'convert_pix2pixhd_discriminator',

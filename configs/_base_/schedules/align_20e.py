@@ -1,0 +1,13 @@
+# Align, section 4.4: one Adam for generator and discriminator, linear decay to 0 over the second half.
+optim_wrapper = dict(optimizer=dict(type='Adam', lr=2e-4, betas=(0.5, 0.999)))
+param_scheduler = dict(
+    type='LinearLR',
+    start_factor=1.0,
+    end_factor=0.0,
+    begin=10,
+    end=20,
+    by_epoch=True,
+    convert_to_iter_based=True)
+train_cfg = dict(by_epoch=True, max_epochs=20, val_interval=5)
+val_cfg = dict()
+test_cfg = dict()
