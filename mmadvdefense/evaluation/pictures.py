@@ -1,0 +1,244 @@
+"""What an attack and a purifier do to images, as a picture."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Iterable, Iterator, Optional, Sequence, Union
+
+import numpy as np
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
+
+from ..attacks import AttackSource, GradientAttack, Randomness, derive_seed
+from ..checkpoints import save_file_atomically
+from ..pixels import PIXEL_MAX, Pixels
+from ..purifiers import Purifier
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+RIGHT, WRONG, NEUTRAL = '#1a7f37', '#c62828', '#333333'
+WIDTH = 10.0  # inches
+TITLES = 0.145  # the part of the width that the row titles take
+
+
+@dataclass
+class Examples:
+    """Images in three states, and what the protected model makes of them.
+
+    Attributes:
+        clean, adversarial, purified: ``(3, H, W)`` pixels 0-255 in the loaded channel order, one an example;
+            ``purified`` is the cleaned adversarial image.
+        predictions: for each state the host's data samples with its predictions: without the purifier for ``clean``
+            and ``adversarial``, with it for ``purified``.
+    """
+
+    clean: list[Tensor] = field(default_factory=list)
+    adversarial: list[Tensor] = field(default_factory=list)
+    purified: list[Tensor] = field(default_factory=list)
+    predictions: dict[str, list] = field(default_factory=lambda: {'clean': [], 'adversarial': [], 'purified': []})
+
+
+@dataclass
+class Caption:
+    """A prediction as the picture shows it: green if it is right, red if it is wrong, grey if that has no answer."""
+
+    text: str
+    right: Optional[bool] = None
+
+
+# Collecting ---------------------------------------------------------------------------------------------------------
+
+
+def collect_examples(
+    model: nn.Module,
+    attack: GradientAttack,
+    batches: Iterable[dict],
+    count: int = 8,
+    source: Optional[AttackSource] = None,
+    seed: int = 0,
+) -> Examples:
+    """Attack the first images of a data loader, purify them, and predict before and after.
+
+    Args:
+        model: a host model with a trained purifier; left as it was.
+        attack: of :func:`mmadvdefense.attacks.build_attack`.
+        batches: a test data loader; its samples are in the frame of the image.
+        count: how many images at most.
+        source: whose gradients are used; the model's own (white-box on O) by default.
+        seed: of the attack; the perturbations are those of ``AttackHook`` with this seed.
+
+    Raises:
+        ValueError: if the model has no purifier.
+    """
+    model = model.module if is_model_wrapper(model) else model
+    if not isinstance(model.data_preprocessor, Purifier):
+        raise ValueError(f'{type(model).__name__} has no purifier whose effect could be shown')
+    source = source or AttackSource(model)
+    examples = Examples()
+    with _testing(model):
+        for batch in batches:
+            left = count - len(examples.clean)
+            if left <= 0:
+                break
+            samples = batch['data_samples'][:left]
+            clean = model.data_preprocessor.load_pixels(batch['inputs'][:left])
+            first = len(examples.clean)
+            names = [sample.get('sample_idx', sample.get('img_path', first + i)) for i, sample in enumerate(samples)]
+            randomness = Randomness([derive_seed(seed, 'test', Path(str(name)).name) for name in names])
+            adversarial = attack(source, clean, samples, randomness)
+            for state, images, enabled in (
+                ('clean', clean, False),
+                ('adversarial', adversarial, False),
+                ('purified', adversarial, True),
+            ):
+                seen, predictions = _predict(model, images, samples, enabled)
+                getattr(examples, state).extend(image.detach().float().cpu() for image in seen)
+                examples.predictions[state].extend(predictions)
+    return examples
+
+
+@contextmanager
+def _testing(model: nn.Module) -> Iterator[None]:
+    training, enabled = model.training, model.data_preprocessor.enabled
+    model.eval()
+    try:
+        yield
+    finally:
+        model.data_preprocessor.enabled = enabled
+        model.train(training)
+
+
+def _predict(model: nn.Module, images: Pixels, samples: Sequence, enabled: bool) -> tuple[Pixels, list]:
+    """What the native preprocessor is given, and the predictions."""
+    seen: list[Pixels] = []
+    preprocessor = model.data_preprocessor
+    preprocessor.enabled = enabled
+    handle = preprocessor.native.register_forward_pre_hook(lambda module, args: seen.append(args[0]['inputs']))
+    try:
+        # Copies, because native preprocessors change the samples.
+        predictions = model.test_step({'inputs': images, 'data_samples': copy.deepcopy(list(samples))})
+    finally:
+        handle.remove()
+    return seen[0], predictions
+
+
+def class_captions(predictions: Sequence, classes: Optional[Sequence[str]] = None) -> list[Caption]:
+    """The predicted class of each image, for MMPretrain's data samples.
+
+    Args:
+        predictions: data samples with ``pred_label`` and ``gt_label``.
+        classes: their names; the numbers by default.
+    """
+    pairs = [(int(sample.pred_label), int(sample.gt_label)) for sample in predictions]
+    return [Caption(classes[label] if classes else str(label), label == truth) for label, truth in pairs]
+
+
+# Drawing ------------------------------------------------------------------------------------------------------------
+
+
+def robustness_picture(
+    path: Union[str, Path],
+    examples: Examples,
+    captions: dict[str, Sequence[Caption]],
+    titles: Optional[Sequence[str]] = None,
+    channel_order: str = 'rgb',
+    gain: float = 10,
+) -> None:
+    """Save a picture, 1000 pixels wide: a column an image, with rows for clean, adversarial, their difference,
+    purified, and its difference from clean. Written to a temporary name and moved.
+
+    Args:
+        path: the file; its ending is the format (``.png``, ``.jpg``, ``.pdf``...).
+        examples: of :func:`collect_examples`.
+        captions: for each of ``clean``, ``adversarial`` and ``purified`` the predictions, shown under the images.
+        titles: of the columns, usually the ground truth.
+        channel_order: of the images, ``'rgb'`` or ``'bgr'``.
+        gain: differences are multiplied by it and shown around mid-grey.
+
+    Raises:
+        ValueError: if there is no image, an unknown channel order, or not one caption an image.
+    """
+    figure = draw_picture(examples, captions, titles, channel_order, gain)
+    suffix = Path(path).suffix.lstrip('.')
+    save_file_atomically(path, lambda file: figure.savefig(file, format=suffix or 'png', dpi=100))
+
+
+def draw_picture(
+    examples: Examples,
+    captions: dict[str, Sequence[Caption]],
+    titles: Optional[Sequence[str]] = None,
+    channel_order: str = 'rgb',
+    gain: float = 10,
+) -> Figure:
+    """The figure of :func:`robustness_picture`."""
+    # Not pyplot: it keeps a global list of figures and may look for a display.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    count = len(examples.clean)
+    if not count:
+        raise ValueError('there is no image to show')
+    if channel_order not in ('rgb', 'bgr'):
+        raise ValueError(f"channel_order must be 'rgb' or 'bgr', got {channel_order!r}")
+    for state, row in captions.items():
+        if len(row) != count:
+            raise ValueError(f'{count} images need as many captions, but {state!r} has {len(row)}')
+
+    rows = [
+        ('clean', examples.clean, captions.get('clean')),
+        ('adversarial', examples.adversarial, captions.get('adversarial')),
+        (f'adversarial − clean\n× {gain:g}', _differences(examples.adversarial, examples.clean, gain), None),
+        ('purified', examples.purified, captions.get('purified')),
+        (f'purified − clean\n× {gain:g}', _differences(examples.purified, examples.clean, gain), None),
+    ]
+    tallest = max(image.shape[-2] / image.shape[-1] for image in examples.clean)
+    cell = WIDTH * (1 - TITLES) / count
+    # In inches: an image, a gap, and for some rows the line of captions under it.
+    heights = [cell * tallest * 0.94 + (0.24 if row[2] else 0.06) for row in rows]
+    top = 0.3 if titles else 0.06
+    total = top + sum(heights) + 0.04
+    figure = Figure(figsize=(WIDTH, total), facecolor='white')
+    FigureCanvasAgg(figure)
+    y = total - top
+    for (title, images, row_captions), height in zip(rows, heights):
+        extent = cell * tallest * 0.94
+        middle = (y - extent / 2) / total
+        figure.text(TITLES - 0.012, middle, title, ha='right', va='center', fontsize=11, linespacing=1.3)
+        for column, image in enumerate(images):
+            left = TITLES + column * cell / WIDTH
+            axes = figure.add_axes((left, (y - extent) / total, cell * 0.94 / WIDTH, extent / total))
+            _show(axes, image, channel_order)
+            if row_captions:
+                _write(axes, row_captions[column])
+            if titles and images is examples.clean:
+                axes.set_title(titles[column], fontsize=11, color=NEUTRAL, pad=4)
+        y -= height
+    return figure
+
+
+def _differences(images: Sequence[Tensor], reference: Sequence[Tensor], gain: float) -> list[Tensor]:
+    """Mid-grey where nothing changed."""
+    return [((image - other) * gain + PIXEL_MAX / 2) for image, other in zip(images, reference)]
+
+
+def _show(axes: Axes, image: Tensor, channel_order: str) -> None:
+    array = image.detach().cpu().clamp(0, PIXEL_MAX).round().byte().permute(1, 2, 0).numpy()
+    axes.imshow(np.ascontiguousarray(array[..., ::-1]) if channel_order == 'bgr' else array, interpolation='nearest')
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set(color='#bbbbbb', linewidth=0.6)
+
+
+def _write(axes: Axes, caption: Caption) -> None:
+    color = NEUTRAL if caption.right is None else RIGHT if caption.right else WRONG
+    weight = 'normal' if caption.right is None else 'bold'
+    axes.set_xlabel(caption.text, fontsize=11, color=color, fontweight=weight, labelpad=2)
+
+
+__all__ = ['Caption', 'Examples', 'class_captions', 'collect_examples', 'draw_picture', 'robustness_picture']
