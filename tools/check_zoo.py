@@ -1,0 +1,44 @@
+"""Check which stock models can be protected: build, attack, train one iteration in front of them, and predict.
+
+Models have random weights and images are synthetic, so nothing is downloaded. Without arguments, the list of
+``mmadvdefense/evaluation/zoo.py`` is checked: models of all three hosts, across their families.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import warnings
+
+from _common import run
+
+from mmadvdefense.evaluation.zoo import check_zoo, zoo_configs, zoo_table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        'configs',
+        nargs='*',
+        metavar='CONFIG',
+        help="a path, or a host's name for it: mmdet::gfl/gfl_r50_fpn_1x_coco.py",
+    )
+    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help='of the images; default: what suits')
+    arguments = parser.parse_args()
+    configs = arguments.configs or zoo_configs()
+    warnings.filterwarnings('ignore')
+    logging.disable(logging.WARNING)
+    checks = []
+    for check in check_zoo(configs, arguments.size and tuple(arguments.size)):
+        checks.append(check)
+        state = 'works' if check.works else f'does not work: {check.problem}'
+        print(f'[{len(checks)}/{len(configs)}] {check.config} ({check.seconds:.0f} s): {state}', flush=True)
+    print(zoo_table(checks))
+    working = sum(check.works for check in checks)
+    print(f'{working} of {len(checks)} work')
+    sys.exit(working < len(checks))
+
+
+if __name__ == '__main__':
+    run(main)
