@@ -10,6 +10,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 
+from . import compat
 from .purifiers import Purifier
 from .registry import MODELS
 
@@ -198,5 +199,7 @@ def settle_distributed(config: Config, launcher: str, training: bool = True) -> 
 
 
 def enter_scope(config: Config) -> None:
-    """Make types without a prefix resolve as they will in the runner."""
-    init_default_scope(config.get('default_scope', 'mmengine'))
+    """Make types without a prefix resolve as they will in the runner, and mend what is broken in the host."""
+    scope = config.get('default_scope', 'mmengine')
+    compat.apply_for_scope(scope)
+    init_default_scope(scope)

@@ -3,7 +3,7 @@
 Modules are registered in the root, so that ``type='AlignPurifier'`` resolves from every default scope without a prefix.
 """
 
-from mmengine.registry import DATASETS, FUNCTIONS, HOOKS, MODEL_WRAPPERS, MODELS, Registry
+from mmengine.registry import DATASETS, FUNCTIONS, HOOKS, MODEL_WRAPPERS, MODELS, TRANSFORMS, Registry
 
 ATTACKS = Registry('attack', scope='mmadvdefense', locations=['mmadvdefense.attacks'])
 
@@ -21,4 +21,14 @@ def in_root_scope(config: dict) -> dict:
     return {'_scope_': 'mmengine', **config}
 
 
-__all__ = ['ATTACKS', 'DATASETS', 'FUNCTIONS', 'HOOKS', 'MODELS', 'MODEL_WRAPPERS', 'in_own_scope', 'in_root_scope']
+__all__ = [
+    'ATTACKS',
+    'DATASETS',
+    'FUNCTIONS',
+    'HOOKS',
+    'MODELS',
+    'MODEL_WRAPPERS',
+    'TRANSFORMS',
+    'in_own_scope',
+    'in_root_scope',
+]

@@ -51,10 +51,15 @@ def load_config(arguments: Namespace) -> Config:
         config.work_dir = arguments.work_dir
     elif not config.get('work_dir'):
         config.work_dir = str(Path('work_dirs') / Path(arguments.config).stem)
+    settle(config)
+    return config
+
+
+def settle(config: Config) -> None:
+    """Apply to a config what every tool needs."""
     recipes.enter_scope(config)
     recipes.settle_purifier(config)
     recipes.settle_dataloaders(config)
-    return config
 
 
 def require_checkpoint(path: str, what: str, trust: bool) -> None:

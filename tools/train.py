@@ -76,11 +76,16 @@ def main() -> None:
     if config.get('load_from') or config.get('resume'):
         recipes.drop_pretrained_backbones(config.model)
     recipes.settle_seed(config)
-    recipes.settle_checkpoints(config)
     recipes.settle_distributed(config, arguments.launcher)
+    build_runner(config).train()
+
+
+def build_runner(config: Config) -> Runner:
+    """A runner whose checkpoints nothing can spoil and that stops at the first loss that is not finite."""
+    recipes.settle_checkpoints(config)
     guards = [hook for hook in config.get('custom_hooks') or [] if hook.get('type') == 'FiniteLossGuardHook']
     config.custom_hooks = [*(config.get('custom_hooks') or []), *([] if guards else [dict(type='FiniteLossGuardHook')])]
-    Runner.from_cfg(config).train()
+    return Runner.from_cfg(config)
 
 
 if __name__ == '__main__':

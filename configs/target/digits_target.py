@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/targets/digits_target.py',
-    '../_base_/datasets/digits.py',
+    '../_base_/datasets/digits_with_noise.py',
     '../_base_/schedules/target_digits.py',
     '../_base_/default_runtime.py',
 ]

@@ -192,9 +192,9 @@ def draw_picture(
     rows = [
         ('clean', examples.clean, captions.get('clean')),
         ('adversarial', examples.adversarial, captions.get('adversarial')),
-        (f'adversarial − clean\n× {gain:g}', _differences(examples.adversarial, examples.clean, gain), None),
+        (f'adversarial −\nclean × {gain:g}', _differences(examples.adversarial, examples.clean, gain), None),
         ('purified', examples.purified, captions.get('purified')),
-        (f'purified − clean\n× {gain:g}', _differences(examples.purified, examples.clean, gain), None),
+        (f'purified −\nclean × {gain:g}', _differences(examples.purified, examples.clean, gain), None),
     ]
     tallest = max(image.shape[-2] / image.shape[-1] for image in examples.clean)
     cell = WIDTH * (1 - TITLES) / count

@@ -13,7 +13,7 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from ..attacks import AttackSource, CleanReference, Randomness, build_attack, derive_seed
-from ..checkpoints import check_state_dict
+from ..checkpoints import PREPROCESSOR, check_state_dict
 from ..purifiers import GeneratorPurifier, PurifierDistributedDataParallel, freeze_target
 from ..registry import HOOKS, MODELS, in_root_scope
 from .checks import check_num_classes
@@ -60,8 +60,11 @@ class PurifierTrainHook(Hook):
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         model = _unwrap(runner.model)
-        report = check_state_dict(model, checkpoint.get('state_dict', checkpoint))
-        runner.logger.info(str(report))
+        state = checkpoint.get('state_dict', checkpoint)
+        runner.logger.info(str(check_state_dict(model, state)))
+        if not any(name.startswith(PREPROCESSOR) for name in state):
+            # A target's own checkpoint has no purifier; MMEngine would list every tensor of it as missing.
+            state.update({name: value for name, value in model.state_dict().items() if name.startswith(PREPROCESSOR)})
         self._checkpoint_loaded = True
 
     def before_train(self, runner) -> None:

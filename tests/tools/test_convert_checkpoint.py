@@ -54,9 +54,9 @@ def test_converted_model_loads_in_mmpretrain(tool):
     from mmengine import Config
     from mmpretrain import get_model
 
-    cfg = Config.fromfile(TOOL.parents[1] / 'configs' / 'target' / 'digits_target.py')
+    cfg = Config.fromfile(TOOL.parents[1] / 'configs' / 'target' / 'resnet20_cifar10.py')
     model = get_model(cfg, device='cpu')
-    model.load_state_dict(tool.convert_cifar_resnet(_theirs(depth=8)), strict=True)
+    model.load_state_dict(tool.convert_cifar_resnet(_theirs(depth=20)), strict=True)
 
 
 def _without(key):

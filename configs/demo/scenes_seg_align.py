@@ -1,0 +1,18 @@
+# Scenes of the built-in digits, for `make demo TASK=seg`: a purifier in front of scenes_seg_target.
+_base_ = [
+    '../_base_/targets/light_pspnet.py',
+    '../_base_/datasets/scenes_masks.py',
+    '../_base_/attacks/bim_seg_train.py',
+    '../_base_/defenses/networks_unet_narrow.py',
+    '../_base_/defenses/objective_released_no_vgg_seg.py',
+    '../_base_/schedules/align_8e.py',
+    '../_base_/default_runtime_seg.py',
+]
+
+load_from = 'work_dirs/demo/seg/target/epoch_16.pth'
+loss = dict(type='CrossEntropyLoss', class_weight=[0.2, *[1.0] * 10])
+model = dict(
+    data_preprocessor=dict(type='AlignPurifier', size=_base_.crop_size, **_base_.purifier),
+    decode_head=dict(num_classes=11, loss_decode=loss),
+    auxiliary_head=dict(num_classes=11, loss_decode=loss))
+custom_hooks = [dict(type='PurifierTrainHook', attack=_base_.attack, **_base_.objective)]

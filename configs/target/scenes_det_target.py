@@ -1,0 +1,8 @@
+_base_ = [
+    '../_base_/targets/light_ssd.py',
+    '../_base_/datasets/scenes_boxes.py',
+    '../_base_/schedules/target_scenes.py',
+    '../_base_/default_runtime_det.py',
+]
+
+model = dict(bbox_head=dict(num_classes=10))

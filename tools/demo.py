@@ -1,0 +1,141 @@
+"""Train a small model, another one to craft attacks on, and a purifier; attack it, and show what came of it.
+
+Everything is made from scikit-learn's handwritten digits: nothing is downloaded. The same can be had step by step from
+``tools/train.py`` and ``tools/test.py`` with the configs that this names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+import torch
+from _common import run, settle
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from test import conditions
+from train import build_runner
+
+from mmadvdefense.attacks import build_attack
+from mmadvdefense.checkpoints import write_json
+from mmadvdefense.evaluation import Result, evaluate, robustness_table
+from mmadvdefense.evaluation.pictures import class_captions, collect_examples, robustness_picture
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = ROOT / 'configs'
+# What a picture shows. The first test images would be all of one class where a data set is sorted.
+NUM_EXAMPLES = 8
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The configs of one task's demo, relative to ``configs/``."""
+
+    target: str
+    source: str
+    defense: str
+    attack: str
+
+
+DEMOS = {
+    'cls': Demo(
+        'target/digits_target.py', 'target/digits_source.py', 'demo/digits_align.py', '_base_/attacks/pgd_digits.py'
+    ),
+}
+
+
+class ProgressHook(Hook):
+    """One line an epoch."""
+
+    priority = 'VERY_LOW'
+
+    def __init__(self, title: str):
+        self.title = title
+
+    def before_train(self, runner: Runner) -> None:
+        self._start = time.perf_counter()
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        loss = runner.message_hub.get_scalar('train/loss').current()
+        seconds = time.perf_counter() - self._start
+        done = f'{runner.epoch + 1}/{runner.max_epochs}'
+        print(f'  {self.title}  epoch {done:>5}  loss {loss:8.3f}  {seconds:4.0f} s', flush=True)
+
+
+def train_one(title: str, config_path: str, work_dir: Path, load_from: Optional[Path] = None) -> Path:
+    """Train a config of this project, quietly.
+
+    Returns:
+        its last checkpoint.
+    """
+    config = load(config_path, work_dir)
+    if load_from is not None:
+        config.load_from = str(load_from)
+    # Scores come at the end.
+    config.val_cfg = config.val_dataloader = config.val_evaluator = None
+    print(f'{title}: {(CONFIGS / config_path).relative_to(ROOT)}', flush=True)
+    runner = build_runner(config)
+    runner.register_hook(ProgressHook(title))
+    runner.train()
+    return work_dir / f'epoch_{runner.max_epochs}.pth'
+
+
+def load(config_path: str, work_dir: Path) -> Config:
+    config = Config.fromfile(CONFIGS / config_path)
+    config.work_dir = str(work_dir)
+    config.log_level = 'ERROR'
+    settle(config)
+    return config
+
+
+def test(demo: Demo, checkpoint: Path, source: Path, work_dir: Path) -> tuple[Runner, list[Result]]:
+    """Clean, white-box and transfer, without and with the purifier."""
+    config = load(demo.defense, work_dir)
+    config.load_from = str(checkpoint)
+    config.custom_hooks = []
+    runner = Runner.from_cfg(config)
+    attack = Config.fromfile(CONFIGS / demo.attack).attack
+    return runner, evaluate(runner, conditions(attack, [str(CONFIGS / demo.source), str(source)]))
+
+
+def draw(runner: Runner, demo: Demo, path: Path) -> None:
+    """One test image of every class, up to eight, under the white-box attack."""
+    dataset = runner.test_dataloader.dataset
+    labels = torch.tensor([dataset.get_data_info(index)['gt_label'] for index in range(len(dataset))])
+    indices = [int((labels == label).nonzero()[0]) for label in labels.unique()[:NUM_EXAMPLES]]
+    items = [dataset[index] for index in indices]
+    batch = {'inputs': [item['inputs'] for item in items], 'data_samples': [item['data_samples'] for item in items]}
+    attack = build_attack(Config.fromfile(CONFIGS / demo.attack).attack)
+    examples = collect_examples(runner.model, attack, [batch], count=len(items))
+    captions = {state: class_captions(predictions) for state, predictions in examples.predictions.items()}
+    robustness_picture(path, examples, captions)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--task', choices=sorted(DEMOS), default='cls', help='which models (default: %(default)s)')
+    parser.add_argument('--work-dir', type=Path, help='default: work_dirs/demo/TASK')
+    arguments = parser.parse_args()
+    demo = DEMOS[arguments.task]
+    work_dir = arguments.work_dir or ROOT / 'work_dirs' / 'demo' / arguments.task
+    # Small models gain nothing from more, and sums come out in the same order on every machine with two cores.
+    torch.set_num_threads(2)
+    start = time.perf_counter()
+    target = train_one('target', demo.target, work_dir / 'target')
+    source = train_one('source', demo.source, work_dir / 'source')
+    defense = train_one('purifier', demo.defense, work_dir / 'purifier', load_from=target)
+    print('attacks, without and with the purifier', flush=True)
+    runner, results = test(demo, defense, source, work_dir / 'test')
+    picture = work_dir / 'picture.png'
+    draw(runner, demo, picture)
+    write_json(work_dir / 'results.json', {'task': arguments.task, 'results': [item.as_dict() for item in results]})
+    print(robustness_table(results))
+    print(f'{time.perf_counter() - start:.0f} s; picture: {picture}; numbers: {work_dir / "results.json"}')
+
+
+if __name__ == '__main__':
+    run(main)
