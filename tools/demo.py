@@ -10,11 +10,12 @@ import argparse
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional
 
 import torch
 from _common import run, settle
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from test import conditions
@@ -22,13 +23,18 @@ from train import build_runner
 
 from mmadvdefense.attacks import build_attack
 from mmadvdefense.checkpoints import write_json
+from mmadvdefense.datasets import write_digit_scenes
 from mmadvdefense.evaluation import Result, evaluate, robustness_table
-from mmadvdefense.evaluation.pictures import class_captions, collect_examples, robustness_picture
+from mmadvdefense.evaluation.pictures import (
+    class_boxes,
+    class_captions,
+    class_masks,
+    collect_examples,
+    robustness_picture,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / 'configs'
-# What a picture shows. The first test images would be all of one class where a data set is sorted.
-NUM_EXAMPLES = 8
 
 
 @dataclass(frozen=True)
@@ -39,11 +45,30 @@ class Demo:
     source: str
     defense: str
     attack: str
+    data: Optional[Callable[[], Path]] = None
+
+
+def write_scenes() -> Path:
+    return write_digit_scenes('data/digit_scenes')
 
 
 DEMOS = {
     'cls': Demo(
         'target/digits_target.py', 'target/digits_source.py', 'demo/digits_align.py', '_base_/attacks/pgd_digits.py'
+    ),
+    'seg': Demo(
+        'target/scenes_seg_target.py',
+        'target/scenes_seg_source.py',
+        'demo/scenes_seg_align.py',
+        '_base_/attacks/bim_seg_test.py',
+        write_scenes,
+    ),
+    'det': Demo(
+        'target/scenes_det_target.py',
+        'target/scenes_det_source.py',
+        'demo/scenes_det_align.py',
+        '_base_/attacks/bim_scenes_det.py',
+        write_scenes,
     ),
 }
 
@@ -103,16 +128,32 @@ def test(demo: Demo, checkpoint: Path, source: Path, work_dir: Path) -> tuple[Ru
 
 
 def draw(runner: Runner, demo: Demo, path: Path) -> None:
-    """One test image of every class, up to eight, under the white-box attack."""
+    """A few test images under the white-box attack, with what the model makes of them."""
     dataset = runner.test_dataloader.dataset
-    labels = torch.tensor([dataset.get_data_info(index)['gt_label'] for index in range(len(dataset))])
-    indices = [int((labels == label).nonzero()[0]) for label in labels.unique()[:NUM_EXAMPLES]]
-    items = [dataset[index] for index in indices]
+    classes = dataset.metainfo['classes']
+    items = [dataset[index] for index in _chosen(dataset)]
     batch = {'inputs': [item['inputs'] for item in items], 'data_samples': [item['data_samples'] for item in items]}
     attack = build_attack(Config.fromfile(CONFIGS / demo.attack).attack)
     examples = collect_examples(runner.model, attack, [batch], count=len(items))
-    captions = {state: class_captions(predictions) for state, predictions in examples.predictions.items()}
-    robustness_picture(path, examples, captions)
+    scope = runner.cfg.default_scope
+    captions, decorate = {}, None
+    if scope == 'mmpretrain':
+        captions = {state: class_captions(predictions) for state, predictions in examples.predictions.items()}
+    elif scope == 'mmseg':
+        decorate = class_masks(examples.predictions, len(classes))
+    else:
+        decorate = class_boxes(examples.predictions, classes)
+    robustness_picture(
+        path, examples, captions, channel_order='rgb' if scope == 'mmpretrain' else 'bgr', decorate=decorate
+    )
+
+
+def _chosen(dataset: BaseDataset) -> list[int]:
+    """The first image of each of eight classes where an image has one, else the first four images."""
+    labels = [dataset.get_data_info(index).get('gt_label') for index in range(len(dataset))]
+    if labels[0] is None:
+        return list(range(min(4, len(dataset))))
+    return [labels.index(label) for label in sorted(set(labels))[:8]]
 
 
 def main() -> None:
@@ -125,6 +166,8 @@ def main() -> None:
     # Small models gain nothing from more, and sums come out in the same order on every machine with two cores.
     torch.set_num_threads(2)
     start = time.perf_counter()
+    if demo.data is not None:
+        print(f'data: {demo.data()}', flush=True)
     target = train_one('target', demo.target, work_dir / 'target')
     source = train_one('source', demo.source, work_dir / 'source')
     defense = train_one('purifier', demo.defense, work_dir / 'purifier', load_from=target)

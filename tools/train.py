@@ -60,7 +60,8 @@ def latest_checkpoint(work_dir: Path) -> Optional[Path]:
     if noted.is_file():
         return noted
     checkpoints = [*work_dir.glob('epoch_*.pth'), *work_dir.glob('iter_*.pth')]
-    return max(checkpoints, key=lambda path: path.stat().st_mtime, default=None)
+    # Written within one tick of the clock, the higher number is the later one.
+    return max(checkpoints, key=lambda path: (path.stat().st_mtime, int(path.stem.rpartition('_')[2])), default=None)
 
 
 def main() -> None:

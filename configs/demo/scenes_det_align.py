@@ -9,6 +9,9 @@ _base_ = [
     '../_base_/default_runtime_det.py',
 ]
 
-load_from = 'work_dirs/demo/det/target/epoch_16.pth'
+load_from = 'work_dirs/demo/det/target/epoch_12.pth'
 model = dict(data_preprocessor=dict(type='AlignPurifier', **_base_.purifier), bbox_head=dict(num_classes=10))
 custom_hooks = [dict(type='PurifierTrainHook', attack=_base_.attack, **_base_.objective)]
+
+param_scheduler = dict(begin=3, end=6)
+train_cfg = dict(max_epochs=6, val_interval=6)

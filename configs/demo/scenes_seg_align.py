@@ -9,10 +9,13 @@ _base_ = [
     '../_base_/default_runtime_seg.py',
 ]
 
-load_from = 'work_dirs/demo/seg/target/epoch_16.pth'
+load_from = 'work_dirs/demo/seg/target/epoch_12.pth'
 loss = dict(type='CrossEntropyLoss', class_weight=[0.2, *[1.0] * 10])
 model = dict(
     data_preprocessor=dict(type='AlignPurifier', size=_base_.crop_size, **_base_.purifier),
     decode_head=dict(num_classes=11, loss_decode=loss),
     auxiliary_head=dict(num_classes=11, loss_decode=loss))
 custom_hooks = [dict(type='PurifierTrainHook', attack=_base_.attack, **_base_.objective)]
+
+param_scheduler = dict(begin=3, end=6)
+train_cfg = dict(max_epochs=6, val_interval=6)

@@ -6,7 +6,7 @@ import copy
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterable, Iterator, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Callable, Iterable, Iterator, Optional, Sequence, Union
 
 import numpy as np
 from mmengine.model import is_model_wrapper
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+STATES = ('clean', 'adversarial', 'purified')
 RIGHT, WRONG, NEUTRAL = '#1a7f37', '#c62828', '#333333'
 WIDTH = 10.0  # inches
 TITLES = 0.145  # the part of the width that the row titles take
@@ -138,6 +139,60 @@ def class_captions(predictions: Sequence, classes: Optional[Sequence[str]] = Non
     return [Caption(classes[label] if classes else str(label), label == truth) for label, truth in pairs]
 
 
+# What is drawn on images --------------------------------------------------------------------------------------------
+
+
+def class_boxes(
+    predictions: dict[str, Sequence], classes: Sequence[str], min_score: float = 0.3
+) -> Callable[[Axes, str, int], None]:
+    """Draws the predicted boxes of MMDetection's data samples, for ``decorate``.
+
+    Args:
+        predictions: of :class:`Examples`; boxes in the frame of the image.
+        classes: their names.
+        min_score: less certain boxes are left out.
+    """
+    colours = _colours(len(classes))
+
+    def decorate(axes: Axes, state: str, column: int) -> None:
+        from matplotlib.patches import Rectangle
+
+        found = predictions[state][column].pred_instances
+        found = found[found.scores >= min_score]
+        for (left, top, right, bottom), label in zip(found.bboxes.tolist(), found.labels.tolist()):
+            colour = colours[label]
+            axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, color=colour, linewidth=1.5))
+            axes.text(left, top, classes[label], color='white', fontsize=8, va='bottom', clip_on=True,
+                      bbox=dict(facecolor=colour, edgecolor='none', pad=0.8))  # fmt: skip
+
+    return decorate
+
+
+def class_masks(
+    predictions: dict[str, Sequence], num_classes: int, opacity: float = 0.65
+) -> Callable[[Axes, str, int], None]:
+    """Draws the predicted masks of MMSegmentation's data samples, for ``decorate``; class 0 is left out as background.
+
+    Args:
+        predictions: of :class:`Examples`.
+        num_classes: with the background.
+        opacity: of the masks, 0-1.
+    """
+    colours = np.array([(0, 0, 0, 0), *((*colour[:3], opacity) for colour in _colours(num_classes - 1))])
+
+    def decorate(axes: Axes, state: str, column: int) -> None:
+        mask = predictions[state][column].pred_sem_seg.data.squeeze(0).cpu().numpy()
+        axes.imshow(colours[mask], interpolation='nearest')
+
+    return decorate
+
+
+def _colours(count: int) -> list[tuple]:
+    from matplotlib import colormaps
+
+    return [colormaps['tab10' if count <= 10 else 'tab20'](index % 20) for index in range(count)]
+
+
 # Drawing ------------------------------------------------------------------------------------------------------------
 
 
@@ -148,6 +203,7 @@ def robustness_picture(
     titles: Optional[Sequence[str]] = None,
     channel_order: str = 'rgb',
     gain: float = 10,
+    decorate: Optional[Callable[[Axes, str, int], None]] = None,
 ) -> None:
     """Save a picture, 1000 pixels wide: a column an image, with rows for clean, adversarial, their difference,
     purified, and its difference from clean. Written to a temporary name and moved.
@@ -159,11 +215,13 @@ def robustness_picture(
         titles: of the columns, usually the ground truth.
         channel_order: of the images, ``'rgb'`` or ``'bgr'``.
         gain: differences are multiplied by it and shown around mid-grey.
+        decorate: draws predictions on an image, given its axes, state and column: :func:`class_boxes` and
+            :func:`class_masks` make one.
 
     Raises:
         ValueError: if there is no image, an unknown channel order, or not one caption an image.
     """
-    figure = draw_picture(examples, captions, titles, channel_order, gain)
+    figure = draw_picture(examples, captions, titles, channel_order, gain, decorate)
     suffix = Path(path).suffix.lstrip('.')
     save_file_atomically(path, lambda file: figure.savefig(file, format=suffix or 'png', dpi=100))
 
@@ -174,6 +232,7 @@ def draw_picture(
     titles: Optional[Sequence[str]] = None,
     channel_order: str = 'rgb',
     gain: float = 10,
+    decorate: Optional[Callable[[Axes, str, int], None]] = None,
 ) -> Figure:
     """The figure of :func:`robustness_picture`."""
     # Not pyplot: it keeps a global list of figures and may look for a display.
@@ -213,6 +272,8 @@ def draw_picture(
             left = TITLES + column * cell / WIDTH
             axes = figure.add_axes((left, (y - extent) / total, cell * 0.94 / WIDTH, extent / total))
             _show(axes, image, channel_order)
+            if decorate and title in STATES:
+                decorate(axes, title, column)
             if row_captions:
                 _write(axes, row_captions[column])
             if titles and images is examples.clean:
@@ -241,4 +302,13 @@ def _write(axes: Axes, caption: Caption) -> None:
     axes.set_xlabel(caption.text, fontsize=11, color=color, fontweight=weight, labelpad=2)
 
 
-__all__ = ['Caption', 'Examples', 'class_captions', 'collect_examples', 'draw_picture', 'robustness_picture']
+__all__ = [
+    'Caption',
+    'Examples',
+    'class_boxes',
+    'class_captions',
+    'class_masks',
+    'collect_examples',
+    'draw_picture',
+    'robustness_picture',
+]
