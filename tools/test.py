@@ -74,13 +74,13 @@ def attack_config(arguments: argparse.Namespace) -> Optional[dict]:
     return config
 
 
-def conditions(attack: Optional[dict], source: Optional[list[str]]) -> list[Condition]:
+def conditions(attack: Optional[dict], source: Optional[list[str]], trust: bool = False) -> list[Condition]:
     rows = [Condition('clean')]
     if attack is not None:
         name = attack['type']
         rows.append(Condition(f'{name}, white-box', attack, threat_model='white-box'))
         if source:
-            other = dict(config=source[0], checkpoint=source[1])
+            other = dict(config=source[0], checkpoint=source[1], trust=trust)
             rows.append(Condition(f'{name}, transfer from {Path(source[0]).stem}', attack, other, 'transfer'))
     return rows
 
@@ -118,7 +118,8 @@ def main() -> None:
     recipes.settle_distributed(config, arguments.launcher, training=False)
     runner = Runner.from_cfg(config)
     purifier = (False,) if arguments.no_purifier else (False, True)
-    results = evaluate(runner, conditions(attack, arguments.source), purifier, arguments.seed, arguments.quantize)
+    rows = conditions(attack, arguments.source, arguments.trust_checkpoint)
+    results = evaluate(runner, rows, purifier, arguments.seed, arguments.quantize)
     if is_main_process():
         print(robustness_table(results))
         if arguments.out:

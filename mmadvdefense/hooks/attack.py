@@ -32,7 +32,7 @@ class AttackHook(Hook):
     Args:
         attack: config of the attack; None leaves images clean and only measures.
         source: None to attack the target itself (white-box on O), or ``dict(config=..., checkpoint=...)`` of another
-            model (transfer).
+            model (transfer); ``trust=True`` loads a checkpoint that holds more than data.
         seed: of random starts and targets; an image's numbers depend on it and the image's index alone.
         quantize: round adversarial images to whole pixels, as a saved image file would.
         cache_dir: keep adversarial batches there and take them from there, so that several runs meet the same images.
@@ -73,7 +73,7 @@ class AttackHook(Hook):
         if self.source_config is None:
             return AttackSource(target)
         model = build_model(self.source_config['config'])
-        load_target(model, self.source_config['checkpoint'])
+        load_target(model, self.source_config['checkpoint'], trust=self.source_config.get('trust', False))
         check_same_classes(model, target)
         return AttackSource(model.to(target.data_preprocessor.device).eval())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import sys
@@ -39,6 +40,17 @@ def _results(path: Path) -> dict:
     return json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f'{name} is no JSON'))
 
 
+def test_a_source_that_holds_more_than_data_has_to_be_trusted(run_tool, config, trained, tmp_path, save_target):
+    state = torch.load(save_target(seed=9))
+    state['hyper_parameters'] = argparse.Namespace(depth=10)
+    torch.save(state, tmp_path / 'source.pth')
+    other = ROOT / 'configs' / 'target' / 'digits_target.py'
+    call = ('test', config, trained, '--attack', 'FGSM', '--eps', 8, '--source', other, tmp_path / 'source.pth')
+    refused = run_tool(*call)
+    assert 'argparse.Namespace' in refused.error and '--trust-checkpoint' in refused.error
+    assert run_tool(*call, '--trust-checkpoint').code == 0
+
+
 @pytest.mark.usefixtures('hooks_for_tests')
 def test_table_and_file(run_tool, config, trained, tmp_path, save_target):
     source = save_target(seed=9)
@@ -69,7 +81,7 @@ def test_table_and_file(run_tool, config, trained, tmp_path, save_target):
     ]
     attack = results[2]['condition']['attack']
     assert attack == {'type': 'PGD', 'eps': 8.0, 'step_size': 3.0, 'steps': 2, 'targeted': 'least_likely'}
-    assert results[4]['condition']['source'] == {'config': str(other), 'checkpoint': source}
+    assert results[4]['condition']['source'] == {'config': str(other), 'checkpoint': source, 'trust': False}
     for result in results:
         assert 0 <= result['metrics']['accuracy/top1'] <= 100
         measured = result['measured']
