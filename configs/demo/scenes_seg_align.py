@@ -17,5 +17,7 @@ model = dict(
     auxiliary_head=dict(num_classes=11, loss_decode=loss))
 custom_hooks = [dict(type='PurifierTrainHook', attack=_base_.attack, **_base_.objective)]
 
+# Half of the scenes are enough, and a demo should not take long.
+train_dataloader = dict(dataset=dict(indices=300))
 param_scheduler = dict(begin=3, end=6)
 train_cfg = dict(max_epochs=6, val_interval=6)
