@@ -60,7 +60,7 @@ DEMOS = {
         'target/scenes_seg_target.py',
         'target/scenes_seg_source.py',
         'demo/scenes_seg_align.py',
-        '_base_/attacks/bim_seg_test.py',
+        '_base_/attacks/bim_scenes_seg.py',
         write_scenes,
     ),
     'det': Demo(

@@ -2,7 +2,6 @@
 _base_ = [
     '../_base_/targets/light_pspnet.py',
     '../_base_/datasets/scenes_masks.py',
-    '../_base_/attacks/bim_seg_train.py',
     '../_base_/defenses/networks_unet_narrow.py',
     '../_base_/defenses/objective_released_no_vgg_seg.py',
     '../_base_/schedules/align_8e.py',
@@ -15,7 +14,9 @@ model = dict(
     data_preprocessor=dict(type='AlignPurifier', size=_base_.crop_size, **_base_.purifier),
     decode_head=dict(num_classes=11, loss_decode=loss),
     auxiliary_head=dict(num_classes=11, loss_decode=loss))
-custom_hooks = [dict(type='PurifierTrainHook', attack=_base_.attack, **_base_.objective)]
+# With the budget of bim_scenes_seg, in fewer and larger steps.
+attack = dict(type='BIM', eps=14, step_size=5, steps=3)
+custom_hooks = [dict(type='PurifierTrainHook', attack=attack, **_base_.objective)]
 
 # Half of the scenes are enough, and a demo should not take long.
 train_dataloader = dict(dataset=dict(indices=300))

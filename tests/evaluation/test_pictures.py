@@ -4,7 +4,15 @@ import cv2
 import pytest
 import torch
 
-from mmadvdefense.evaluation.pictures import Caption, Examples, draw_picture, robustness_picture
+from mmadvdefense.evaluation.pictures import (
+    STATES,
+    Caption,
+    Examples,
+    class_boxes,
+    class_masks,
+    draw_picture,
+    robustness_picture,
+)
 
 
 @pytest.fixture
@@ -45,6 +53,31 @@ def test_captions_are_coloured_by_what_is_right(examples, captions):
     labels = [axes.xaxis.label for axes in figure.axes]
     assert [label.get_text() for label in labels] == ['3', '3', '8', '8', '', '', '3', '3', '', '']
     assert labels[0].get_color() != labels[2].get_color() != labels[6].get_color()
+
+
+def test_boxes_and_masks_are_drawn_where_they_are(examples, captions):
+    from matplotlib.colors import to_rgba
+    from mmengine.structures import BaseDataElement, InstanceData, PixelData
+
+    found = InstanceData(
+        bboxes=torch.tensor([[1.0, 2.0, 4.0, 7.0], [0.0, 0.0, 8.0, 8.0]]),
+        labels=torch.tensor([1, 0]),
+        scores=torch.tensor([0.9, 0.1]),
+    )
+    boxes = class_boxes(dict.fromkeys(STATES, [BaseDataElement(pred_instances=found)] * 2), ['a', 'b'])
+    axes = draw_picture(examples, captions, decorate=boxes).axes
+    assert [len(one.patches) for one in axes] == [1, 1, 1, 1, 0, 0, 1, 1, 0, 0], 'one box is uncertain'
+    assert axes[0].patches[0].get_bbox().bounds == (1, 2, 3, 5)
+    assert axes[0].texts[0].get_text() == 'b'
+
+    mask = torch.zeros(1, 8, 8, dtype=torch.long)
+    mask[0, 2, 3] = 2
+    sample = BaseDataElement(pred_sem_seg=PixelData(data=mask))
+    axes = draw_picture(examples, captions, decorate=class_masks(dict.fromkeys(STATES, [sample] * 2), 3)).axes
+    assert [len(one.get_images()) for one in axes] == [2, 2, 2, 2, 1, 1, 2, 2, 1, 1]
+    shown = axes[0].get_images()[1].get_array()
+    assert shown[0, 0].tolist() == [0, 0, 0, 0], 'background is clear'
+    assert tuple(shown[2, 3]) == pytest.approx((*to_rgba('C1')[:3], 0.65))
 
 
 def test_saved_whole(examples, captions, tmp_path):
