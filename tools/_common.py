@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from argparse import ArgumentParser, Namespace
@@ -14,6 +15,9 @@ from mmengine.config import Config, DictAction
 import mmadvdefense
 from mmadvdefense import recipes
 from mmadvdefense.compat import CheckpointRefused, check_checkpoint
+
+# MMCV's words, alone or at the end of the traceback of a worker of the data loader.
+_UNREADABLE = re.compile(r'failed to load image: (.+)')
 
 
 class UsageError(Exception):
@@ -80,6 +84,11 @@ def run(main: Callable[[], None]) -> None:
         if not _is_raised_here(error):
             raise
         sys.exit(f'error: {error}')
+    except AssertionError as error:
+        unreadable = _UNREADABLE.findall(str(error))
+        if not unreadable:
+            raise
+        sys.exit(f'error: {unreadable[-1]} is no image that can be read: replace it, or take it out of the data set')
 
 
 def _is_raised_here(error: Exception) -> bool:

@@ -47,3 +47,12 @@ def test_from_target_to_table(task, attack, metric, run_tool, tmp_path):
     assert all(metric in row['metrics'] for row in results)
     attacked = results[2]['measured']
     assert 7 < attacked['perturbation/linf_mean'] <= attacked['perturbation/linf_max'] <= 8.001
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_an_image_that_cannot_be_read_is_named(workers, run_tool, tmp_path):
+    root = write_digit_scenes(tmp_path / 'data' / 'digit_scenes', num_train=4, num_test=2)
+    (root / 'VOC2012' / 'JPEGImages' / 'train_0002.jpg').write_bytes(b'no image')
+    options = ('--cfg-options', *SHORT, f'train_dataloader.num_workers={workers}')
+    done = run_tool('train', ROOT / 'configs' / 'target' / 'scenes_seg_target.py', '--work-dir', 'target', *options)
+    assert 'train_0002.jpg is no image that can be read' in done.error
