@@ -24,12 +24,11 @@ from train import build_runner
 from mmadvdefense.attacks import build_attack
 from mmadvdefense.checkpoints import write_json
 from mmadvdefense.datasets import write_digit_scenes
-from mmadvdefense.evaluation import Result, evaluate, robustness_table
+from mmadvdefense.evaluation import Result, collect_examples, evaluate, robustness_table
 from mmadvdefense.evaluation.pictures import (
     class_boxes,
     class_captions,
     class_masks,
-    collect_examples,
     robustness_picture,
 )
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import copy
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Iterable, Iterator, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Callable, Optional, Sequence, Union
 
 import numpy as np
-from mmengine.model import is_model_wrapper
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..attacks import AttackSource, GradientAttack, Randomness, derive_seed
 from ..checkpoints import save_file_atomically
-from ..pixels import PIXEL_MAX, Pixels
-from ..purifiers import Purifier
+from ..pixels import PIXEL_MAX
+from .examples import Examples
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,104 +24,11 @@ TITLES = 0.145  # the part of the width that the row titles take
 
 
 @dataclass
-class Examples:
-    """Images in three states, and what the protected model makes of them.
-
-    Attributes:
-        clean, adversarial, purified: ``(3, H, W)`` pixels 0-255 in the loaded channel order, one an example;
-            ``purified`` is the cleaned adversarial image.
-        predictions: for each state the host's data samples with its predictions: without the purifier for ``clean``
-            and ``adversarial``, with it for ``purified``.
-    """
-
-    clean: list[Tensor] = field(default_factory=list)
-    adversarial: list[Tensor] = field(default_factory=list)
-    purified: list[Tensor] = field(default_factory=list)
-    predictions: dict[str, list] = field(default_factory=lambda: {'clean': [], 'adversarial': [], 'purified': []})
-
-
-@dataclass
 class Caption:
     """A prediction as the picture shows it: green if it is right, red if it is wrong, grey if that has no answer."""
 
     text: str
     right: Optional[bool] = None
-
-
-# Collecting ---------------------------------------------------------------------------------------------------------
-
-
-def collect_examples(
-    model: nn.Module,
-    attack: GradientAttack,
-    batches: Iterable[dict],
-    count: int = 8,
-    source: Optional[AttackSource] = None,
-    seed: int = 0,
-) -> Examples:
-    """Attack the first images of a data loader, purify them, and predict before and after.
-
-    Args:
-        model: a host model with a trained purifier; left as it was.
-        attack: of :func:`mmadvdefense.attacks.build_attack`.
-        batches: a test data loader; its samples are in the frame of the image.
-        count: how many images at most.
-        source: whose gradients are used; the model's own (white-box on O) by default.
-        seed: of the attack; the perturbations are those of ``AttackHook`` with this seed.
-
-    Raises:
-        ValueError: if the model has no purifier.
-    """
-    model = model.module if is_model_wrapper(model) else model
-    if not isinstance(model.data_preprocessor, Purifier):
-        raise ValueError(f'{type(model).__name__} has no purifier whose effect could be shown')
-    source = source or AttackSource(model)
-    examples = Examples()
-    with _testing(model):
-        for batch in batches:
-            left = count - len(examples.clean)
-            if left <= 0:
-                break
-            samples = batch['data_samples'][:left]
-            clean = model.data_preprocessor.load_pixels(batch['inputs'][:left])
-            first = len(examples.clean)
-            names = [sample.get('sample_idx', sample.get('img_path', first + i)) for i, sample in enumerate(samples)]
-            randomness = Randomness([derive_seed(seed, 'test', Path(str(name)).name) for name in names])
-            adversarial = attack(source, clean, samples, randomness)
-            for state, images, enabled in (
-                ('clean', clean, False),
-                ('adversarial', adversarial, False),
-                ('purified', adversarial, True),
-            ):
-                seen, predictions = _predict(model, images, samples, enabled)
-                getattr(examples, state).extend(image.detach().float().cpu() for image in seen)
-                examples.predictions[state].extend(predictions)
-    return examples
-
-
-@contextmanager
-def _testing(model: nn.Module) -> Iterator[None]:
-    training, enabled = model.training, model.data_preprocessor.enabled
-    model.eval()
-    try:
-        yield
-    finally:
-        model.data_preprocessor.enabled = enabled
-        model.train(training)
-
-
-def _predict(model: nn.Module, images: Pixels, samples: Sequence, enabled: bool) -> tuple[Pixels, list]:
-    """What the native preprocessor is given, and the predictions."""
-    seen: list[Pixels] = []
-    preprocessor = model.data_preprocessor
-    preprocessor.enabled = enabled
-    handle = preprocessor.native.register_forward_pre_hook(lambda module, args: seen.append(args[0]['inputs']))
-    try:
-        # Copies, because native preprocessors change the samples.
-        predictions = model.test_step({'inputs': images, 'data_samples': copy.deepcopy(list(samples))})
-    finally:
-        handle.remove()
-    return seen[0], predictions
 
 
 def class_captions(predictions: Sequence, classes: Optional[Sequence[str]] = None) -> list[Caption]:
@@ -210,7 +113,7 @@ def robustness_picture(
 
     Args:
         path: the file; its ending is the format (``.png``, ``.jpg``, ``.pdf``...).
-        examples: of :func:`collect_examples`.
+        examples: of :func:`mmadvdefense.evaluation.collect_examples`.
         captions: for each of ``clean``, ``adversarial`` and ``purified`` the predictions, shown under the images.
         titles: of the columns, usually the ground truth.
         channel_order: of the images, ``'rgb'`` or ``'bgr'``.
@@ -304,11 +207,9 @@ def _write(axes: Axes, caption: Caption) -> None:
 
 __all__ = [
     'Caption',
-    'Examples',
     'class_boxes',
     'class_captions',
     'class_masks',
-    'collect_examples',
     'draw_picture',
     'robustness_picture',
 ]

@@ -4,10 +4,10 @@ import cv2
 import pytest
 import torch
 
+from mmadvdefense.evaluation import Examples
 from mmadvdefense.evaluation.pictures import (
     STATES,
     Caption,
-    Examples,
     class_boxes,
     class_masks,
     draw_picture,
