@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..pixels import PIXEL_MAX
-from .randomness import Randomness
+from ..randomness import Randomness
 
 
 class Ball(ABC):

@@ -6,21 +6,21 @@ import difflib
 from typing import Union
 
 from ..registry import ATTACKS, in_own_scope
-from .loop import GradientAttack
+from .base import Attack
 
 
 def attack_names() -> list[str]:
     """All registered attacks, sorted."""
-    return sorted(name for name, cls in ATTACKS.module_dict.items() if issubclass(cls, GradientAttack))
+    return sorted(name for name, cls in ATTACKS.module_dict.items() if issubclass(cls, Attack))
 
 
-def build_attack(config: Union[dict, GradientAttack]) -> GradientAttack:
+def build_attack(config: Union[dict, Attack]) -> Attack:
     """An attack from its config; an attack is passed through.
 
     Raises:
         ValueError: for an unknown name (the message lists near ones), or bad or unknown parameters.
     """
-    if isinstance(config, GradientAttack):
+    if isinstance(config, Attack):
         return config
     name = config.get('type')
     if name not in attack_names():

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..randomness import Randomness
 from ..registry import ATTACKS
 from .loop import GradientAttack
-from .randomness import Randomness
 
 
 def gaussian_kernel(size: int, sigma: float, like: Tensor) -> Tensor:

@@ -1,21 +1,20 @@
-"""The one loop that every gradient attack runs: raw pixels in, raw pixels out, inside a norm ball."""
+"""The one loop that every gradient attack runs, inside a norm ball."""
 
 from __future__ import annotations
 
-from typing import Optional, Sequence, Union
+from typing import Optional, Union
 
 import torch
 from torch import Tensor
 
-from ..pixels import Layout, Pixels, check_channels, stack, unstack, valid_mask
-from .balls import BALLS
-from .objectives import AttackBatch, build_objective
-from .randomness import Randomness
-from .source import AttackSource, CleanReference
-from .targets import TARGETS
+from ..pixels import stack
+from ..randomness import Randomness
+from .base import Attack
+from .batch import AttackBatch
+from .objectives import build_objective
 
 
-class GradientAttack:
+class GradientAttack(Attack):
     """Steepest ascent of an objective, projected back into the ball after each step.
 
     ``x_{t+1} = project(x_t + step_size * steepest(gradient_t))``. A subclass states its start
@@ -33,6 +32,8 @@ class GradientAttack:
         ValueError: for a negative ``eps``, a missing or non-positive ``step_size`` or ``steps``, or an unknown name.
     """
 
+    averages_draws = True
+
     def __init__(
         self,
         eps: float,
@@ -43,26 +44,18 @@ class GradientAttack:
         targeted: Union[bool, str] = False,
     ):
         name = type(self).__name__
-        if eps is None or not eps >= 0:
-            raise ValueError(f'{name}: eps is a radius in pixels (0-255) and must be >= 0, got {eps}')
+        if eps is None:
+            raise ValueError(f'{name}: eps is a radius in pixels (0-255) and must be >= 0, got None')
+        super().__init__(eps, norm, targeted)
         if steps is None or steps < 1 or int(steps) != steps:
             raise ValueError(f'{name}: steps must be a whole number >= 1, got {steps}')
         if step_size is None or not step_size > 0:
             raise ValueError(f'{name}: step_size is in pixels (0-255) and must be > 0, got {step_size}')
-        if norm not in BALLS:
-            raise ValueError(f'{name}: unknown norm {norm!r}; known: {", ".join(BALLS)}')
-        targeted = 'random' if targeted is True else targeted
-        if targeted and targeted not in TARGETS:
-            raise ValueError(f'{name}: unknown choice of target {targeted!r}; known: {", ".join(TARGETS)}')
         self.objective = build_objective(objective)
-        if targeted and not self.objective.targetable:
+        if self.targeted and not self.objective.targetable:
             raise ValueError(f'{name}: the objective {objective!r} has no targeted form')
-        self.eps = float(eps)
         self.step_size = float(step_size)
         self.steps = int(steps)
-        self.norm = norm
-        self.targeted = targeted
-        self.ball = BALLS[norm](self.eps)
 
     def start(self, clean: Tensor, randomness: Randomness) -> Tensor:
         """Where the first gradient is taken, ``(N, 3, H, W)``; projected into the ball by the caller."""
@@ -76,55 +69,35 @@ class GradientAttack:
         """
         return self.ball.steepest(gradient)
 
-    def _start(self, clean: Tensor, layout: Layout, randomness: Randomness) -> Tensor:
-        if layout.is_uniform:
-            return self.start(clean, randomness)
+    def _start(self, batch: AttackBatch) -> Tensor:
+        if batch.layout.is_uniform:
+            return self.start(batch.clean, batch.randomness)
         # One by one: neither an image's random numbers nor its norm may depend on how far its neighbours pad it.
         starts = [
-            self.start(image[None], randomness.of(index))[0] for index, image in enumerate(unstack(clean, layout))
+            self.start(image[None], batch.randomness.of(index))[0]
+            for index, image in enumerate(batch.pixels(batch.clean))
         ]
         return stack(starts)[0]
 
-    def __call__(
-        self,
-        source: AttackSource,
-        images: Pixels,
-        data_samples: Sequence,
-        randomness: Randomness,
-        reference: Optional[CleanReference] = None,
-    ) -> Pixels:
-        """Adversarial images in the layout of ``images``.
+    def gradient(self, images: Tensor, batch: AttackBatch) -> Tensor:
+        """Of the objective, at ``images``; averaged over the draws of a random defence (EOT)."""
+        total = None
+        for _ in range(batch.source.draws):
+            images = images.detach().requires_grad_()
+            with torch.enable_grad():
+                value = self.objective(batch.pixels(images), batch)
+                (gradient,) = torch.autograd.grad(value, images)
+            total = gradient if total is None else total + gradient
+        return total
 
-        Args:
-            source: the model whose gradients are used; it is left exactly as it was.
-            images: float pixels 0-255 on the source's device, ``(N, 3, H, W)`` or a list of ``(3, H_i, W_i)``.
-            data_samples: the host's data samples; not changed.
-            randomness: where random starts and targets come from.
-            reference: the source's output on ``images`` if the caller has it already.
-
-        Raises:
-            ValueError: for images that have not three channels.
-        """
-        check_channels(images, [sample.get('img_path') or f'image {i}' for i, sample in enumerate(data_samples)])
-        clean, layout = stack(images)
-        clean = clean.detach()
-        mask = valid_mask(layout, clean)
-        with source.undisturbed():
-            samples = source.prepare_samples(images, data_samples)
-            reference = reference or CleanReference(source, images)
-            batch = AttackBatch(source, samples, reference, randomness)
-            if self.targeted:
-                batch.target = TARGETS[self.targeted](reference.logits, batch.labels, randomness)
-            start = self._start(clean, layout, randomness)
-            adversarial = start if start is clean else self.ball.project(start, clean)
-            state: dict = {'mask': mask}
-            for _ in range(self.steps):
-                adversarial = adversarial.detach().requires_grad_()
-                with torch.enable_grad():
-                    value = self.objective(unstack(adversarial, layout), batch)
-                    (gradient,) = torch.autograd.grad(value, adversarial)
-                step = self.direction(gradient, state)
-                if mask is not None:
-                    step = step * mask
-                adversarial = self.ball.project(adversarial.detach().add(step, alpha=self.step_size), clean)
-        return unstack(adversarial, layout)
+    def perturb(self, batch: AttackBatch) -> Tensor:
+        clean = batch.clean
+        start = self._start(batch)
+        adversarial = start if start is clean else self.ball.project(start, clean)
+        state: dict = {'mask': batch.mask}
+        for _ in range(self.steps):
+            step = self.direction(self.gradient(adversarial, batch), state)
+            if batch.mask is not None:
+                step = step * batch.mask
+            adversarial = self.ball.project(adversarial.add(step, alpha=self.step_size), clean)
+        return adversarial

@@ -2,64 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Optional, Sequence, Union
+from typing import ClassVar, Sequence, Union
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..pixels import Pixels
 from ..registry import ATTACKS, in_own_scope
-from .randomness import Randomness
-from .source import AttackSource, CleanReference
-
-
-@dataclass
-class AttackBatch:
-    """What is known of the images under attack besides their pixels.
-
-    Attributes:
-        samples: the host's data samples, prepared for the source model.
-        reference: the source model's output on the clean images.
-        target: class indices to move towards, None for an untargeted attack.
-    """
-
-    source: AttackSource
-    samples: Sequence
-    reference: CleanReference
-    randomness: Randomness
-    target: Optional[Tensor] = None
-    _choice: Optional[str] = None
-    _labels: Optional[Tensor] = None
-
-    def choose(self, options: Sequence[str]) -> str:
-        """One of the options, the same for all steps of the batch."""
-        if self._choice is None:
-            self._choice = options[self.randomness.choice(len(options))]
-        return self._choice
-
-    @property
-    def labels(self) -> Tensor:
-        if self._labels is None:
-            self._labels = self.source.task.labels(self.samples, self.source.device)
-        return self._labels
+from .batch import AttackBatch
 
 
 class Objective:
-    """A scalar, summed over the batch, so that the gradient of an image does not depend on its neighbours."""
+    """A number an image that an attack maximises."""
 
     targetable: ClassVar[bool] = True
 
     def __call__(self, images: Pixels, batch: AttackBatch) -> Tensor:
+        """A scalar: the sum over the batch, so that the gradient of an image does not depend on its neighbours."""
+        return self.values(images, batch).sum()
+
+    def values(self, images: Pixels, batch: AttackBatch) -> Tensor:
+        """``(N,)``, one an image."""
         raise NotImplementedError
+
+
+class HostLossObjective(Objective):
+    """Made of the host's own losses, which it averages over the batch."""
+
+    def __call__(self, images: Pixels, batch: AttackBatch) -> Tensor:
+        raise NotImplementedError
+
+    def values(self, images: Pixels, batch: AttackBatch) -> Tensor:
+        """``(N,)``, each image asked about alone."""
+        values = []
+        for index, image in enumerate(images):
+            part = batch.select([index])
+            values.append(self(image[None] if isinstance(images, Tensor) else [image], part))
+            batch.merge(part, [index])
+        return torch.stack(values)
 
 
 @ATTACKS.register_module()
 class CrossEntropyObjective(Objective):
     """Cross-entropy of the class scores (pixel-wise for segmentation)."""
 
-    def __call__(self, images: Pixels, batch: AttackBatch) -> Tensor:
-        logits = batch.source.logits(images)
+    def values(self, images: Pixels, batch: AttackBatch) -> Tensor:
+        logits = batch.logits(images)
         if batch.target is None:
             return batch.source.task.cross_entropy(logits, batch.labels)
         return -batch.source.task.cross_entropy(logits, batch.target)
@@ -74,26 +63,27 @@ class KLObjective(Objective):
 
     targetable = False
 
-    def __call__(self, images: Pixels, batch: AttackBatch) -> Tensor:
+    def values(self, images: Pixels, batch: AttackBatch) -> Tensor:
         reference = batch.reference.logits.softmax(1)
-        return F.kl_div(batch.source.logits(images).log_softmax(1), reference, reduction='sum')
+        divergence = F.kl_div(batch.logits(images).log_softmax(1), reference, reduction='none')
+        return divergence.flatten(1).sum(1)
 
 
 @ATTACKS.register_module()
-class TaskLossObjective(Objective):
+class TaskLossObjective(HostLossObjective):
     """The host's own training loss: the sum of what it returns under names with ``loss``."""
 
     def __call__(self, images: Pixels, batch: AttackBatch) -> Tensor:
         samples = batch.samples
         if batch.target is not None:
             samples = batch.source.task.relabel(samples, batch.target)
-        losses = batch.source.losses(images, samples)
+        losses = batch.losses(images, samples)
         total = sum(_sum(value) for name, value in losses.items() if 'loss' in name)
         return total if batch.target is None else -total
 
 
 @ATTACKS.register_module()
-class DetectionObjective(Objective):
+class DetectionObjective(HostLossObjective):
     """A part of a detector's own loss (Zhang and Wang, ICCV 2019): what is there, or where it is.
 
     Args:
@@ -109,7 +99,7 @@ class DetectionObjective(Objective):
 
     def __call__(self, images: Pixels, batch: AttackBatch) -> Tensor:
         part = batch.choose(('cls', 'loc')) if self.part == 'random' else self.part
-        losses = batch.source.losses(images, batch.samples)
+        losses = batch.losses(images)
         return sum(_sum(value) for value in batch.source.task.select_losses(losses, part))
 
 

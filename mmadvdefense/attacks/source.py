@@ -9,23 +9,41 @@ import torch
 from torch import Tensor, nn
 
 from ..pixels import Pixels
+from ..randomness import Randomness
 from ..tasks import FeatureTap, Task, task_of
+from .defence import Defence
 
 
 class AttackSource:
     """A host model whose inputs are raw pixels.
 
     A purifier in front of it is stepped over (it offers the preprocessor it wraps as ``native``): the attacker
-    knows the model, not its defence.
+    knows the model, not its defence, unless it is given as ``defence``.
 
     Args:
         model: any host model with a ``data_preprocessor``.
         task: what kind of model it is; found from its type by default.
         training: preprocess as the host does in training (segmentation pads to its crop size there).
+        defence: what images go through before the model, for an attacker who knows of it.
+        draws: how many draws of a random defence a gradient is averaged over (EOT, Athalye et al., ICML 2018).
+        gradients: whether the attacker may look inside; otherwise it can only ask for outputs.
     """
 
-    def __init__(self, model: nn.Module, task: Optional[Task] = None, training: bool = False):
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Optional[Task] = None,
+        training: bool = False,
+        defence: Optional[Defence] = None,
+        draws: int = 1,
+        gradients: bool = True,
+    ):
+        if draws < 1:
+            raise ValueError(f'the number of draws must be at least 1, got {draws}')
         self.training = training
+        self.defence = defence
+        self.draws = draws
+        self.gradients = gradients
         self.model = model
         self.task = task or task_of(model)
         self.preprocessor = getattr(model.data_preprocessor, 'native', model.data_preprocessor)
@@ -51,17 +69,26 @@ class AttackSource:
             for parameter in tracked:
                 parameter.requires_grad_(True)
 
-    def logits(self, images: Pixels) -> Tensor:
+    def logits(self, images: Pixels, randomness: Optional[Randomness] = None) -> Tensor:
         """Class scores of raw pixels."""
-        return self.task.logits(self.preprocess(images))
+        return self.task.logits(self.preprocess(images, randomness))
 
-    def preprocess(self, images: Pixels) -> Tensor:
-        """Raw pixels as the model takes them."""
+    def preprocess(self, images: Pixels, randomness: Optional[Randomness] = None) -> Tensor:
+        """Raw pixels as the model takes them, through the defence if the attacker knows one.
+
+        Args:
+            images: pixels.
+            randomness: what a random defence draws from.
+        """
+        if self.defence is not None:
+            images = self.defence(images, Randomness(0) if randomness is None else randomness)
         return self.task.preprocess(self.preprocessor, images, self.training)
 
-    def losses(self, images: Pixels, data_samples: Sequence) -> dict[str, Tensor]:
+    def losses(
+        self, images: Pixels, data_samples: Sequence, randomness: Optional[Randomness] = None
+    ) -> dict[str, Tensor]:
         """The host's own losses of raw pixels; ``data_samples`` as :meth:`prepare_samples` gives them."""
-        inputs = self.preprocess(images)
+        inputs = self.preprocess(images, randomness)
         flagged = [module for module in self.task.loss_modules() if not module.training]
         for module in flagged:
             module.training = True
@@ -82,12 +109,20 @@ class CleanReference:
         source: the model.
         images: clean pixels.
         tap: where to read features, if they will be asked for.
+        randomness: what a random defence that the attacker knows of draws from.
     """
 
-    def __init__(self, source: AttackSource, images: Pixels, tap: Optional[FeatureTap] = None):
+    def __init__(
+        self,
+        source: AttackSource,
+        images: Pixels,
+        tap: Optional[FeatureTap] = None,
+        randomness: Optional[Randomness] = None,
+    ):
         self._source = source
         self._images = images
         self._tap = tap
+        self._randomness = randomness
         self._has_run = False
         self._logits: Optional[Tensor] = None
         self._features: Optional[Tensor] = None
@@ -96,7 +131,7 @@ class CleanReference:
         if self._has_run:
             return
         with torch.no_grad(), self._source.undisturbed():
-            inputs = self._source.preprocess(self._images)
+            inputs = self._source.preprocess(self._images, self._randomness)
             if self._tap is None:
                 self._logits = self._source.task.reference(inputs)
             else:
@@ -105,12 +140,27 @@ class CleanReference:
                 self._features = self._tap.take()
         self._has_run = True
 
+    def select(self, index: Sequence[int]) -> CleanReference:
+        """The reference of some images of the batch; what has been computed is kept."""
+        randomness = self._randomness and self._randomness.select(index)
+        part = CleanReference(self._source, self._images_at(index), self._tap, randomness)
+        if self._has_run:
+            part._has_run = True
+            part._logits = None if self._logits is None else self._logits[list(index)]
+            part._features = None if self._features is None else self._features[list(index)]
+        return part
+
+    def _images_at(self, index: Sequence[int]) -> Pixels:
+        if isinstance(self._images, Tensor):
+            return self._images[list(index)]
+        return [self._images[i] for i in index]
+
     @property
     def logits(self) -> Tensor:
         self._run()
         if self._logits is None:
             # The task says why its models have none.
-            return self._source.logits(self._images)
+            return self._source.logits(self._images, self._randomness)
         return self._logits
 
     @property

@@ -6,7 +6,7 @@ from typing import Callable
 
 from torch import Tensor
 
-from .randomness import Randomness
+from ..randomness import Randomness
 
 
 def random_target(logits: Tensor, labels: Tensor, randomness: Randomness) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Iterable, Iterator, Optional, Sequence
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
-from ..attacks import AttackSource, GradientAttack, Randomness, derive_seed
+from ..attacks import Attack, AttackSource, Randomness, derive_seed
 from ..pixels import Pixels
 from ..purifiers import Purifier
 
@@ -35,7 +35,7 @@ class Examples:
 
 def collect_examples(
     model: nn.Module,
-    attack: GradientAttack,
+    attack: Attack,
     batches: Iterable[dict],
     count: int = 8,
     source: Optional[AttackSource] = None,

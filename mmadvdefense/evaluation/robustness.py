@@ -77,7 +77,7 @@ def evaluate(
         hooks: list[AttackHook] = []
         for index, condition in enumerate(conditions):
             cache_dir = Path(cache) / str(index) if condition.attack and len(purifier) > 1 else None
-            hook = AttackHook(condition.attack, condition.source, seed, quantize, cache_dir)
+            hook = AttackHook(condition.attack, condition.source, seed=seed, quantize=quantize, cache_dir=cache_dir)
             hooks.append(hook)
             runner.register_hook(hook, priority='NORMAL')
         try:

@@ -13,12 +13,13 @@ from mmengine.model import is_model_wrapper
 from torch import nn
 
 from ..attacks import AttackSource, Randomness, build_attack, derive_seed
-from ..checkpoints import check_state_dict, load_target
-from ..models import build_model
+from ..checkpoints import check_state_dict
 from ..pixels import Pixels, psnr, round_to_8bit, stack, unstack
+from ..randomness import image_identity
 from ..registry import HOOKS
 from ..tasks import annotations_in_input_frame
-from .checks import check_num_classes, check_same_classes
+from .checks import check_num_classes
+from .threats import build_source, check_threat_model
 
 
 @HOOKS.register_module()
@@ -33,6 +34,9 @@ class AttackHook(Hook):
         attack: config of the attack; None leaves images clean and only measures.
         source: None to attack the target itself (white-box on O), or ``dict(config=..., checkpoint=...)`` of another
             model (transfer); ``trust=True`` loads a checkpoint that holds more than data.
+        threat_model: what the attacker has and knows, a word of ``mmadvdefense.hooks.THREAT_MODELS`` or a dict with it
+            as ``name`` and more settings of :func:`mmadvdefense.hooks.build_source`; by default ``'transfer'`` with a
+            source and ``'white-box'`` without one.
         seed: of random starts and targets; an image's numbers depend on it and the image's index alone.
         quantize: round adversarial images to whole pixels, as a saved image file would.
         cache_dir: keep adversarial batches there and take them from there, so that several runs meet the same images.
@@ -47,13 +51,17 @@ class AttackHook(Hook):
         self,
         attack: Optional[dict],
         source: Optional[dict] = None,
+        threat_model: Optional[Union[str, dict]] = None,
         seed: int = 0,
         quantize: bool = False,
         cache_dir: Optional[Union[str, Path]] = None,
         stages: tuple = ('val', 'test'),
     ):
         self.attack = build_attack(attack) if attack else None
-        self.source_config = source
+        settings = dict(name=threat_model) if isinstance(threat_model, (str, type(None))) else dict(threat_model)
+        self.threat_model = settings.pop('name') or ('transfer' if source else 'white-box')
+        check_threat_model(self.threat_model, source)
+        self._source_settings = dict(settings, source=source)
         self.seed = seed
         self.quantize = quantize
         self.cache_dir = Path(cache_dir) if cache_dir else None
@@ -69,20 +77,12 @@ class AttackHook(Hook):
         report = check_state_dict(_unwrap(runner.model), checkpoint.get('state_dict', checkpoint))
         runner.logger.info(str(report))
 
-    def _build_source(self, target: nn.Module) -> AttackSource:
-        if self.source_config is None:
-            return AttackSource(target)
-        model = build_model(self.source_config['config'])
-        load_target(model, self.source_config['checkpoint'], trust=self.source_config.get('trust', False))
-        check_same_classes(model, target)
-        return AttackSource(model.to(target.data_preprocessor.device).eval())
-
     def _begin(self, runner, dataset) -> None:
         target = _unwrap(runner.model)
         check_num_classes(target, dataset)
         self._annotations_in_input_frame = annotations_in_input_frame(dataset)
         if self._source is None and self.attack is not None:
-            self._source = self._build_source(target)
+            self._source = build_source(target, self.threat_model, **self._source_settings)
         self._count = 0
         self._measured: list[list[torch.Tensor]] = []
         self._purified: Optional[Pixels] = None
@@ -129,11 +129,8 @@ class AttackHook(Hook):
 
     def _identity(self, position: int, sample) -> str:
         """What tells an image from others whatever the batch size and the number of ranks."""
-        known = sample.get('sample_idx', sample.get('img_path'))
-        if known is None:
-            # MMEngine's sampler deals images out to the ranks in turn.
-            known = (self._count + position) * get_world_size() + get_rank()
-        return Path(str(known)).name
+        # MMEngine's sampler deals images out to the ranks in turn.
+        return image_identity(sample) or str((self._count + position) * get_world_size() + get_rank())
 
     def _measure(self, batch_size: int) -> None:
         delta = (self._adversarial - self._clean).flatten(1)

@@ -1,7 +1,7 @@
 """Data preprocessors that clean pixels before the host's own preprocessing."""
 
 from .align import AlignPurifier
-from .base import Purifier
+from .base import Purifier, RandomPurifier
 from .generator import GeneratorPurifier, PurifiedImages
 from .parallel import PurifierDistributedDataParallel, freeze_target
 
@@ -11,5 +11,6 @@ __all__ = [
     'PurifiedImages',
     'Purifier',
     'PurifierDistributedDataParallel',
+    'RandomPurifier',
     'freeze_target',
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from typing import Optional, Sequence, Union
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from .. import compat
 from ..pixels import Pixels, check_channels, round_to_8bit
+from ..randomness import Randomness, derive_seed, image_identity
 from ..registry import MODELS
 
 # Each host's own preprocessor, by the default scope of its configs.
@@ -80,6 +82,28 @@ class Purifier(BaseDataPreprocessor, ABC):
     def purify(self, images: Pixels) -> Pixels:
         """Cleaned images, pixels 0-255 in the layout of ``images``."""
 
+    @property
+    def differentiable(self) -> bool:
+        """Whether the gradient of :meth:`clean` is that of what it computes, and not zero or missing."""
+        return self.jpeg_quality is None
+
+    def clean(self, images: Pixels, randomness: Optional[Randomness] = None) -> Pixels:
+        """What :meth:`forward` does to images at test time before it hands them to the native preprocessor.
+
+        Args:
+            images: pixels 0-255, ``(N, 3, H, W)`` or a list of ``(3, H_i, W_i)``.
+            randomness: what a :class:`RandomPurifier` draws from; others ignore it.
+
+        Raises:
+            RuntimeError: from :meth:`check_ready`.
+        """
+        self.check_ready()
+        images = self._purify(images, randomness)
+        return images if self.jpeg_quality is None else self._compress(images)
+
+    def _purify(self, images: Pixels, randomness: Optional[Randomness]) -> Pixels:
+        return self.purify(images)
+
     def check_ready(self) -> None:
         """Raise an error if this purifier cannot clean anything yet."""
 
@@ -107,11 +131,17 @@ class Purifier(BaseDataPreprocessor, ABC):
         """
         if not self.enabled:
             return self.native(data, training)
-        self.check_ready()
-        images = self.purify(self.load_pixels(data['inputs'], data.get('data_samples')))
-        if self.jpeg_quality is not None and not training:
-            images = self._compress(images)
+        samples = data.get('data_samples')
+        images, randomness = self.load_pixels(data['inputs'], samples), self._randomness(data['inputs'], samples)
+        if training:
+            self.check_ready()
+            images = self._purify(images, randomness)
+        else:
+            images = self.clean(images, randomness)
         return self.native({**data, 'inputs': images}, training)
+
+    def _randomness(self, images: Pixels, data_samples: Optional[Sequence]) -> Optional[Randomness]:
+        return None
 
     @torch.no_grad()
     def _compress(self, images: Pixels) -> Pixels:
@@ -131,6 +161,37 @@ class Purifier(BaseDataPreprocessor, ABC):
 
     def cpu(self, *args, **kwargs) -> Purifier:
         return super().cpu(*args, **kwargs)._share_device()
+
+
+class RandomPurifier(Purifier):
+    """A purifier that draws random numbers: an image's come from the seed and the image's name alone.
+
+    Images without a name (``sample_idx`` or ``img_path``), as inference APIs pass them, are told apart by their pixels.
+
+    Args:
+        seed: of the defender; what an attacker does must not depend on it.
+        kwargs: of :class:`Purifier` and the native preprocessor.
+    """
+
+    def __init__(self, seed: int = 0, **kwargs):
+        super().__init__(**kwargs)
+        self.seed = seed
+
+    @abstractmethod
+    def purify(self, images: Pixels, randomness: Randomness) -> Pixels:
+        """Cleaned images, pixels 0-255 in the layout of ``images``, with numbers drawn from ``randomness``."""
+
+    def _purify(self, images: Pixels, randomness: Optional[Randomness]) -> Pixels:
+        return self.purify(images, self._randomness(images, None) if randomness is None else randomness)
+
+    def _randomness(self, images: Pixels, data_samples: Optional[Sequence]) -> Randomness:
+        samples = data_samples or [None] * len(images)
+        names = [image_identity(sample) or _digest(image) for image, sample in zip(images, samples)]
+        return Randomness([derive_seed(self.seed, 'purify', name) for name in names])
+
+
+def _digest(image: Tensor) -> str:
+    return hashlib.sha256(image.detach().float().cpu().numpy().tobytes()).hexdigest()
 
 
 def _channel_order(native: dict) -> Optional[str]:

@@ -78,11 +78,15 @@ class Task(ABC):
 
     @abstractmethod
     def cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy between ``logits`` and class indices, summed over the batch."""
+        """Cross-entropy between ``logits`` and class indices of each image, summed over its pixels, ``(N,)``."""
 
     @abstractmethod
     def labels(self, data_samples: Sequence, device: torch.device) -> Tensor:
         """Ground-truth class indices in the input frame."""
+
+    def label_counts(self, data_samples: Sequence) -> list[int]:
+        """How many of the entries of :meth:`labels` belong to each image."""
+        return [1] * len(data_samples)
 
     @abstractmethod
     def relabel(self, data_samples: Sequence, target: Tensor) -> list:

@@ -29,7 +29,7 @@ class ClassificationTask(Task):
         return super().losses(inputs, data_samples)
 
     def cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
-        return F.cross_entropy(logits, target, reduction='sum')
+        return F.cross_entropy(logits, target, reduction='none')
 
     def prepare_samples(
         self, preprocessor: nn.Module, images: Pixels, data_samples: Sequence, training: bool = False
@@ -60,16 +60,26 @@ class ClassificationTask(Task):
 
     @property
     def classifier(self) -> str:
-        """The name of the last linear (or 1x1 convolution) layer of the head."""
+        """The name of the last linear (or 1x1 convolution) layer of the head.
+
+        The head of VGG and its like has no weights: there the backbone ends in the linear layer.
+        """
         head = [
             (f'head.{name}', m) for name, m in self.model.head.named_modules() if isinstance(m, (nn.Linear, nn.Conv2d))
         ]
-        if not head:
-            raise ValueError(
-                f'the head {type(self.model.head).__name__} ends in no linear layer; '
-                "name the layer to align with PurifierTrainHook(feature_layer='backbone....')"
-            )
-        return head[-1][0]
+        if head:
+            return head[-1][0]
+        weighted = [
+            (name, module)
+            for name, module in self.model.named_modules()
+            if not name.startswith('data_preprocessor') and next(module.parameters(recurse=False), None) is not None
+        ]
+        if weighted and isinstance(weighted[-1][1], nn.Linear):
+            return weighted[-1][0]
+        raise ValueError(
+            f'the head {type(self.model.head).__name__} ends in no linear layer, nor does what comes before it; '
+            "name the layer to align with PurifierTrainHook(feature_layer='backbone....')"
+        )
 
     def feature_tap(self, layer: Optional[str] = None) -> FeatureTap:
         if layer in (None, 'pre_logits'):

@@ -102,10 +102,12 @@ class DetectionTask(Task):
         """``(M,)`` classes of all boxes, image after image."""
         return torch.cat([sample.gt_instances.labels for sample in data_samples]).to(device)
 
+    def label_counts(self, data_samples: Sequence) -> list[int]:
+        return [len(sample.gt_instances) for sample in data_samples]
+
     def relabel(self, data_samples: Sequence, target: Tensor) -> list:
         relabelled = copy.deepcopy(list(data_samples))
-        counts = [len(sample.gt_instances) for sample in relabelled]
-        for sample, labels in zip(relabelled, target.split(counts)):
+        for sample, labels in zip(relabelled, target.split(self.label_counts(relabelled))):
             sample.gt_instances.labels = labels
         return relabelled
 

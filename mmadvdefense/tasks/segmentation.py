@@ -16,12 +16,12 @@ from .taps import FeatureTap, last_layer
 
 # Labels of pixels that belong to no class, in the vectors that the class terms are given.
 NO_CLASS = -100
-# Heads whose losses need what they return in training mode only.
-_TRAINING_HEADS = ('PIDHead', 'DDRHead', 'IterativeDecodeHead')
+# The parts that a segmentor hands its features through.
+_PARTS = ('backbone', 'neck', 'decode_head', 'auxiliary_head')
 
 
 class SegmentationTask(Task):
-    """A label a pixel; features are the input of the last convolution (``conv_seg``)."""
+    """A label a pixel; features are the input of the last head's ``conv_seg``, or the backbone's if it has none."""
 
     name = 'segmentation'
 
@@ -29,15 +29,18 @@ class SegmentationTask(Task):
 
     def logits(self, inputs: Tensor) -> Tensor:
         """``(N, K, H, W)`` at the input's size, by whole or sliding inference as ``test_cfg`` says."""
-        size = inputs.shape[-2:]
-        meta = dict(ori_shape=tuple(size), img_shape=size, pad_shape=tuple(size), padding_size=[0, 0, 0, 0])
-        return self.model.inference(inputs, [dict(meta) for _ in inputs])
+        return self.model.inference(inputs, self._metas(inputs))
 
     def reference(self, inputs: Tensor) -> Tensor:
         """In one piece, as the training loss sees the image, also for models that slide in tests."""
-        logits = self.model(inputs, mode='tensor')
-        logits = logits[-1] if isinstance(logits, (tuple, list)) else logits
-        return self._resize(logits, inputs.shape[-2:])
+        # Not mode='tensor', which the host's heads of points and of masks cannot run.
+        return self.model.encode_decode(inputs, self._metas(inputs))
+
+    @staticmethod
+    def _metas(inputs: Tensor) -> list[dict]:
+        size = inputs.shape[-2:]
+        meta = dict(ori_shape=tuple(size), img_shape=size, pad_shape=tuple(size), padding_size=[0, 0, 0, 0])
+        return [dict(meta) for _ in inputs]
 
     def preprocess(self, preprocessor: nn.Module, images: Pixels, training: bool = False) -> Tensor:
         from mmseg.structures import SegDataSample
@@ -47,7 +50,13 @@ class SegmentationTask(Task):
         return preprocessor(data, training)['inputs']
 
     def loss_modules(self) -> list[nn.Module]:
-        return [module for module in self.model.modules() if type(module).__name__ in _TRAINING_HEADS]
+        """Backbones and heads return more for the losses by their own training flag (PIDNet, DDRNet, K-Net).
+
+        The layers inside keep theirs: normalisation, dropout, and what would update itself (EMANet's bases).
+        """
+        parts = [getattr(self.model, name, None) for name in _PARTS]
+        lists = [part if isinstance(part, nn.ModuleList) else [part] for part in parts if part is not None]
+        return [module for modules in lists for module in modules]
 
     # --- ground truth ---------------------------------------------------------------------------------------
 
@@ -104,7 +113,7 @@ class SegmentationTask(Task):
 
     def cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
         logits = self._resize(logits, target.shape[-2:])
-        return F.cross_entropy(logits, target, reduction='sum', ignore_index=self.ignore_index)
+        return F.cross_entropy(logits, target, reduction='none', ignore_index=self.ignore_index).flatten(1).sum(1)
 
     # --- features -------------------------------------------------------------------------------------------
 

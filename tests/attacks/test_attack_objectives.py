@@ -2,9 +2,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmadvdefense.attacks import AttackSource, CleanReference, Randomness, build_attack
-from mmadvdefense.attacks.objectives import AttackBatch, build_objective
+from mmadvdefense.attacks import AttackBatch, AttackSource, CleanReference, Randomness, build_attack
+from mmadvdefense.attacks.objectives import build_objective
 from mmadvdefense.attacks.targets import least_likely_target, random_target
+from mmadvdefense.pixels import stack
 
 
 @pytest.fixture
@@ -12,7 +13,9 @@ def attacked(host, make_images):
     """Clean and other images of a host, as an objective meets them."""
     other = make_images(6, 3, 12, 10, seed=9) / 4
     samples = host.source.prepare_samples(host.images, host.batch.samples)
-    batch = AttackBatch(host.source, samples, CleanReference(host.source, host.images), Randomness(0))
+    batch = AttackBatch(
+        host.source, samples, CleanReference(host.source, host.images), Randomness(0), *stack(host.images)
+    )
     host.model.eval()
     return host, batch, list(other) if isinstance(host.images, list) else other
 
@@ -58,7 +61,9 @@ def test_task_loss_of_a_host_with_soft_labels(make_classifier, image_batch):
     source = AttackSource(model)
     samples = source.prepare_samples(image_batch.images, image_batch.samples)
     assert 'gt_score' in samples[0] and 'gt_score' not in image_batch.samples[0]
-    batch = AttackBatch(source, samples, CleanReference(source, image_batch.images), Randomness(0))
+    batch = AttackBatch(
+        source, samples, CleanReference(source, image_batch.images), Randomness(0), *stack(image_batch.images)
+    )
     batch.target = (image_batch.labels + 1) % 5
     with source.undisturbed(), torch.no_grad():
         value = build_objective('task_loss')(image_batch.images, batch)

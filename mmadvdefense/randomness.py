@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from numbers import Integral
-from typing import Sequence, Union
+from pathlib import Path
+from typing import Optional, Sequence, Union
 
 import torch
 from torch import Tensor
@@ -16,6 +17,21 @@ def derive_seed(*parts: Union[int, str]) -> int:
     parts = tuple(int(part) if isinstance(part, Integral) else part for part in parts)
     digest = hashlib.sha256(repr(parts).encode()).digest()
     return int.from_bytes(digest[:8], 'big') >> 1
+
+
+def image_identity(sample) -> Optional[str]:
+    """What tells an image from others whatever the batch size and the number of ranks: its place or its file's name.
+
+    Args:
+        sample: a host's data sample, or None.
+
+    Returns:
+        None where the sample knows neither.
+    """
+    if sample is None:
+        return None
+    known = sample.get('sample_idx', sample.get('img_path'))
+    return None if known is None else Path(str(known)).name
 
 
 class Randomness:
@@ -32,11 +48,22 @@ class Randomness:
 
     def of(self, index: int) -> Randomness:
         """The stream of one image of the batch: what it draws, this one will not draw again."""
+        return self.select([index])
+
+    def select(self, index: Sequence[int]) -> Randomness:
+        """The streams of some images of the batch: what they draw, this one will not draw again."""
         if isinstance(self.seeds, int):
             return self
-        image = Randomness(self.seeds[index : index + 1])
-        image._generators = self._image_generators()[index : index + 1]
-        return image
+        part = Randomness([self.seeds[i] for i in index])
+        generators = self._image_generators()
+        part._generators = [generators[i] for i in index]
+        return part
+
+    def derive(self, *names: Union[int, str]) -> Randomness:
+        """Streams of their own that depend on these seeds and names, and on nothing that was drawn before."""
+        if isinstance(self.seeds, int):
+            return Randomness(derive_seed(self.seeds, *names))
+        return Randomness([derive_seed(seed, *names) for seed in self.seeds])
 
     def _image_generators(self) -> list[torch.Generator]:
         if self._generators is None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmadvdefense.attacks import Randomness, derive_seed
+from mmadvdefense.randomness import Randomness, derive_seed
 
 SEEDS = [derive_seed(0, 'test', index) for index in range(5)]
 

@@ -1,0 +1,134 @@
+"""What every attack is: raw pixels in, raw pixels out, and an honest account of how far it went."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Optional, Sequence, Union
+
+import torch
+from torch import Tensor
+
+from ..pixels import PIXEL_MAX, Pixels, check_channels, stack, unstack
+from ..randomness import Randomness
+from .balls import BALLS, Ball
+from .batch import AttackBatch
+from .source import AttackSource, CleanReference
+from .targets import TARGETS
+
+
+@dataclass
+class AttackResult:
+    """Adversarial images in the layout they were given in, and how often the source was asked for each, ``(N,)``."""
+
+    images: Pixels
+    queries: Tensor
+
+
+class Attack(ABC):
+    """Changes images so that a source model errs.
+
+    A subclass implements :meth:`perturb`; this class looks after everything that all attacks share: layouts, ground
+    truth, target classes, the model's state, and a last projection, so that no attack leaves its ball or the pixel
+    range whatever its loop does.
+
+    Attributes:
+        access: what it needs of the model: ``'gradients'``, ``'scores'`` or ``'decisions'``.
+        averages_draws: whether it can take the mean gradient over draws of a random defence (EOT).
+        stochastic: whether its images depend on the seed.
+
+    Args:
+        eps: radius of the ball in pixels (0-255), 8 is the literature's 8/255; None for attacks that look for the
+            smallest change and have no ball.
+        norm: ``'linf'`` or ``'l2'``.
+        targeted: False, or how the target class is chosen: a name of ``mmadvdefense.attacks.targets``.
+
+    Raises:
+        ValueError: for a negative ``eps`` or an unknown name.
+    """
+
+    access: ClassVar[str] = 'gradients'
+    averages_draws: ClassVar[bool] = False
+    stochastic: bool = False
+
+    def __init__(self, eps: Optional[float], norm: str = 'linf', targeted: Union[bool, str] = False):
+        name = type(self).__name__
+        if eps is not None and not eps >= 0:
+            raise ValueError(f'{name}: eps is a radius in pixels (0-255) and must be >= 0, got {eps}')
+        if norm not in BALLS:
+            raise ValueError(f'{name}: unknown norm {norm!r}; known: {", ".join(BALLS)}')
+        targeted = 'random' if targeted is True else targeted
+        if targeted and targeted not in TARGETS:
+            raise ValueError(f'{name}: unknown choice of target {targeted!r}; known: {", ".join(TARGETS)}')
+        self.eps = None if eps is None else float(eps)
+        self.norm = norm
+        self.targeted = targeted
+        self.ball: Optional[Ball] = None if eps is None else BALLS[norm](self.eps)
+
+    @abstractmethod
+    def perturb(self, batch: AttackBatch) -> Tensor:
+        """Adversarial images, ``(N, 3, H, W)`` like ``batch.clean``; gradients are off, and the source undisturbed."""
+
+    def check_source(self, source: AttackSource) -> None:
+        """Raise a ``ValueError`` that says why, if this attack cannot run on a source."""
+        if self.access == 'gradients' and not source.gradients:
+            raise ValueError(f'{type(self).__name__} needs gradients, and this attacker may only ask for outputs')
+        if source.draws > 1 and not self.averages_draws:
+            raise ValueError(f'{type(self).__name__} does not average its gradient over the draws of a random defence')
+
+    def describe(self) -> str:
+        """The attack with its budget, as tables show it: ``'PGD (L-inf 8, 10 steps)'``."""
+        budget = (
+            f'{_NORM_NAMES[self.norm]} {self.eps:g}' if self.eps is not None else f'minimal {_NORM_NAMES[self.norm]}'
+        )
+        steps = getattr(self, 'steps', None)
+        return f'{type(self).__name__} ({budget}{f", {steps} steps" if steps and steps > 1 else ""})'
+
+    def choose_targets(self, batch: AttackBatch) -> Optional[Tensor]:
+        """Class indices to move towards, None for an untargeted attack."""
+        if not self.targeted:
+            return None
+        return TARGETS[self.targeted](batch.reference.logits, batch.labels, batch.randomness)
+
+    def run(
+        self,
+        source: AttackSource,
+        images: Pixels,
+        data_samples: Sequence,
+        randomness: Randomness,
+        reference: Optional[CleanReference] = None,
+    ) -> AttackResult:
+        """Attack a batch.
+
+        Args:
+            source: the model that is attacked; it is left exactly as it was.
+            images: float pixels 0-255 on the source's device, ``(N, 3, H, W)`` or a list of ``(3, H_i, W_i)``.
+            data_samples: the host's data samples; not changed.
+            randomness: where random starts and targets come from.
+            reference: the source's output on ``images`` if the caller has it already.
+
+        Raises:
+            ValueError: for images that have not three channels, or a source that this attack cannot run on.
+        """
+        check_channels(images, [sample.get('img_path') or f'image {i}' for i, sample in enumerate(data_samples)])
+        self.check_source(source)
+        clean, layout = stack(images)
+        clean = clean.detach()
+        with torch.no_grad(), source.undisturbed():
+            samples = source.prepare_samples(images, data_samples)
+            reference = reference or CleanReference(source, images, randomness=randomness.derive('reference'))
+            batch = AttackBatch(source, samples, reference, randomness, clean, layout)
+            batch.target = self.choose_targets(batch)
+            adversarial = self.perturb(batch).detach()
+        return AttackResult(unstack(self._inside(adversarial, batch), layout), batch.queries)
+
+    def _inside(self, images: Tensor, batch: AttackBatch) -> Tensor:
+        images = images.clamp(0, PIXEL_MAX) if self.ball is None else self.ball.project(images, batch.clean)
+        return images if batch.mask is None else images * batch.mask
+
+    def __call__(self, *args, **kwargs) -> Pixels:
+        """The images of :meth:`run`."""
+        return self.run(*args, **kwargs).images
+
+
+_NORM_NAMES = {'linf': 'L-inf', 'l2': 'L2'}

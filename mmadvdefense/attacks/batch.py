@@ -1,0 +1,102 @@
+"""What an attack knows of the images it is given, besides their pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Optional, Sequence
+
+import torch
+from torch import Tensor
+
+from ..pixels import Layout, Pixels, unstack, valid_mask
+from ..randomness import Randomness
+from .source import AttackSource, CleanReference
+
+
+@dataclass
+class AttackBatch:
+    """A batch under attack.
+
+    Attributes:
+        samples: the host's data samples, prepared for the source model.
+        reference: the source model's output on the clean images.
+        clean: ``(N, 3, H, W)`` pixels 0-255, smaller images padded with zeros.
+        layout: how the images lie in ``clean``.
+        target: class indices to move towards, None for an untargeted attack.
+        queries: ``(N,)``, how often the source has been asked for each image; counted by :meth:`logits` and by
+            objectives through :meth:`count`.
+    """
+
+    source: AttackSource
+    samples: Sequence
+    reference: CleanReference
+    randomness: Randomness
+    clean: Tensor
+    layout: Layout
+    target: Optional[Tensor] = None
+    queries: Tensor = field(init=False)
+    _choice: Optional[str] = None
+    _labels: Optional[Tensor] = None
+
+    def __post_init__(self) -> None:
+        self.queries = torch.zeros(len(self.samples), dtype=torch.int64)
+        self.mask = valid_mask(self.layout, self.clean)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def choose(self, options: Sequence[str]) -> str:
+        """One of the options, the same for all steps of the batch."""
+        if self._choice is None:
+            self._choice = options[self.randomness.choice(len(options))]
+        return self._choice
+
+    @property
+    def labels(self) -> Tensor:
+        if self._labels is None:
+            self._labels = self.source.task.labels(self.samples, self.source.device)
+        return self._labels
+
+    def pixels(self, images: Tensor) -> Pixels:
+        """A stacked ``(N, 3, H, W)`` batch in the form in which the images were given."""
+        return unstack(images, self.layout)
+
+    def count(self, times: int = 1) -> None:
+        """Note that the source was asked for every image of the batch."""
+        self.queries += times
+
+    def logits(self, images: Pixels) -> Tensor:
+        """Class scores of the source, counted as one query an image."""
+        self.count()
+        return self.source.logits(images, self.randomness)
+
+    def losses(self, images: Pixels, samples: Optional[Sequence] = None) -> dict[str, Tensor]:
+        """The host's own losses on the samples (by default the batch's), counted as one query an image."""
+        self.count()
+        return self.source.losses(images, self.samples if samples is None else samples, self.randomness)
+
+    def select(self, index: Sequence[int]) -> AttackBatch:
+        """The part of this batch with these positions. Its queries are counted on their own: see :meth:`merge`."""
+        index = list(index)
+        at = torch.tensor(index, dtype=torch.long, device=self.clean.device)
+        part = replace(
+            self,
+            samples=[self.samples[i] for i in index],
+            reference=self.reference.select(index),
+            randomness=self.randomness.select(index),
+            clean=self.clean[at],
+            layout=Layout(tuple(self.layout.sizes[i] for i in index), self.layout.is_list),
+            target=None if self.target is None else self._part_of(self.target, index),
+            _labels=None,
+        )
+        return part
+
+    def merge(self, part: AttackBatch, index: Sequence[int]) -> None:
+        """Add the queries of a part made by :meth:`select`."""
+        self.queries[torch.tensor(list(index), dtype=torch.long)] += part.queries
+
+    def _part_of(self, target: Tensor, index: Sequence[int]) -> Tensor:
+        # A detector's targets are boxes, image after image.
+        counts = self.source.task.label_counts(self.samples)
+        parts = target.split(counts)
+        return torch.cat([parts[i] for i in index])

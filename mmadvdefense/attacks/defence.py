@@ -1,0 +1,48 @@
+"""What an attacker who knows of a defence runs images through, and what it has for the gradient of that."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Optional
+
+import torch
+from torch import Tensor
+
+from ..pixels import Pixels
+from ..randomness import Randomness
+
+# Pixels and the source of random numbers to cleaned pixels, in the same layout.
+Defence = Callable[[Pixels, Randomness], Pixels]
+
+
+class BackwardPass:
+    """A defence whose backward pass is another function's: BPDA (Athalye et al., ICML 2018).
+
+    Args:
+        defence: what the forward pass computes; its own gradient, if it has one, is not used.
+        substitute: whose gradient the backward pass takes, e.g. a purifier trained by the attacker; None for the
+            identity.
+    """
+
+    def __init__(self, defence: Defence, substitute: Optional[Defence] = None):
+        self.defence = defence
+        self.substitute = substitute
+
+    def __call__(self, images: Pixels, randomness: Randomness) -> Pixels:
+        with torch.no_grad():
+            cleaned = self.defence(images, randomness)
+        smooth = images if self.substitute is None else self.substitute(images, randomness)
+        if isinstance(images, Tensor):
+            return _Replace.apply(smooth, cleaned)
+        return [_Replace.apply(before, after) for before, after in zip(smooth, cleaned)]
+
+
+class _Replace(torch.autograd.Function):
+    """The value of one tensor with the gradient of another of the same shape."""
+
+    @staticmethod
+    def forward(ctx: Any, smooth: Tensor, value: Tensor) -> Tensor:
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient, None
