@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Sequence, Union
+from typing import ClassVar, Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +52,46 @@ class CrossEntropyObjective(Objective):
         if batch.target is None:
             return batch.source.task.cross_entropy(logits, batch.labels)
         return -batch.source.task.cross_entropy(logits, batch.target)
+
+
+def margins(logits: Tensor, labels: Tensor, ignore_index: Optional[int] = None) -> Tensor:
+    """``max_{k != y} z_k - z_y``: above 0 where the model errs (f6 of Carlini and Wagner, S&P 2017, unbounded).
+
+    Args:
+        logits: ``(N, K, ...)``.
+        labels: ``(N, ...)``, class indices.
+        ignore_index: label without a class, where the margin is 0.
+
+    Returns:
+        ``(N, ...)``, one an image or pixel.
+    """
+    known = torch.ones_like(labels, dtype=torch.bool) if ignore_index is None else labels != ignore_index
+    index = labels.where(known, 0).unsqueeze(1)
+    own = logits.gather(1, index)
+    others = logits.scatter(1, index, -torch.inf).amax(1)
+    return (others - own.squeeze(1)).where(known, 0)
+
+
+@ATTACKS.register_module()
+class MarginObjective(Objective):
+    """By how much the best wrong class beats the true one; targeted: the target the best other one.
+
+    For segmentation the sum over pixels, each counted up to ``confidence``: what is wrong already needs no more.
+
+    Args:
+        confidence: the margin beyond which nothing is gained (kappa of Carlini and Wagner); None for no bound.
+    """
+
+    def __init__(self, confidence: Optional[float] = None):
+        self.confidence = confidence
+
+    def values(self, images: Pixels, batch: AttackBatch) -> Tensor:
+        labels = batch.labels if batch.target is None else batch.target
+        value = margins(batch.source.task.fit(batch.logits(images), labels), labels, batch.source.task.ignore_index)
+        value = value if batch.target is None else -value
+        if self.confidence is not None:
+            value = value.clamp(max=self.confidence)
+        return value.flatten(1).sum(1) if value.ndim > 1 else value
 
 
 @ATTACKS.register_module()
@@ -110,6 +150,7 @@ def _sum(value: Union[Tensor, Sequence[Tensor]]) -> Tensor:
 # Short names for configs and the command line.
 OBJECTIVES: dict[str, str] = {
     'cross_entropy': 'CrossEntropyObjective',
+    'margin': 'MarginObjective',
     'kl': 'KLObjective',
     'task_loss': 'TaskLossObjective',
     'cls': 'DetectionObjective',

@@ -80,6 +80,10 @@ class Task(ABC):
     def cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy between ``logits`` and class indices of each image, summed over its pixels, ``(N,)``."""
 
+    def fit(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Class scores at the resolution of the labels."""
+        return logits
+
     @abstractmethod
     def labels(self, data_samples: Sequence, device: torch.device) -> Tensor:
         """Ground-truth class indices in the input frame."""
@@ -107,6 +111,11 @@ class Task(ABC):
         """One-hot ground truth ``(N, K, h, w)`` at ``size``: the condition of a conditional discriminator."""
 
     # --- facts ------------------------------------------------------------------------------------------------
+
+    @property
+    def ignore_index(self) -> Optional[int]:
+        """The label of what belongs to no class and counts for nothing; None if all labels are classes."""
+        return None
 
     @property
     @abstractmethod

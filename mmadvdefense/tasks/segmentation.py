@@ -111,8 +111,11 @@ class SegmentationTask(Task):
             sample.gt_sem_seg.data = mask[None]
         return relabelled
 
+    def fit(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return self._resize(logits, labels.shape[-2:])
+
     def cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
-        logits = self._resize(logits, target.shape[-2:])
+        logits = self.fit(logits, target)
         return F.cross_entropy(logits, target, reduction='none', ignore_index=self.ignore_index).flatten(1).sum(1)
 
     # --- features -------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from mmadvdefense.attacks import AttackBatch, AttackSource, CleanReference, Randomness, build_attack
-from mmadvdefense.attacks.objectives import build_objective
+from mmadvdefense.attacks.objectives import build_objective, margins
 from mmadvdefense.attacks.targets import least_likely_target, random_target
 from mmadvdefense.pixels import stack
 
@@ -169,3 +169,34 @@ def test_the_source_steps_over_a_purifier(host):
     host.model.eval()
     host.model.data_preprocessor = Purifier(host.model.data_preprocessor)
     torch.testing.assert_close(AttackSource(host.model).logits(host.images), expected)
+
+
+def test_margins_are_the_best_wrong_class_against_the_true_one():
+    logits = torch.tensor([[1.0, 4.0, 2.0], [0.5, -1.0, 3.0]])
+    torch.testing.assert_close(margins(logits, torch.tensor([0, 2])), torch.tensor([3.0, -2.5]))
+    pixels = logits.T[None, :, None]  # one image, three classes, one row of two pixels
+    torch.testing.assert_close(margins(pixels, torch.tensor([[[1, 255]]]), 255), torch.tensor([[[-2.0, 0.0]]]))
+
+
+def test_margin_objective_stops_at_its_confidence(attacked):
+    host, batch, other = attacked
+    margin = margins(host.logits(other), host.labels)
+    torch.testing.assert_close(build_objective('margin').values(other, batch), margin)
+    bounded = build_objective(dict(type='MarginObjective', confidence=0.0))
+    torch.testing.assert_close(bounded.values(other, batch), margin.clamp(max=0))
+    batch.target = (host.labels + 1) % 5
+    torch.testing.assert_close(
+        build_objective('margin').values(other, batch), -margins(host.logits(other), batch.target)
+    )
+
+
+@pytest.mark.parametrize('objective', ['cross_entropy', 'kl', 'margin', 'task_loss'])
+def test_values_are_those_of_each_image_alone(attacked, objective):
+    _, batch, other = attacked
+    batch = batch.select(range(len(batch)))
+    values = build_objective(objective).values(other, batch)
+    for index in range(len(batch)):
+        part = batch.select([index])
+        alone = build_objective(objective)(other[index : index + 1], part)
+        torch.testing.assert_close(values[index], alone)
+    assert batch.queries.tolist() == [1] * len(batch)
