@@ -14,7 +14,9 @@ from . import compat
 from .purifiers import Purifier
 from .registry import MODELS
 
-CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+_PACKAGE = Path(__file__).resolve().parent
+# Inside the package where setup.py packed them, beside it in a clone.
+CONFIGS = (_PACKAGE / '.mim' / 'configs') if (_PACKAGE / '.mim').is_dir() else (_PACKAGE.parent / 'configs')
 DEFAULT_RECIPES = {
     'mmpretrain': '_base_/defenses/align_default_cls.py',
     'mmdet': '_base_/defenses/align_default_det.py',
