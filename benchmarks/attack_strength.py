@@ -1,0 +1,319 @@
+"""How strong and how fast our attacks are, beside the same attacks of other libraries.
+
+    python benchmarks/attack_strength.py CONFIG CHECKPOINT [--images 500] [--attacks FGSM PGD ...] [--out TABLE.md]
+
+One model, the same images, budget and number of steps. Robust accuracy: the share of all images that are still right
+(for attacks that look for the smallest change: that need more than the budget). The contestants take turns batch by
+batch, so that what else the machine does meets all alike. Whoever is not installed is left out and named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from terminaltables import GithubFlavoredMarkdownTable
+from torch import Tensor, nn
+
+from mmadvdefense import recipes
+from mmadvdefense.attacks import AttackSource, Randomness, build_attack, derive_seed
+from mmadvdefense.checkpoints import load_target, save_file_atomically
+from mmadvdefense.models import build_model
+from mmadvdefense.pixels import PIXEL_MAX, stack
+
+# Small enough that an undefended model keeps some of its accuracy, or every attack would look alike.
+EPS, STEP, STEPS = 1.0, 0.25, 10
+EPS_L2, STEP_L2 = 16.0, 4.0
+QUERIES = 500
+# Images and labels in, images out; all on 0-1, as the other libraries have it.
+Perturb = Callable[[Tensor, Tensor], Tensor]
+
+
+class UnitRange(nn.Module):
+    """A host as other libraries take models: images in [0, 1] to logits."""
+
+    def __init__(self, host: nn.Module):
+        super().__init__()
+        self.host = host
+
+    def forward(self, images: Tensor) -> Tensor:
+        inputs = self.host.data_preprocessor({'inputs': images * PIXEL_MAX, 'data_samples': None})['inputs']
+        return self.host(inputs, mode='tensor')
+
+
+@dataclass
+class Contest:
+    """One attack in several libraries.
+
+    Attributes:
+        ours: config of the attack.
+        theirs: by library, given the model, how to build its version.
+        norm: of the budget.
+        eps: the budget in pixels.
+    """
+
+    ours: dict
+    theirs: dict[str, Callable[[UnitRange], Perturb]] = field(default_factory=dict)
+    norm: str = 'linf'
+    eps: float = EPS
+
+
+# --- other libraries ------------------------------------------------------------------------------------------------
+
+
+def torchattacks(name: str, **settings) -> Callable[[UnitRange], Perturb]:
+    def build(model: UnitRange) -> Perturb:
+        import torchattacks as library
+
+        return getattr(library, name)(model, **settings)
+
+    return build
+
+
+def foolbox(name: str, eps: float, **settings) -> Callable[[UnitRange], Perturb]:
+    def build(model: UnitRange) -> Perturb:
+        import foolbox as library
+
+        attack = getattr(library.attacks, name)(**settings)
+        wrapped = library.PyTorchModel(model, bounds=(0, 1), device=next(model.parameters()).device)
+
+        def perturb(images: Tensor, labels: Tensor) -> Tensor:
+            # Clipped to the budget, which for minimal attacks may undo them: exactly their robust accuracy at it.
+            return attack(wrapped, images, labels, epsilons=eps / PIXEL_MAX)[1]
+
+        return perturb
+
+    return build
+
+
+def art(name: str, **settings) -> Callable[[UnitRange], Perturb]:
+    def build(model: UnitRange) -> Perturb:
+        from art.attacks import evasion
+        from art.estimators.classification import PyTorchClassifier
+
+        classifier = PyTorchClassifier(
+            model, nn.CrossEntropyLoss(), (3, 32, 32), model.host.head.num_classes, clip_values=(0, 1)
+        )
+        kind = getattr(evasion, name)
+        quiet = dict(verbose=False) if 'verbose' in kind.attack_params else {}
+        attack = kind(classifier, **quiet, **settings)
+        takes_labels = kind is not evasion.DeepFool
+
+        def perturb(images: Tensor, labels: Tensor) -> Tensor:
+            truth = labels.cpu().numpy() if takes_labels else None
+            return torch.from_numpy(attack.generate(images.cpu().numpy(), truth)).to(images.device)
+
+        return perturb
+
+    return build
+
+
+def contests() -> dict[str, Contest]:
+    eps, step, eps_l2, step_l2 = (value / PIXEL_MAX for value in (EPS, STEP, EPS_L2, STEP_L2))
+    linf = dict(eps=EPS, step_size=STEP, steps=STEPS)
+    batch = dict(batch_size=100)
+    return {
+        'FGSM': Contest(
+            dict(type='FGSM', eps=EPS),
+            {
+                'torchattacks': torchattacks('FGSM', eps=eps),
+                'foolbox': foolbox('LinfFastGradientAttack', EPS),
+                'ART': art('FastGradientMethod', eps=eps, **batch),
+            },
+        ),
+        'BIM': Contest(
+            dict(type='BIM', **linf),
+            {
+                'torchattacks': torchattacks('BIM', eps=eps, alpha=step, steps=STEPS),
+                'foolbox': foolbox('LinfBasicIterativeAttack', EPS, abs_stepsize=step, steps=STEPS),
+                'ART': art('BasicIterativeMethod', eps=eps, eps_step=step, max_iter=STEPS, **batch),
+            },
+        ),
+        'PGD': Contest(
+            dict(type='PGD', **linf),
+            {
+                'torchattacks': torchattacks('PGD', eps=eps, alpha=step, steps=STEPS),
+                'foolbox': foolbox('LinfPGD', EPS, abs_stepsize=step, steps=STEPS),
+                'ART': art(
+                    'ProjectedGradientDescent', eps=eps, eps_step=step, max_iter=STEPS, num_random_init=1, **batch
+                ),
+            },
+        ),
+        'PGD, L2': Contest(
+            dict(type='PGD', eps=EPS_L2, step_size=STEP_L2, steps=STEPS, norm='l2'),
+            {
+                'torchattacks': torchattacks('PGDL2', eps=eps_l2, alpha=step_l2, steps=STEPS),
+                'foolbox': foolbox('L2PGD', EPS_L2, abs_stepsize=step_l2, steps=STEPS),
+                'ART': art(
+                    'ProjectedGradientDescent',
+                    norm=2,
+                    eps=eps_l2,
+                    eps_step=step_l2,
+                    max_iter=STEPS,
+                    num_random_init=1,
+                    **batch,
+                ),
+            },
+            norm='l2',
+            eps=EPS_L2,
+        ),
+        'MIFGSM': Contest(
+            dict(type='MIFGSM', **linf),
+            {
+                'torchattacks': torchattacks('MIFGSM', eps=eps, alpha=step, steps=STEPS, decay=1.0),
+                'foolbox': foolbox('LinfMomentumIterativeFastGradientMethod', EPS, abs_stepsize=step, steps=STEPS),
+                'ART': art('MomentumIterativeMethod', eps=eps, eps_step=step, max_iter=STEPS, decay=1.0, **batch),
+            },
+        ),
+        'DIFGSM': Contest(
+            dict(type='DIFGSM', **linf),
+            {'torchattacks': torchattacks('DIFGSM', eps=eps, alpha=step, steps=STEPS)},
+        ),
+        'DeepFool, L2': Contest(
+            dict(type='DeepFool', eps=None, norm='l2', steps=50),
+            {
+                'torchattacks': torchattacks('DeepFool', steps=50),
+                'foolbox': foolbox('L2DeepFoolAttack', EPS_L2, steps=50),
+                'ART': art('DeepFool', max_iter=50, epsilon=0.02, nb_grads=10, **batch),
+            },
+            norm='l2',
+            eps=EPS_L2,
+        ),
+        'CarliniWagner, L2': Contest(
+            dict(type='CarliniWagner', eps=None, norm='l2', steps=100, binary_search_steps=3),
+            {
+                'torchattacks': torchattacks('CW', c=1, kappa=0, steps=300, lr=0.01),
+                'foolbox': foolbox('L2CarliniWagnerAttack', EPS_L2, binary_search_steps=3, steps=100),
+            },
+            norm='l2',
+            eps=EPS_L2,
+        ),
+        'Square': Contest(
+            dict(type='Square', eps=EPS, queries=QUERIES),
+            {
+                'torchattacks': torchattacks('Square', eps=eps, n_queries=QUERIES, n_restarts=1, loss='margin'),
+                'ART': art('SquareAttack', eps=eps, max_iter=QUERIES, nb_restarts=1, **batch),
+            },
+        ),
+    }
+
+
+# --- measuring ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Measured:
+    robust_accuracy: float  # per cent
+    milliseconds: float  # an image
+    size: float  # median of the changed images, in pixels
+
+
+@torch.no_grad()
+def score(model: UnitRange, adversarial: Tensor, clean: Tensor, labels: Tensor, contest: Contest) -> tuple:
+    """Robust accuracy in per cent, and the median size of what changed in pixels; all images 0-1."""
+    delta = ((adversarial - clean) * PIXEL_MAX).flatten(1)
+    size = delta.abs().amax(1) if contest.norm == 'linf' else delta.norm(dim=1)
+    predictions = torch.cat([model(part).argmax(1) for part in adversarial.split(100)])
+    fooled = (predictions != labels) & (size <= contest.eps + 1e-2)
+    changed = size[size > 0]
+    return 100 * (1 - fooled.float().mean().item()), changed.median().item() if len(changed) else 0.0
+
+
+def measure(contest: Contest, contestants: dict[str, Perturb], batches: list, model: UnitRange) -> dict[str, Measured]:
+    """All contestants on all batches."""
+    seconds = dict.fromkeys(contestants, 0.0)
+    results: dict[str, list[Tensor]] = {name: [] for name in contestants}
+    for images, _, labels in batches:
+        for name, perturb in contestants.items():
+            torch.manual_seed(0)
+            start = time.perf_counter()
+            results[name].append(perturb(images, labels).detach().clamp(0, 1))
+            seconds[name] += time.perf_counter() - start
+    clean, labels = (torch.cat([batch[index] for batch in batches]) for index in (0, 2))
+    return {
+        name: Measured(accuracy, 1000 * seconds[name] / len(clean), size)
+        for name, parts in results.items()
+        for accuracy, size in [score(model, torch.cat(parts), clean, labels, contest)]
+    }
+
+
+def ours(contest: Contest, source: AttackSource, batches: list) -> Perturb:
+    """Our attack in the form of the others: the data samples are looked up by the images."""
+    attack = build_attack(contest.ours)
+    known = {images.data_ptr(): (index, samples) for index, (images, samples, _) in enumerate(batches)}
+
+    def perturb(images: Tensor, labels: Tensor) -> Tensor:
+        index, samples = known[images.data_ptr()]
+        seeds = [derive_seed(0, 'test', index, position) for position in range(len(images))]
+        return attack(source, images * PIXEL_MAX, samples, Randomness(seeds)) / PIXEL_MAX
+
+    return perturb
+
+
+def load(arguments: argparse.Namespace) -> tuple[nn.Module, list]:
+    """The model and its first test images: batches of images in 0-1, data samples and labels."""
+    config = Config.fromfile(arguments.config)
+    recipes.enter_scope(config)
+    recipes.settle_dataloaders(config)
+    model = build_model(config)
+    load_target(model, arguments.checkpoint)
+    model.eval().requires_grad_(False).to(arguments.device)
+    settings = config.test_dataloader
+    settings.update(batch_size=arguments.batch_size, num_workers=0, persistent_workers=False)
+    settings.dataset.indices = arguments.images
+    batches = []
+    for data in Runner.build_dataloader(settings):
+        images = stack(model.data_preprocessor.cast_data(data['inputs']))[0].float() / PIXEL_MAX
+        labels = torch.cat([sample.gt_label for sample in data['data_samples']]).to(images.device)
+        batches.append((images, data['data_samples'], labels))
+    return model, batches
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='of a classifier')
+    parser.add_argument('checkpoint')
+    parser.add_argument('--images', type=int, default=500)
+    parser.add_argument('--batch-size', type=int, default=100)
+    parser.add_argument('--attacks', nargs='+', choices=contests(), default=list(contests()))
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--threads', type=int, default=1, help='of PyTorch on the CPU')
+    parser.add_argument('--out', metavar='TABLE.md', help='write the table there')
+    return parser.parse_args()
+
+
+PACKAGES = {'torchattacks': 'torchattacks', 'foolbox': 'foolbox', 'ART': 'art'}
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    torch.set_num_threads(arguments.threads)
+    missing = [name for name, package in PACKAGES.items() if importlib.util.find_spec(package) is None]
+    if missing:
+        print(f'not installed, left out: {", ".join(missing)}')
+    host, batches = load(arguments)
+    model, source = UnitRange(host), AttackSource(host)
+    rows = [['attack', 'by', 'robust accuracy (%)', 'ms an image', 'median size (pixels)']]
+    for name in arguments.attacks:
+        contest = contests()[name]
+        budget = f'{name}, eps {contest.eps:g}'
+        contestants = {'mmadvdefense': ours(contest, source, batches)}
+        contestants |= {library: build(model) for library, build in contest.theirs.items() if library not in missing}
+        for library, value in measure(contest, contestants, batches, model).items():
+            numbers = f'{value.robust_accuracy:.1f}', f'{value.milliseconds:.1f}', f'{value.size:.1f}'
+            rows.append([budget, library, *numbers])
+            print(' | '.join(rows[-1]), flush=True)
+    table = GithubFlavoredMarkdownTable(rows).table
+    print(table)
+    if arguments.out:
+        save_file_atomically(arguments.out, lambda file: file.write(f'{table}\n'.encode()))
+
+
+if __name__ == '__main__':
+    main()
