@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import pickle
 import re
-from importlib import metadata
+from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
@@ -64,8 +65,12 @@ def apply_for_scope(scope: Optional[str]) -> None:
     Args:
         scope: A default scope of MMEngine, such as ``'mmdet'``. Scopes without a known defect are ignored.
     """
+    if scope in HOSTS:
+        mend_image_reading()
     if scope == 'mmdet':
         mend_ssd_head()
+    if scope == 'mmseg':
+        mend_weighted_cross_entropy()
 
 
 # Dependencies -------------------------------------------------------------------------------------------------------
@@ -304,3 +309,97 @@ def mend_ssd_head() -> bool:
         return False
     SSDHead.loss_cls = _AbsentLoss()
     return True
+
+
+def mend_weighted_cross_entropy() -> bool:
+    """Let MMSegmentation's cross-entropy with class weights ignore pixels, as it does without them.
+
+    For the mean it looks up the weight of every label, which fails at the label of ignored pixels and of padding. As in
+    PyTorch, they do not count in the mean here. Upstream:
+    https://github.com/open-mmlab/mmsegmentation/issues/3412, 3734 and 3831, with a proposal in pull request 3457.
+
+    Returns:
+        Whether the defect was there (and is mended now).
+    """
+    if find_spec('mmseg') is None:
+        return False
+    from torch import Tensor
+
+    losses = import_module('mmseg.models.losses.cross_entropy_loss')
+    original = losses.cross_entropy
+    if not _fails_on_ignored_pixels(original):
+        return False
+
+    @functools.wraps(original)
+    def cross_entropy(
+        pred: Tensor,
+        label: Tensor,
+        weight: Optional[Tensor] = None,
+        class_weight: Optional[Tensor] = None,
+        reduction: str = 'mean',
+        avg_factor: Optional[Tensor] = None,
+        ignore_index: int = -100,
+        **settings: Any,
+    ) -> Tensor:
+        if class_weight is not None and avg_factor is None and reduction == 'mean':
+            known = label != ignore_index
+            avg_factor = (class_weight[label.where(known, 0)] * known).sum()
+        return original(pred, label, weight, class_weight, reduction, avg_factor, ignore_index, **settings)
+
+    losses.cross_entropy = cross_entropy
+    return True
+
+
+def _fails_on_ignored_pixels(cross_entropy: Any) -> bool:
+    import torch
+
+    try:
+        cross_entropy(torch.zeros(1, 2, 1), torch.tensor([[255]]), class_weight=torch.ones(2), ignore_index=255)
+    except IndexError:
+        return True
+    return False
+
+
+def mend_image_reading() -> bool:
+    """Let MMCV treat an empty file and a JPEG that is cut off like others that are no image.
+
+    For those ``mmcv.imfrombytes`` gives None, and its transforms say the name of the file. On an empty file OpenCV
+    raises an error that names none, and before version 5 it makes up without a word what is missing of a JPEG. Pillow,
+    the other way to read, raises errors of its own.
+
+    Returns:
+        Whether something was changed now.
+    """
+    import mmcv
+
+    original = mmcv.imfrombytes
+    if not _misreads_files(original):
+        return False
+
+    @functools.wraps(original)
+    def imfrombytes(
+        content: bytes, flag: str = 'color', channel_order: str = 'bgr', backend: Optional[str] = None
+    ) -> Any:
+        if (backend or mmcv.image.io.imread_backend) == 'cv2' and (not content or _is_cut_off(content)):
+            return None
+        return original(content, flag, channel_order, backend)
+
+    mmcv.imfrombytes = imfrombytes
+    return True
+
+
+def _misreads_files(imfrombytes: Any) -> bool:
+    import cv2
+    import numpy as np
+
+    whole = cv2.imencode('.jpg', np.zeros((64, 64, 3), np.uint8))[1].tobytes()
+    try:
+        return any(imfrombytes(content, backend='cv2') is not None for content in (b'', whole[: len(whole) // 2]))
+    except cv2.error:
+        return True
+
+
+def _is_cut_off(content: bytes) -> bool:
+    """Whether a JPEG has no end after its last scan; neither mark can be part of what a scan holds."""
+    start, scan, end = b'\xff\xd8', b'\xff\xda', b'\xff\xd9'
+    return content.startswith(start) and content.rfind(end) < content.rfind(scan)

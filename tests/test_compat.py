@@ -1,4 +1,4 @@
-"""The messages about what is installed, which checkpoints are loaded, and the mended host."""
+"""The messages about what is installed, which checkpoints are loaded, and what is mended in hosts."""
 
 import io
 import logging
@@ -8,8 +8,9 @@ import subprocess
 import sys
 import warnings
 import zipfile
-from importlib import metadata
+from importlib import import_module, metadata
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -460,8 +461,84 @@ class TestSSD:
 
     def test_other_scopes_do_not_import_it(self):
         code = (
-            'import sys, mmadvdefense.compat as c; [c.apply_for_scope(s) for s in ("mmseg", "mmpretrain", None)];'
+            'import sys, mmadvdefense.compat as c; [c.apply_for_scope(s) for s in ("mmpretrain", None)];'
             'print("mmdet" in sys.modules)'
         )
         done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == 'False'
+
+
+class TestWeightedCrossEntropy:
+    @pytest.fixture(autouse=True)
+    def losses(self, monkeypatch):
+        """MMSegmentation as it is, and left so."""
+        pytest.importorskip('mmseg')
+        self.losses = import_module('mmseg.models.losses.cross_entropy_loss')
+        found = self.losses.cross_entropy
+        monkeypatch.setattr(self.losses, 'cross_entropy', getattr(found, '__wrapped__', found))
+
+    def loss(self, labels, **settings):
+        logits = torch.randn(1, 3, 1, 4, generator=torch.Generator().manual_seed(0))
+        module = self.losses.CrossEntropyLoss(class_weight=[1.0, 2.0, 5.0], **settings)
+        return logits, module(logits, torch.tensor([[labels]]), ignore_index=255)
+
+    def test_ignored_pixels_do_not_count(self):
+        with pytest.raises(IndexError, match='index 255'):
+            self.loss([0, 255, 2, 2])
+        _, unchanged = self.loss([0, 1, 2, 2])
+        compat.apply_for_scope('mmseg')
+        logits, loss = self.loss([0, 255, 2, 2])
+        log_softmax = logits.log_softmax(1)[0, :, 0]
+        expected = -(log_softmax[0, 0] + 5 * log_softmax[2, 2] + 5 * log_softmax[2, 3]) / 11
+        torch.testing.assert_close(loss, expected)
+        torch.testing.assert_close(self.loss([0, 255, 2, 2], avg_non_ignore=True)[1], expected)
+        torch.testing.assert_close(self.loss([0, 1, 2, 2])[1], unchanged)
+        assert self.loss([255] * 4)[1] == 0
+
+    def test_is_mended_once_and_where_needed(self, monkeypatch):
+        assert compat.mend_weighted_cross_entropy()
+        assert not compat.mend_weighted_cross_entropy()
+        monkeypatch.setattr(compat, 'find_spec', lambda name: None)
+        assert not compat.mend_weighted_cross_entropy()
+
+
+class TestImageReading:
+    @pytest.fixture(autouse=True)
+    def read(self, monkeypatch):
+        """MMCV as it is, and left so."""
+        mmcv = pytest.importorskip('mmcv')
+        found = mmcv.imfrombytes
+        monkeypatch.setattr(mmcv, 'imfrombytes', getattr(found, '__wrapped__', found))
+        assert compat.mend_image_reading() and not compat.mend_image_reading()
+        return mmcv.imfrombytes
+
+    @pytest.fixture
+    def image(self):
+        """A ramp: JPEG keeps it but for rounding."""
+        return np.tile(np.arange(32, dtype=np.uint8)[:, None, None] * 8, (1, 32, 3))
+
+    @pytest.mark.parametrize('suffix', ['.jpg', '.png'])
+    def test_whole_files(self, suffix, read, image):
+        content = cv2.imencode(suffix, image)[1].tobytes()
+        # Cameras append data of their own.
+        for whole in (content, content + bytes(64)):
+            assert np.abs(read(whole).astype(int) - image).max() <= 4
+
+    def test_what_is_no_image_is_none(self, read, image):
+        content = cv2.imencode('.jpg', image)[1].tobytes()
+        for part in (b'', b'no image', content[:20], content[: len(content) // 2], content[:-2]):
+            assert read(part) is None
+
+    def test_a_thumbnail_is_not_the_end(self, read, image):
+        """It stands in the head of a file and has an end of its own."""
+        content = cv2.imencode('.jpg', image)[1].tobytes()
+        head = b'\xff\xe1' + (len(content) + 2).to_bytes(2, 'big') + content
+        with_thumbnail = content[:2] + head + content[2:]
+        assert np.abs(read(with_thumbnail).astype(int) - image).max() <= 4
+        assert read(with_thumbnail[:-100]) is None
+
+    def test_pillow_reads_as_ever(self, read, image):
+        content = cv2.imencode('.jpg', image)[1].tobytes()
+        assert read(content, backend='pillow').shape == image.shape
+        with pytest.raises(OSError, match='[Tt]runcated'):
+            read(content[: len(content) // 2], backend='pillow')

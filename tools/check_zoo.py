@@ -10,10 +10,11 @@ import argparse
 import logging
 import sys
 import warnings
+from pathlib import Path
 
 from _common import run
 
-from mmadvdefense.evaluation.zoo import check_zoo, zoo_configs, zoo_table
+from mmadvdefense.evaluation.zoo import check_zoo, zoo_configs, zoo_page, zoo_summary, zoo_table
 
 
 def main() -> None:
@@ -25,6 +26,7 @@ def main() -> None:
         help="a path, or a host's name for it: mmdet::gfl/gfl_r50_fpn_1x_coco.py",
     )
     parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help='of the images; default: what suits')
+    parser.add_argument('--out', type=Path, metavar='FILE.md', help='write a page with the results there, in Markdown')
     arguments = parser.parse_args()
     configs = arguments.configs or zoo_configs()
     warnings.filterwarnings('ignore')
@@ -35,9 +37,11 @@ def main() -> None:
         state = 'works' if check.works else f'does not work: {check.problem}'
         print(f'[{len(checks)}/{len(configs)}] {check.config} ({check.seconds:.0f} s): {state}', flush=True)
     print(zoo_table(checks))
-    working = sum(check.works for check in checks)
-    print(f'{working} of {len(checks)} work')
-    sys.exit(working < len(checks))
+    if arguments.out:
+        arguments.out.write_text(zoo_page(checks))
+        print(f'page written to {arguments.out}')
+    print(zoo_summary(checks))
+    sys.exit(not all(check.works for check in checks))
 
 
 if __name__ == '__main__':

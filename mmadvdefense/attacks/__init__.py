@@ -1,27 +1,61 @@
 """The adversary: raw pixels in, raw pixels out, inside a norm ball. A new attack goes into ``gradient.py``."""
 
 from ..randomness import Randomness, derive_seed
+from .adapters import TorchAttack
+from .autoattack import AutoAttack
 from .base import Attack, AttackResult
 from .batch import AttackBatch
 from .build import attack_names, build_attack
+from .carlini_wagner import CarliniWagner
+from .curls_whey import CurlsWhey
+from .deepfool import DeepFool
 from .defence import BackwardPass, Defence
-from .gradient import BIM, FGSM, PGD
+from .ensemble import EnsembleSource
+from .feature import DR, FDA, SSP, TAP
+from .feature_objectives import FeatureObjective
+from .first_success import FirstSuccess
+from .geoda import GeoDA
+from .gradient import BIM, DIFGSM, FGSM, MIFGSM, PGD, TIFGSM
 from .loop import GradientAttack
+from .ppda import PPDA
+from .random_budget import RandomBudget
+from .sign_flip import SignFlip
 from .source import AttackSource, CleanReference
+from .square import Square
 
 __all__ = [
     'BIM',
+    'DIFGSM',
+    'DR',
+    'FDA',
     'FGSM',
+    'MIFGSM',
     'PGD',
+    'PPDA',
+    'SSP',
+    'TAP',
+    'TIFGSM',
     'Attack',
     'AttackBatch',
     'AttackResult',
     'AttackSource',
+    'AutoAttack',
     'BackwardPass',
+    'CarliniWagner',
     'CleanReference',
+    'CurlsWhey',
+    'DeepFool',
     'Defence',
+    'EnsembleSource',
+    'FeatureObjective',
+    'FirstSuccess',
+    'GeoDA',
     'GradientAttack',
+    'RandomBudget',
     'Randomness',
+    'SignFlip',
+    'Square',
+    'TorchAttack',
     'attack_names',
     'build_attack',
     'derive_seed',

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Optional, Union
+from functools import reduce
+from typing import Optional, Sequence, Union
 
 import torch
 from torch import Tensor
@@ -11,14 +12,20 @@ from ..pixels import stack
 from ..randomness import Randomness
 from .base import Attack
 from .batch import AttackBatch
+from .diversity import InputDiversity
+from .ensemble import views
 from .objectives import build_objective
+from .options import check_options, step_list
+from .smoothing import gaussian_kernel, smooth
+from .strongest import strongest_run
+from .targets import top_wrong_targets
 
 
 class GradientAttack(Attack):
     """Steepest ascent of an objective, projected back into the ball after each step.
 
-    ``x_{t+1} = project(x_t + step_size * steepest(gradient_t))``. A subclass states its start
-    (:meth:`start`), what it does with the gradient (:meth:`direction`), or only its defaults.
+    ``x_{t+1} = project(x_t + step_size * steepest(gradient_t))``. All options combine. A subclass states its defaults,
+    or its start (:meth:`start`) or what it does with the gradient (:meth:`direction`).
 
     Args:
         eps: radius of the ball in pixels (0-255); 8 is the literature's 8/255.
@@ -26,10 +33,24 @@ class GradientAttack(Attack):
         steps: how many.
         norm: ``'linf'`` or ``'l2'``.
         objective: what is maximised: ``'cross_entropy'``, ``'kl'``, ``'task_loss'`` or a config.
-        targeted: False, or how the target class is chosen: ``'random'`` or ``'least_likely'``.
+        targeted: False, or how the target class is chosen: ``'random'``, ``'least_likely'`` or ``'top_wrong'``.
+        num_targets: with ``'top_wrong'``: attack towards each of so many classes (or all wrong ones if there are
+            fewer), and keep the strongest image as :class:`~mmadvdefense.attacks.strongest.Strongest` defines it.
+        step_sizes: a size for each step, in place of ``step_size`` and ``steps``, e.g. decaying ones (HGD, appendix D).
+        random_start: ``'uniform'`` in the ball, ``'normal'`` around the clean image, or None.
+        start_std: standard deviation of the normal start in pixels; 0.001 * 255 as in TRADES.
+        momentum: decay of the sum of past gradients, each divided by its L1 norm (Dong et al., CVPR 2018, equation 6,
+            with 1); None for the gradient alone.
+        kernel_size: side of the Gaussian that the gradient is smoothed with (Dong et al., CVPR 2019); None for none.
+        kernel_sigma: its standard deviation in pixels, a fifth of the side by default.
+        diversity: probability that an image is shown resized at a step, see
+            :class:`~mmadvdefense.attacks.diversity.InputDiversity` (Xie et al., CVPR 2019); 0 for never.
+        diversity_scales: the smallest and the largest factor that it is resized by.
+        restarts: how often the attack is run with other random numbers; the strongest image is kept. The first run
+            is the attack without restarts.
 
     Raises:
-        ValueError: for a negative ``eps``, a missing or non-positive ``step_size`` or ``steps``, or an unknown name.
+        ValueError: for a bad or missing value, an unknown name, or restarts of an attack without random numbers.
     """
 
     averages_draws = True
@@ -42,23 +63,52 @@ class GradientAttack(Attack):
         norm: str = 'linf',
         objective: Union[str, dict] = 'cross_entropy',
         targeted: Union[bool, str] = False,
+        num_targets: int = 1,
+        step_sizes: Optional[Sequence[float]] = None,
+        random_start: Optional[str] = None,
+        start_std: float = 0.001 * 255,
+        momentum: Optional[float] = None,
+        kernel_size: Optional[int] = None,
+        kernel_sigma: Optional[float] = None,
+        diversity: float = 0.0,
+        diversity_scales: Sequence[float] = (0.9, 1.0),
+        restarts: int = 1,
     ):
         name = type(self).__name__
         if eps is None:
             raise ValueError(f'{name}: eps is a radius in pixels (0-255) and must be >= 0, got None')
         super().__init__(eps, norm, targeted)
-        if steps is None or steps < 1 or int(steps) != steps:
-            raise ValueError(f'{name}: steps must be a whole number >= 1, got {steps}')
-        if step_size is None or not step_size > 0:
-            raise ValueError(f'{name}: step_size is in pixels (0-255) and must be > 0, got {step_size}')
+        self.step_sizes = step_list(name, step_size, steps, step_sizes)
+        self.step_size, self.steps = self.step_sizes[0], len(self.step_sizes)
         self.objective = build_objective(objective)
         if self.targeted and not self.objective.targetable:
             raise ValueError(f'{name}: the objective {objective!r} has no targeted form')
-        self.step_size = float(step_size)
-        self.steps = int(steps)
+        self.num_targets = num_targets
+        self.random_start = random_start
+        self.start_std = start_std
+        self.momentum = momentum
+        self.kernel_size = kernel_size
+        self.kernel_sigma = kernel_sigma or (kernel_size or 0) / 5
+        self.diversity = InputDiversity(diversity, diversity_scales) if diversity else None
+        self.restarts = restarts
+        draws = type(self).stochastic or bool(random_start or self.diversity)
+        self.stochastic = draws or self.targeted == 'random' or self.objective.stochastic
+        check_options(self, draws)
+
+    def describe(self) -> str:
+        counts = [
+            f'{count} {what}'
+            for count, what in ((self.num_targets, 'targets'), (self.restarts, 'restarts'))
+            if count > 1
+        ]
+        return ', '.join([super().describe().removesuffix(')'), *counts]) + ')'
 
     def start(self, clean: Tensor, randomness: Randomness) -> Tensor:
         """Where the first gradient is taken, ``(N, 3, H, W)``; projected into the ball by the caller."""
+        if self.random_start == 'uniform':
+            return clean + self.ball.random_delta(clean, randomness)
+        if self.random_start == 'normal':
+            return clean + self.start_std * randomness.normal_like(clean)
         return clean
 
     def direction(self, gradient: Tensor, state: dict) -> Tensor:
@@ -67,7 +117,53 @@ class GradientAttack(Attack):
         ``state`` is kept from step to step of one batch. Its ``'mask'`` is 1 on real pixels and 0 on padding, or None
         where nothing is padded.
         """
+        if self.kernel_size is not None:
+            if 'kernel' not in state:
+                state['kernel'] = gaussian_kernel(self.kernel_size, self.kernel_sigma, gradient)
+            gradient = smooth(gradient, state['kernel'], state['mask'])
+        if self.momentum is not None:
+            tiny = torch.finfo(gradient.dtype).tiny
+            gradient = gradient / gradient.flatten(1).norm(1, 1).clamp(min=tiny).view(-1, 1, 1, 1)
+            if 'momentum' in state:
+                gradient = gradient.add(state['momentum'], alpha=self.momentum)
+            state['momentum'] = gradient
         return self.ball.steepest(gradient)
+
+    def gradient(self, images: Tensor, batch: AttackBatch) -> Tensor:
+        """Of the objective, at ``images``; averaged over the draws of a random defence (EOT)."""
+        total = None
+        for _ in range(batch.source.draws):
+            images = images.detach().requires_grad_()
+            with torch.enable_grad():
+                seen = images if self.diversity is None else self.diversity(images, batch)
+                value = self.objective(batch.pixels(seen), batch)
+                (gradient,) = torch.autograd.grad(value, images)
+            total = gradient if total is None else total + gradient
+        return total
+
+    def perturb(self, batch: AttackBatch) -> Tensor:
+        targets = [batch.target]
+        if self.num_targets > 1:
+            targets = top_wrong_targets(batch.reference.logits, batch.labels, self.num_targets)
+        if len(targets) * self.restarts == 1:
+            return self._ascend(batch)
+        return strongest_run(self._ascend, self.objective, batch, targets, self.restarts)
+
+    def _ascend(self, batch: AttackBatch) -> Tensor:
+        clean = batch.clean
+        start = self._start(batch)
+        adversarial = start if start is clean else self.ball.project(start, clean)
+        state: dict = {'mask': batch.mask}
+        seen_by = views(batch, self.objective)
+        for step_size in self.step_sizes:
+            gradient = reduce(torch.add, (self.gradient(adversarial, view) for view in seen_by))
+            step = self.direction(gradient, state)
+            if batch.mask is not None:
+                step = step * batch.mask
+            adversarial = self.ball.project(adversarial.add(step, alpha=step_size), clean)
+        # What an objective drew once for the batch holds for its other runs too.
+        batch._choice = seen_by[0]._choice
+        return adversarial
 
     def _start(self, batch: AttackBatch) -> Tensor:
         if batch.layout.is_uniform:
@@ -78,26 +174,3 @@ class GradientAttack(Attack):
             for index, image in enumerate(batch.pixels(batch.clean))
         ]
         return stack(starts)[0]
-
-    def gradient(self, images: Tensor, batch: AttackBatch) -> Tensor:
-        """Of the objective, at ``images``; averaged over the draws of a random defence (EOT)."""
-        total = None
-        for _ in range(batch.source.draws):
-            images = images.detach().requires_grad_()
-            with torch.enable_grad():
-                value = self.objective(batch.pixels(images), batch)
-                (gradient,) = torch.autograd.grad(value, images)
-            total = gradient if total is None else total + gradient
-        return total
-
-    def perturb(self, batch: AttackBatch) -> Tensor:
-        clean = batch.clean
-        start = self._start(batch)
-        adversarial = start if start is clean else self.ball.project(start, clean)
-        state: dict = {'mask': batch.mask}
-        for _ in range(self.steps):
-            step = self.direction(self.gradient(adversarial, batch), state)
-            if batch.mask is not None:
-                step = step * batch.mask
-            adversarial = self.ball.project(adversarial.add(step, alpha=self.step_size), clean)
-        return adversarial

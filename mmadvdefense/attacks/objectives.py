@@ -17,6 +17,10 @@ class Objective:
     """A number an image that an attack maximises."""
 
     targetable: ClassVar[bool] = True
+    # Whether it is a function of class scores, which those of an ensemble can be averaged for.
+    of_scores: ClassVar[bool] = True
+    # Whether what it measures is drawn for each batch.
+    stochastic: bool = False
 
     def __call__(self, images: Pixels, batch: AttackBatch) -> Tensor:
         """A scalar: the sum over the batch, so that the gradient of an image does not depend on its neighbours."""
@@ -29,6 +33,8 @@ class Objective:
 
 class HostLossObjective(Objective):
     """Made of the host's own losses, which it averages over the batch."""
+
+    of_scores = False
 
     def __call__(self, images: Pixels, batch: AttackBatch) -> Tensor:
         raise NotImplementedError
@@ -136,6 +142,7 @@ class DetectionObjective(HostLossObjective):
         if part not in ('cls', 'loc', 'cls+loc', 'random'):
             raise ValueError(f"part must be 'cls', 'loc', 'cls+loc' or 'random', got {part!r}")
         self.part = part
+        self.stochastic = part == 'random'
 
     def __call__(self, images: Pixels, batch: AttackBatch) -> Tensor:
         part = batch.choose(('cls', 'loc')) if self.part == 'random' else self.part

@@ -1,4 +1,8 @@
-"""Which wrong class a targeted attack moves towards."""
+"""Which wrong class a targeted attack moves towards.
+
+Class scores are ``(N, K, ...)``, labels ``(N, ...)``: one an image, or one a pixel. What has a label outside the
+model's classes (padding, void) keeps it.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +14,51 @@ from ..randomness import Randomness
 
 
 def random_target(logits: Tensor, labels: Tensor, randomness: Randomness) -> Tensor:
-    """A class drawn uniformly from all but the true one."""
+    """A class drawn uniformly from all but the true one; for pixels, how far on in the list of classes, one an image.
+
+    So two pixels of one class keep a class in common.
+    """
     num_classes = logits.shape[1]
-    draw = randomness.uniform_like(logits.new_zeros(len(labels), 1)).squeeze(1)
-    return (labels + 1 + (draw * (num_classes - 1)).long()) % num_classes
+    draw = randomness.uniform_like(logits.new_zeros(len(labels), 1)).view(-1, *[1] * (labels.ndim - 1))
+    target = (labels + 1 + (draw * (num_classes - 1)).long()) % num_classes
+    return target.where(_is_class(labels, num_classes), labels)
 
 
 def least_likely_target(logits: Tensor, labels: Tensor, randomness: Randomness) -> Tensor:
     """The wrong class that the model finds least likely on the clean image."""
-    return logits.scatter(1, labels.unsqueeze(1), float('inf')).argmin(1)
+    known = _is_class(labels, logits.shape[1])
+    return _without_truth(logits, labels, float('inf')).argmin(1).where(known, labels)
+
+
+def top_wrong_targets(logits: Tensor, labels: Tensor, number: int) -> Tensor:
+    """The wrong classes that the model finds most likely on the clean image, best first.
+
+    Align, section 4.10, after AutoAttack (Croce and Hein, ICML 2020), which takes 9.
+
+    Returns:
+        ``(number, N, ...)``; fewer if the model has fewer wrong classes.
+    """
+    number = min(number, logits.shape[1] - 1)
+    targets = _without_truth(logits, labels, -float('inf')).topk(number, 1).indices.transpose(0, 1)
+    return targets.where(_is_class(labels, logits.shape[1]), labels)
+
+
+def top_wrong_target(logits: Tensor, labels: Tensor, randomness: Randomness) -> Tensor:
+    """The wrong class that the model finds most likely on the clean image."""
+    return top_wrong_targets(logits, labels, 1)[0]
+
+
+def _is_class(labels: Tensor, num_classes: int) -> Tensor:
+    return (labels >= 0) & (labels < num_classes)
+
+
+def _without_truth(logits: Tensor, labels: Tensor, score: float) -> Tensor:
+    index = labels.where(_is_class(labels, logits.shape[1]), 0).unsqueeze(1)
+    return logits.scatter(1, index, score)
 
 
 TARGETS: dict[str, Callable[[Tensor, Tensor, Randomness], Tensor]] = {
     'random': random_target,
     'least_likely': least_likely_target,
+    'top_wrong': top_wrong_target,
 }

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 import itertools
 import math
+import platform
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Optional, Union
 
@@ -20,7 +22,7 @@ from torch import Tensor, nn
 
 from .. import recipes
 from ..pixels import stack
-from ..tasks import task_of
+from ..tasks import ClassificationTask, DetectionTask, SegmentationTask, task_of
 from .synthetic import BATCH_SIZE, SyntheticImages
 
 # Model configs that ship inside the hosts, by the folder of the host's configs.
@@ -87,6 +89,11 @@ ZOO: dict[str, str] = {
 ONE_LINE = "data_preprocessor = dict(type='AlignPurifier')"
 # Pixels, height and width; small, but with room for the 900 queries of DINO. Classifiers take what they were made for.
 DENSE_SIZE = (192, 256)
+# Models that pool over more than so small an image has.
+LARGER = {'mmseg::mobilenet_v3/mobilenet-v3-d8-scratch-s_lraspp_4xb4-320k_cityscapes-512x1024.py': (400, 416)}
+TASKS = {'mmpretrain': ClassificationTask.name, 'mmseg': SegmentationTask.name, 'mmdet': DetectionTask.name}
+# What the results depend on, as it is called where it is installed from.
+STACK = ('torch', 'mmengine', 'mmcv', 'mmpretrain', 'mmsegmentation', 'mmdet')
 # Runners of one second would share their logger and message hub.
 _serial = itertools.count()
 
@@ -102,6 +109,7 @@ class Check:
 
     Attributes:
         config: as it was asked for.
+        task: what kind of model it is; empty if its config cannot be read.
         seconds: of everything.
         change: the largest change of a pixel that the attack made (0-255).
         loss: of the one training iteration.
@@ -109,10 +117,15 @@ class Check:
     """
 
     config: str
+    task: str = ''
     seconds: float = 0.0
     change: Optional[float] = None
     loss: Optional[float] = None
     problem: str = ''
+
+    @property
+    def name(self) -> str:
+        return self.config.rpartition('/')[2].removesuffix('.py')
 
     @property
     def works(self) -> bool:
@@ -175,7 +188,8 @@ def protected_config(name: str) -> Config:
 
 def _protect(name: str, size: Optional[tuple[int, int]], check: Check) -> None:
     config = protected_config(name)
-    size = size or image_size(config)
+    check.task = TASKS[config.default_scope]
+    size = size or LARGER.get(name) or image_size(config)
     preprocessor = recipes.purifier_config(config)
     if preprocessor.get('size') is not None:
         # MMSegmentation pads to its crop size in training: a little, so that it happens, but not to 1024 pixels.
@@ -275,13 +289,15 @@ def _predict(runner: Runner, batch: dict) -> None:
 def image_size(config: Config, largest: int = 400) -> tuple[int, int]:
     """Height and width that suit a model: the crop of a classifier, the fixed size of an SSD, else a small one."""
     classifies = config.default_scope == 'mmpretrain'
-    for transform in itertools.chain(_pipeline(config, 'test'), _pipeline(config, 'train') if classifies else ()):
-        wanted = transform.get('crop_size') or transform.get('scale')
-        fixed = classifies or (transform.type == 'Resize' and not transform.get('keep_ratio', True))
-        if wanted and fixed:
-            width, height = (wanted, wanted) if isinstance(wanted, int) else wanted
-            if max(width, height) <= largest:
-                return height, width
+    for stage in ('test', 'train') if classifies else ('test',):
+        # Backwards: many pipelines resize first, and crop what the model takes.
+        for transform in reversed(_pipeline(config, stage)):
+            wanted = transform.get('crop_size') or transform.get('scale')
+            fixed = classifies or (transform.type == 'Resize' and not transform.get('keep_ratio', True))
+            if wanted and fixed:
+                width, height = (wanted, wanted) if isinstance(wanted, int) else wanted
+                if max(width, height) <= largest:
+                    return height, width
     return (224, 224) if classifies else DENSE_SIZE
 
 
@@ -297,14 +313,17 @@ def _is_set(node, key: str) -> bool:
     return isinstance(node, (list, tuple)) and any(_is_set(value, key) for value in node)
 
 
+# --- tables ---------------------------------------------------------------------------------------------------------
+
+
 def zoo_table(checks: Sequence[Check]) -> str:
-    """One row a model."""
+    """One row a model, for a terminal."""
     from terminaltables import AsciiTable
 
     header = ['model', 'works', 'attack\nL-inf (0-255)', 'loss', 'seconds', 'why not']
     rows = [
         [
-            check.config.rpartition('/')[2].removesuffix('.py'),
+            check.name,
             'yes' if check.works else 'no',
             _number(check.change),
             _number(check.loss),
@@ -318,3 +337,38 @@ def zoo_table(checks: Sequence[Check]) -> str:
 
 def _number(value: Union[float, None]) -> str:
     return '-' if value is None else f'{value:.2f}'
+
+
+PAGE = """# Stock models that can be protected
+
+`python tools/check_zoo.py --out docs/zoo.md` writes this page. Each model is built from the config that its host ships,
+with random weights and the one line `data_preprocessor=dict(type='AlignPurifier')`. Two synthetic images are attacked
+with its task's default attack, the purifier is trained on them for one iteration, and the protected model predicts. It
+works if every image was changed within the attack's budget, all losses are finite, the generator changed, not a tensor
+of the target did, and there is a prediction for each image.
+
+Versions: {versions}.
+
+| model | task | works | why not |
+|---|---|---|---|
+{rows}
+
+{summary}
+"""
+
+
+def zoo_page(checks: Sequence[Check]) -> str:
+    """What ``docs/zoo.md`` says: how it was checked, on which versions, and one row a model, in Markdown."""
+    versions = [('Python', platform.python_version()), *((name, metadata.version(name)) for name in STACK)]
+    rows = [
+        f'| {check.name} | {check.task} | {"yes" if check.works else "no"} | {check.problem.replace("|", "&#124;")} |'
+        for check in checks
+    ]
+    return PAGE.format(
+        versions=', '.join(' '.join(version) for version in versions), rows='\n'.join(rows), summary=zoo_summary(checks)
+    )
+
+
+def zoo_summary(checks: Sequence[Check]) -> str:
+    """How many models work."""
+    return f'{sum(check.works for check in checks)} of {len(checks)} work'

@@ -8,6 +8,7 @@ from .base import Task
 from .classification import ClassificationTask
 from .detection import DetectionTask
 from .frames import annotations_in_input_frame
+from .sample_scores import SampleScores
 from .segmentation import SegmentationTask
 from .taps import FeatureTap
 
@@ -36,6 +37,7 @@ __all__ = [
     'ClassificationTask',
     'DetectionTask',
     'FeatureTap',
+    'SampleScores',
     'SegmentationTask',
     'Task',
     'annotations_in_input_frame',

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..pixels import Pixels
+from .sample_scores import SampleScores
 from .taps import FeatureTap
 
 
@@ -21,6 +22,8 @@ class Task(ABC):
     """
 
     name: ClassVar[str]
+    # Whether ground truth says where things are (masks, boxes): then an image must not be moved under it.
+    dense: ClassVar[bool] = True
 
     def __init__(self, model: nn.Module):
         self.model = model
@@ -88,6 +91,10 @@ class Task(ABC):
     def labels(self, data_samples: Sequence, device: torch.device) -> Tensor:
         """Ground-truth class indices in the input frame."""
 
+    def predicted(self, logits: Tensor, data_samples: Sequence) -> Sequence[Tensor]:
+        """What the model itself says, in the form in which :meth:`relabel` takes it for samples of the pipeline."""
+        return logits.argmax(1)
+
     def label_counts(self, data_samples: Sequence) -> list[int]:
         """How many of the entries of :meth:`labels` belong to each image."""
         return [1] * len(data_samples)
@@ -95,6 +102,19 @@ class Task(ABC):
     @abstractmethod
     def relabel(self, data_samples: Sequence, target: Tensor) -> list:
         """Copies of prepared samples whose ground truth is ``target``."""
+
+    @abstractmethod
+    def ground_truth(self, data_sample) -> list:
+        """The tensors and arrays that an attack may look at besides the image."""
+
+    @abstractmethod
+    def score_samples(self, predictions: Sequence, annotations_in_input_frame: bool = False) -> SampleScores:
+        """How right the model is on each image.
+
+        Args:
+            predictions: the data samples that the host's ``test_step`` returns, with their ground truth.
+            annotations_in_input_frame: as for :meth:`in_input_frame`.
+        """
 
     # --- features ---------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..pixels import Pixels
 from .base import Task
+from .sample_scores import SampleScores
 from .taps import FeatureTap
 
 
@@ -18,6 +19,7 @@ class ClassificationTask(Task):
     """One label an image; features are the input of the last linear layer (paper) or the logits (released code)."""
 
     name = 'classification'
+    dense = False
 
     def logits(self, inputs: Tensor) -> Tensor:
         output = self.model(inputs, mode='tensor')
@@ -57,6 +59,19 @@ class ClassificationTask(Task):
             if 'gt_score' in sample:
                 sample.set_gt_score(F.one_hot(label, self.num_classes).to(sample.gt_score))
         return relabelled
+
+    def ground_truth(self, data_sample) -> list:
+        return [data_sample.get(name) for name in ('gt_label', 'gt_score') if name in data_sample]
+
+    def score_samples(self, predictions: Sequence, annotations_in_input_frame: bool = False) -> SampleScores:
+        labels = self.labels(predictions, torch.device('cpu'))
+        predicted = torch.cat([sample.pred_label for sample in predictions]).cpu()
+        if not len(labels) == len(predicted) == len(predictions):
+            raise ValueError(
+                f'{type(self.model).__name__} names several classes an image; images are scored one by one only where '
+                'each has a single label'
+            )
+        return SampleScores((predicted == labels).double(), predicted)
 
     @property
     def classifier(self) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
+import logging
 import re
 from collections.abc import Sequence
 from typing import Optional
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ..pixels import Pixels
 from .base import Task
-from .taps import FeatureTap
+from .sample_scores import CONFIDENCE, SampleScores, box_f1
+from .taps import FeatureTap, ScoreTap
 
 # Label of boxes without an area, in the vectors that the class terms are given.
 NO_CLASS = -100
@@ -32,9 +35,14 @@ def loss_group(name: str) -> Optional[str]:
 
 
 class DetectionTask(Task):
-    """Boxes with labels; features are the last map of the backbone, averaged over each ground-truth box."""
+    """Boxes with labels; features are the last map of the backbone, averaged over each ground-truth box.
+
+    Its logits are the class scores of the dense head (of two-stage detectors: which proposals are objects).
+    """
 
     name = 'detection'
+    # The head that a tap reads, besides the features that are always computed.
+    _tapped_head: Optional[str] = None
 
     # --- the model ------------------------------------------------------------------------------------------
 
@@ -44,7 +52,9 @@ class DetectionTask(Task):
         )
 
     def reference(self, inputs: Tensor) -> None:
-        self.model.extract_feat(inputs)
+        features = self.model.extract_feat(inputs)
+        if self._tapped_head is not None:
+            self.model.get_submodule(self._tapped_head)(features)
 
     def loss_modules(self) -> list[nn.Module]:
         """The detector and its heads decode boxes, add queries or leave out branches by their own training flag."""
@@ -76,27 +86,53 @@ class DetectionTask(Task):
         samples = super().prepare_samples(preprocessor, images, data_samples)
         samples = [sample.to(preprocessor.device) for sample in samples]
         # In its training mode the preprocessor would also apply batch augmentations.
-        if getattr(preprocessor, 'pad_mask', False):
+        if getattr(preprocessor, 'pad_mask', False) and 'gt_instances' in samples[0]:
             preprocessor.pad_gt_masks(samples)
         if getattr(preprocessor, 'pad_seg', False):
             preprocessor.pad_gt_sem_seg(samples)
         return samples
 
     def in_input_frame(self, data_samples: Sequence, annotations_in_input_frame: bool) -> list:
-        """Boxes and masks in the frame of the resized image; test pipelines load them after ``Resize``."""
+        """Boxes and masks in the frame of the resized image; test pipelines load them after ``Resize``.
+
+        Boxes without an area inside the image are left out with a warning: there is nothing to attack, and the
+        logarithm of such a width makes a loss infinite.
+        """
         moved = copy.deepcopy(list(data_samples))
-        if annotations_in_input_frame:
-            return moved
         for sample in moved:
-            width, height = sample.get('scale_factor', (1.0, 1.0))
-            for instances in (sample.get('gt_instances'), sample.get('ignored_instances')):
-                if instances is None:
-                    continue
-                if 'bboxes' in instances:
-                    instances.bboxes = _scale_boxes(instances.bboxes, width, height)
-                if 'masks' in instances:
-                    instances.masks = instances.masks.resize(tuple(sample.img_shape[:2]))
+            if not annotations_in_input_frame:
+                _move_to_input_frame(sample)
+            visible = _is_visible(sample)
+            if not visible.all():
+                print_log(
+                    f'{_name(sample)}: {int((~visible).sum())} of {len(visible)} boxes have no area inside the image; '
+                    'the attack leaves them out',
+                    'current',
+                    logging.WARNING,
+                )
+                sample.gt_instances = sample.gt_instances[visible]
         return moved
+
+    def check_samples(self, data_samples: Sequence) -> None:
+        for sample in data_samples:
+            visible = _is_visible(sample)
+            if not visible.all():
+                box = _as_tensor(sample.gt_instances.bboxes)[~visible][0].tolist()
+                raise ValueError(
+                    f'{_name(sample)}: the box {box} has no area inside the image; mend it, or leave such boxes out '
+                    "with dict(type='FilterAnnotations') in the pipeline (VOC: filter_cfg=dict(bbox_min_size=1))"
+                )
+
+    def ground_truth(self, data_sample) -> list:
+        instances = data_sample.gt_instances
+        masks = [instances.masks.to_ndarray()] if 'masks' in instances else []
+        return [_as_tensor(instances.bboxes), instances.labels, *masks]
+
+    def score_samples(self, predictions: Sequence, annotations_in_input_frame: bool = False) -> SampleScores:
+        """Boxes that overlap an ignored one (crowds, difficult objects) and no other count for nothing."""
+        return SampleScores(
+            torch.tensor([_score(sample, annotations_in_input_frame) for sample in predictions], dtype=torch.float64)
+        )
 
     def labels(self, data_samples: Sequence, device: torch.device) -> Tensor:
         """``(M,)`` classes of all boxes, image after image."""
@@ -117,9 +153,22 @@ class DetectionTask(Task):
     # --- features -------------------------------------------------------------------------------------------
 
     def feature_tap(self, layer: Optional[str] = None) -> FeatureTap:
-        if layer in ('pre_logits', 'logits'):
-            raise ValueError(f'a detector has no layer {layer!r}; leave it out for the last map of the backbone')
+        if layer == 'pre_logits':
+            raise ValueError("a detector has no layer 'pre_logits'; leave it out for the last map of the backbone")
+        if layer == 'logits':
+            self._tapped_head = self._dense_head
+            return ScoreTap(self.model, self._tapped_head)
         return FeatureTap(self.model, layer or 'backbone')
+
+    @property
+    def _dense_head(self) -> str:
+        from mmdet.models.detectors import SingleStageDetector
+
+        if getattr(self.model, 'rpn_head', None) is not None:
+            return 'rpn_head'
+        if isinstance(self.model, SingleStageDetector):
+            return 'bbox_head'
+        raise ValueError(f"{type(self.model).__name__} has no dense head, so no layer 'logits'; name a layer instead")
 
     def class_features(self, features: Tensor, data_samples: Sequence) -> tuple[Tensor, Tensor]:
         """Mean of the map inside each box, ``(M, L)``; the label of a box without area is ``NO_CLASS``."""
@@ -135,9 +184,7 @@ class DetectionTask(Task):
         height, width = data_samples[0].batch_input_shape
         scale = features.new_tensor([features.shape[-1] / width, features.shape[-2] / height]).repeat(2)
         limit = features.new_tensor([features.shape[-1], features.shape[-2]]).repeat(2)
-        scaled = torch.minimum((torch.cat(boxes) * scale).clamp(min=0), limit)
-        first, second = scaled.split(2, 1)
-        has_area = (second > first).all(1)
+        first, second, has_area = _clip(torch.cat(boxes) * scale, limit)
         # RoIAlign stops at corners in the wrong order.
         rois = torch.cat([image[:, None].to(features.dtype), first, torch.maximum(first, second)], 1)
         vectors = roi_align(features, rois, (1, 1), 1.0, 0, 'avg', True).flatten(1)
@@ -166,8 +213,52 @@ def _belongs_to_head(module: nn.Module) -> bool:
     return type(module).__name__.endswith('Head') or '_heads.' in type(module).__module__
 
 
+def _name(sample) -> str:
+    return sample.get('img_path') or 'an image of the batch'
+
+
 def _as_tensor(boxes) -> Tensor:
     return getattr(boxes, 'tensor', boxes)
+
+
+def _score(sample, annotations_in_input_frame: bool) -> float:
+    predicted, true = sample.pred_instances, sample.gt_instances
+    predicted = predicted[predicted.scores >= CONFIDENCE]
+    ignored = sample.get('ignored_instances', true[:0])
+    # Predictions are in the frame of the file.
+    scale = sample.get('scale_factor', (1.0, 1.0))[:2] if annotations_in_input_frame else (1.0, 1.0)
+    true_boxes, ignored_boxes = (
+        _as_tensor(instances.bboxes).float().cpu() / torch.tensor(scale).repeat(2) for instances in (true, ignored)
+    )
+    boxes = _as_tensor(predicted.bboxes).float().cpu()
+    return box_f1(boxes, predicted.labels.cpu(), true_boxes, true.labels.cpu(), ignored_boxes)
+
+
+def _clip(boxes: Tensor, limit: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """First and second corners ``(M, 2)`` of boxes cut off at an image's edge, and whether an area is left ``(M,)``."""
+    first, second = torch.minimum(boxes.clamp(min=0), limit).split(2, 1)
+    return first, second, (second > first).all(1)
+
+
+def _is_visible(sample) -> Tensor:
+    """Whether each box has an area inside the image, ``(M,)``."""
+    instances = sample.get('gt_instances')
+    if instances is None or 'bboxes' not in instances:
+        return torch.ones(0, dtype=torch.bool)
+    boxes = _as_tensor(instances.bboxes)
+    height, width = sample.img_shape[:2]
+    return _clip(boxes, boxes.new_tensor([width, height]).repeat(2))[2]
+
+
+def _move_to_input_frame(sample) -> None:
+    width, height = sample.get('scale_factor', (1.0, 1.0))
+    for instances in (sample.get('gt_instances'), sample.get('ignored_instances')):
+        if instances is None:
+            continue
+        if 'bboxes' in instances:
+            instances.bboxes = _scale_boxes(instances.bboxes, width, height)
+        if 'masks' in instances:
+            instances.masks = instances.masks.resize(tuple(sample.img_shape[:2]))
 
 
 def _scale_boxes(boxes, width: float, height: float):

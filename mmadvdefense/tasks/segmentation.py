@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..pixels import Pixels
 from .base import Task
+from .sample_scores import SampleScores, mean_iou
 from .taps import FeatureTap, last_layer
 
 # Labels of pixels that belong to no class, in the vectors that the class terms are given.
@@ -70,6 +71,8 @@ class SegmentationTask(Task):
             height, width = self.preprocess(preprocessor, images).shape[-2:]
         samples = [sample.to(preprocessor.device) for sample in copies]
         for sample in samples:
+            if 'gt_sem_seg' not in sample:
+                continue
             # In tests the host pads images, but not their labels.
             mask = sample.gt_sem_seg.data
             padding = (0, width - mask.shape[-1], 0, height - mask.shape[-2])
@@ -78,7 +81,12 @@ class SegmentationTask(Task):
         return samples
 
     def in_input_frame(self, data_samples: Sequence, annotations_in_input_frame: bool) -> list:
-        """Masks at the size of the resized image, by nearest neighbour. Their size tells which frame they are in."""
+        """Masks at the size of the resized image, by nearest neighbour. Their size tells which frame they are in.
+
+        Raises:
+            ValueError: from :meth:`check_samples`.
+        """
+        self.check_samples(data_samples)
         moved = []
         for sample in copy.deepcopy(list(data_samples)):
             mask = sample.gt_sem_seg.data
@@ -104,12 +112,36 @@ class SegmentationTask(Task):
         """``(N, H, W)`` class indices, ``ignore_index`` where there is none."""
         return torch.stack([sample.gt_sem_seg.data.squeeze(0) for sample in data_samples]).long().to(device)
 
+    def predicted(self, logits: Tensor, data_samples: Sequence) -> list[Tensor]:
+        """At the size of each sample's mask: what the preprocessor pads is below and on the right. Ignored pixels stay
+        ignored.
+        """
+        masks = [sample.gt_sem_seg.data[0] for sample in data_samples]
+        return [
+            own[: mask.shape[0], : mask.shape[1]].to(mask).where(mask != self.ignore_index, mask)
+            for own, mask in zip(logits.argmax(1), masks)
+        ]
+
     def relabel(self, data_samples: Sequence, target: Tensor) -> list:
         relabelled = copy.deepcopy(list(data_samples))
         for sample, mask in zip(relabelled, target):
             del sample.gt_sem_seg.data
             sample.gt_sem_seg.data = mask[None]
         return relabelled
+
+    def ground_truth(self, data_sample) -> list:
+        return [data_sample.gt_sem_seg.data]
+
+    def score_samples(self, predictions: Sequence, annotations_in_input_frame: bool = False) -> SampleScores:
+        # The host's metric would count the pixels of labels that cannot be as mistakes.
+        self.check_samples(predictions)
+        true = [sample.gt_sem_seg.data.flatten() for sample in predictions]
+        sizes = torch.tensor([len(mask) for mask in true])
+        image = torch.arange(len(true)).repeat_interleave(sizes)
+        labels = torch.cat(true).long().cpu()
+        predicted = torch.cat([sample.pred_sem_seg.data.flatten() for sample in predictions]).long().cpu()
+        known = labels != self.ignore_index
+        return SampleScores(mean_iou(predicted[known], labels[known], image[known], len(true), self.num_classes))
 
     def fit(self, logits: Tensor, labels: Tensor) -> Tensor:
         return self._resize(logits, labels.shape[-2:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import Literal, Optional
 
+import torch
 from torch import Tensor, nn
 
 
@@ -49,6 +50,14 @@ class FeatureTap:
             raise RuntimeError(f'the layer of the tap ({type(self.module).__name__}) did not run')
         value, self.value = self.value, None
         return value
+
+
+class ScoreTap(FeatureTap):
+    """Records the class scores of a dense head, the first of its outputs: those of all levels as ``(N, L)``."""
+
+    def _record(self, module: nn.Module, args: tuple, output) -> None:
+        scores = [output[0]] if isinstance(output[0], Tensor) else output[0]
+        self.value = torch.cat([level.flatten(1) for level in scores], 1)
 
 
 def last_layer(model: nn.Module, prefix: str, preferred: str) -> Optional[str]:

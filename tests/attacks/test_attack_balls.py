@@ -5,7 +5,7 @@ from scipy import ndimage
 
 from mmadvdefense.attacks import BIM, PGD, AttackSource, Randomness
 from mmadvdefense.attacks.balls import L2Ball, LinfBall
-from mmadvdefense.attacks.gradient import gaussian_kernel
+from mmadvdefense.attacks.smoothing import gaussian_kernel
 
 
 def one_row(*values):

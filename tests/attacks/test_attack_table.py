@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from mmadvdefense.attacks import PGD, AttackSource, Randomness, build_attack
-from mmadvdefense.attacks.targets import least_likely_target, random_target
+from mmadvdefense.attacks.targets import least_likely_target, random_target, top_wrong_targets
+from mmadvdefense.pixels import round_to_8bit
 
 ATTACKS = {
     'fgsm': dict(type='FGSM', eps=8),
@@ -26,6 +27,27 @@ ATTACKS = {
     ),
     'pgd_l2': dict(type='PGD', eps=100, step_size=40, steps=5, norm='l2'),
     'pgd_l2_kernel': dict(type='PGD', eps=100, step_size=40, steps=5, norm='l2', kernel_size=3),
+    'ifgsm': dict(type='IFGSM', eps=8, step_size=2, steps=5),
+    'decaying_steps': dict(type='BIM', eps=8, step_sizes=[4, 3, 2, 1]),
+    'mifgsm': dict(type='MIFGSM', eps=8, step_size=2, steps=5),
+    'mifgsm_l2': dict(type='MIFGSM', eps=100, step_size=40, steps=5, norm='l2'),
+    'difgsm': dict(type='DIFGSM', eps=8, step_size=2, steps=5),
+    'difgsm_enlarged': dict(type='DIFGSM', eps=8, step_size=2, steps=5, diversity=1.0, diversity_scales=(0.8, 1.3)),
+    'tifgsm': dict(type='TIFGSM', eps=8, step_size=2, steps=5, kernel_size=3),
+    'ti_di_mifgsm': dict(
+        type='MIFGSM', eps=8, step_size=2, steps=5, diversity=0.7, kernel_size=3, random_start='normal'
+    ),
+    'pgd_restarts': dict(type='PGD', eps=8, step_size=2, steps=4, restarts=3),
+    'difgsm_restarts': dict(type='DIFGSM', eps=8, step_size=2, steps=4, momentum=0.9, restarts=2),
+    'bim_top_wrong': dict(type='BIM', eps=8, step_size=2, steps=5, targeted='top_wrong'),
+    'pgd_top_3': dict(type='PGD', eps=8, step_size=2, steps=4, targeted='top_wrong', num_targets=3),
+    'pgd_top_3_restarts': dict(
+        type='PGD', eps=8, step_size=2, steps=4, targeted='top_wrong', num_targets=3, restarts=2
+    ),
+    'first_success': dict(
+        type='FirstSuccess',
+        attacks=[dict(type='FGSM', eps=4), dict(type='BIM', eps=8, step_size=2, steps=5)],
+    ),
     # No step stays inside this ball.
     'big_steps': dict(type='BIM', eps=4, step_size=50, steps=3),
     'l2_big_steps': dict(type='PGD', eps=30, step_size=500, steps=3, norm='l2'),
@@ -49,21 +71,28 @@ def goal(config, host, images):
         return (p * (p.log() - q.log())).sum(1)
     if not config.get('targeted'):
         return F.cross_entropy(logits, host.labels, reduction='none')
+    if config['targeted'] == 'top_wrong':
+        # Towards whichever of the targets it came closest to.
+        targets = top_wrong_targets(clean_logits, host.labels, config.get('num_targets', 1))
+        return torch.stack([-F.cross_entropy(logits, target, reduction='none') for target in targets]).amax(0)
     choose = {'random': random_target, 'least_likely': least_likely_target}[config['targeted']]
     target = choose(clean_logits, host.labels, Randomness(list(range(len(images)))))
     return -F.cross_entropy(logits, target, reduction='none')
 
 
 def test_stays_in_the_budget_and_reaches_its_goal(config, host, run_attack):
+    eps = build_attack(config).eps
     adversarial = run_attack(config, host.source, host.images, host.batch.samples)
     assert type(adversarial) is type(host.images)
     delta = stacked(adversarial) - stacked(host.images)
     size = delta.flatten(1).norm(dim=1) if config.get('norm') == 'l2' else delta.flatten(1).abs().amax(1)
-    assert size.max() <= config['eps'] + 1e-3
+    assert size.max() <= eps + 1e-3
     # It also uses its budget.
-    assert size.min() > 0.3 * config['eps']
+    assert size.min() > 0.3 * eps
     assert stacked(adversarial).min() >= 0 and stacked(adversarial).max() <= 255
     assert not stacked(adversarial).requires_grad and stacked(adversarial).dtype == torch.float32
+    if config.get('norm') != 'l2':
+        assert (round_to_8bit(stacked(adversarial)) - stacked(host.images)).abs().max() <= eps
     before, after = goal(config, host, host.images), goal(config, host, adversarial)
     assert (after >= before).all()
     # Noise of the same size moves the goal too, but not like this.
@@ -150,13 +179,15 @@ def test_same_seeds_same_images(config, host, run_attack):
 def test_other_seeds_other_images_only_where_the_attack_is_random(config, host, run_attack):
     first = stacked(run_attack(config, host.source, host.images, host.batch.samples))
     other = stacked(run_attack(config, host.source, host.images, host.batch.samples, list(range(50, 56))))
-    assert torch.equal(first, other) == (config['type'] != 'PGD')
+    assert torch.equal(first, other) != build_attack(config).stochastic
 
 
 @pytest.mark.parametrize('norm', ['linf', 'l2'])
 @pytest.mark.parametrize('name', [name for name in ATTACKS if 'l2' not in name])
 def test_no_budget_no_change(name, norm, host, run_attack):
-    config = {**ATTACKS[name], 'eps': 0, 'norm': norm}
+    config = copy.deepcopy(ATTACKS[name])
+    for part in config.get('attacks', [config]):
+        part.update(eps=0, norm=norm)
     adversarial = run_attack(config, host.source, host.images, host.batch.samples)
     assert torch.equal(stacked(adversarial), stacked(host.images))
 
@@ -188,6 +219,13 @@ def mixed(make_images, make_samples):
         dict(type='PGD', kernel_size=5, kernel_sigma=2),
         dict(type='PGD', objective='kl', random_start='normal'),
         dict(type='PGD', targeted='random'),
+        dict(type='MIFGSM'),
+        dict(type='DIFGSM', diversity=1.0),
+        dict(type='DIFGSM', diversity=0.5, diversity_scales=(0.7, 1.4)),
+        dict(type='TIFGSM', kernel_size=5),
+        dict(type='MIFGSM', kernel_size=5, diversity=0.5, random_start='uniform'),
+        dict(type='PGD', restarts=3),
+        dict(type='PGD', targeted='top_wrong', num_targets=3),
     ],
     ids=lambda options: '-'.join(str(value) for value in options.values()),
 )

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmadvdefense.attacks import BIM, FGSM, PGD, AttackSource, Randomness
+from mmadvdefense.attacks import BIM, DIFGSM, FGSM, MIFGSM, PGD, TIFGSM, AttackSource, Randomness
 
 torchattacks = pytest.importorskip('torchattacks')
 
@@ -90,3 +90,41 @@ def test_targeted_least_likely(setting):
         source, images, samples, Randomness(0)
     )
     assert_same(ours, attack(images / 255, labels))
+
+
+@pytest.mark.parametrize('momentum', [1.0, 0.4])
+def test_mifgsm(setting, momentum):
+    source, unit, images, samples, labels = setting
+    theirs = torchattacks.MIFGSM(unit, eps=8 / 255, alpha=1.5 / 255, steps=6, decay=momentum)(images / 255, labels)
+    ours = MIFGSM(eps=8, step_size=1.5, steps=6, momentum=momentum)(source, images, samples, Randomness(0))
+    assert_same(ours, theirs)
+    plain = BIM(eps=8, step_size=1.5, steps=6)(source, images, samples, Randomness(0))
+    assert ((ours - plain).abs() > 1).float().mean() > 0.05
+
+
+def test_targeted_mifgsm(setting):
+    source, unit, images, samples, labels = setting
+    attack = torchattacks.MIFGSM(unit, eps=8 / 255, alpha=1.5 / 255, steps=6)
+    attack.set_mode_targeted_least_likely(quiet=True)
+    ours = MIFGSM(eps=8, step_size=1.5, steps=6, targeted='least_likely')(source, images, samples, Randomness(0))
+    assert_same(ours, attack(images / 255, labels))
+
+
+@pytest.mark.parametrize('momentum', [0.0, 1.0])
+@pytest.mark.parametrize('kernel_size', [5, 15])
+def test_tifgsm(setting, kernel_size, momentum):
+    source, unit, images, samples, labels = setting
+    theirs = torchattacks.TIFGSM(
+        unit, eps=8 / 255, alpha=2 / 255, steps=5, decay=momentum, len_kernel=kernel_size, diversity_prob=0
+    )(images / 255, labels)
+    ours = TIFGSM(eps=8, step_size=2, steps=5, kernel_size=kernel_size, momentum=momentum)(
+        source, images, samples, Randomness(0)
+    )
+    assert_same(ours, theirs)
+
+
+def test_difgsm_whose_resizing_is_switched_off(setting):
+    source, unit, images, samples, labels = setting
+    theirs = torchattacks.DIFGSM(unit, eps=8 / 255, alpha=2 / 255, steps=5, decay=1.0, diversity_prob=0)
+    ours = DIFGSM(eps=8, step_size=2, steps=5, momentum=1.0, diversity=0)(source, images, samples, Randomness(0))
+    assert_same(ours, theirs(images / 255, labels))

@@ -158,6 +158,23 @@ def test_a_head_without_a_linear_layer_says_what_to_do(make_classifier, inputs):
     assert tap.take().shape == (6, 16)
 
 
+def test_a_backbone_that_classifies_itself(make_classifier):
+    """LeNet, AlexNet, VGG and Inception end in the classifier; their head hands its scores on."""
+    from mmpretrain.models import LeNet5
+
+    backbone = LeNet5(num_classes=5)
+    backbone.features[0] = nn.Conv2d(3, 6, 5)
+    model = make_classifier(backbone=backbone, neck=nn.Identity(), head=dict(type='ClsHead')).eval()
+    task = task_of(model)
+    assert (task.classifier, task.num_classes) == ('backbone.classifier.2', 5)
+    inputs = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with task.feature_tap() as features, task.feature_tap('logits') as scores:
+        logits = task.logits(inputs)
+    last = backbone.classifier[2]
+    assert logits.shape == (2, 5) and torch.equal(scores.take(), logits)
+    torch.testing.assert_close(F.linear(features.take(), last.weight, last.bias), logits)
+
+
 def test_class_features(task, image_batch):
     vectors, labels = task.class_features(torch.arange(12.0).view(6, 2), image_batch.samples)
     assert torch.equal(vectors, torch.arange(12.0).view(6, 2))

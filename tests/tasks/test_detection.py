@@ -278,6 +278,59 @@ def test_bare_tensors_of_boxes_follow_too():
     assert moved.gt_instances.bboxes.tolist() == [[2, 3, 8, 15]]
 
 
+@pytest.fixture
+def warned(monkeypatch):
+    """What is said in the log."""
+    lines = []
+    monkeypatch.setattr('mmadvdefense.tasks.detection.print_log', lambda text, *_: lines.append(text))
+    return lines
+
+
+# An image of 64 rows and 96 columns; flat in x and y, corners the wrong way round, beside and before the image.
+INVISIBLE = [[10, 10, 10, 30], [10, 10, 30, 10], [30, 20, 10, 10], [96, 10, 130, 20], [-20, -20, 0, 5]]
+
+
+@pytest.mark.parametrize('box', INVISIBLE)
+def test_a_box_without_an_area_inside_the_image_names_the_file(box):
+    good = make_sample([[-5, -5, 1, 1], [95, 63, 200, 300]], [0, 1], img_path='good.png')
+    make_task().check_samples([good, make_sample()])
+    bad = make_sample([[1, 1, 5, 5], box], [0, 1], img_path='bad.png')
+    with pytest.raises(
+        ValueError, match=r'bad\.png: the box \[' + f'{box[0]:.1f}' + r', .* has no area inside the image'
+    ):
+        make_task().check_samples([good, bad])
+
+
+@pytest.mark.parametrize('moved', [False, True])
+def test_the_attack_leaves_such_a_box_out(moved, warned):
+    from mmdet.structures.mask import BitmapMasks
+
+    # In the frame of the file, where the image is half as large.
+    boxes = torch.tensor([[1.0, 1.0, 5.0, 5.0], *INVISIBLE, [90.0, 60.0, 200.0, 300.0]]) / (1 if moved else 2)
+    sample = make_sample(boxes.tolist(), [0, 1, 1, 1, 1, 1, 2], img_path='bad.png', scale_factor=(2.0, 2.0))
+    size = (64, 96) if moved else (32, 48)
+    sample.gt_instances.masks = BitmapMasks(
+        np.arange(7, dtype=np.uint8)[:, None, None].repeat(size[0], 1).repeat(size[1], 2), *size
+    )
+    (ours,) = make_task().in_input_frame([sample], moved)
+    assert ours.gt_instances.labels.tolist() == [0, 2]
+    assert ours.gt_instances.bboxes.tensor.tolist() == [[1, 1, 5, 5], [90, 60, 200, 300]]
+    assert ours.gt_instances.masks.masks.shape == (2, 64, 96)
+    assert ours.gt_instances.masks.masks[:, 0, 0].tolist() == [0, 6]
+    assert len(sample.gt_instances) == 7
+    assert warned == ['bad.png: 5 of 7 boxes have no area inside the image; the attack leaves them out']
+
+
+def test_no_word_of_boxes_that_are_in_order(warned):
+    from mmdet.structures import DetDataSample
+
+    unlabelled = DetDataSample(metainfo=dict(img_shape=(64, 96)))
+    samples = [make_sample([[1, 1, 5, 5]], [0]), make_sample(), unlabelled]
+    assert len(make_task().in_input_frame(samples, True)) == 3
+    make_task().check_samples(samples)
+    assert not warned
+
+
 # --- what the losses of detectors are called ------------------------------------------------------------------------
 
 LOSSES = {

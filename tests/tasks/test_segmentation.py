@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, TRANSFORMS, DefaultScope
 from mmengine.structures import PixelData
 
@@ -24,6 +24,17 @@ def build_fcn(test_cfg=None, size=None, preprocessor='SegDataPreProcessor', **he
     """A thin FCN with an auxiliary head; 4 classes, an output at an eighth of the image's size."""
     norm = dict(type='BN')
     head = {'type': 'FCNHead', 'num_convs': 1, 'channels': 8, 'num_classes': NUM_CLASSES, 'norm_cfg': norm, **head}
+    return build_segmentor(
+        decode_head=dict(in_channels=16, in_index=1, **head),
+        auxiliary_head=dict(in_channels=8, in_index=0, **{**head, 'type': 'FCNHead'}),
+        test_cfg=test_cfg or dict(mode='whole'),
+        size=size,
+        preprocessor=preprocessor,
+    )
+
+
+def build_segmentor(size=None, preprocessor='SegDataPreProcessor', **parts):
+    """Random weights and statistics, on a thin ResNet with outputs at a fourth and an eighth of the image's size."""
     config = dict(
         type='EncoderDecoder',
         data_preprocessor=dict(
@@ -44,13 +55,12 @@ def build_fcn(test_cfg=None, size=None, preprocessor='SegDataPreProcessor', **he
             strides=(1, 2),
             dilations=(1, 1),
             out_indices=(0, 1),
-            norm_cfg=norm,
+            norm_cfg=dict(type='BN'),
         ),
-        decode_head=dict(in_channels=16, in_index=1, **head),
-        auxiliary_head=dict(in_channels=8, in_index=0, **{**head, 'type': 'FCNHead'}),
         train_cfg=dict(),
-        test_cfg=test_cfg or dict(mode='whole'),
+        test_cfg=dict(mode='whole'),
     )
+    config.update(parts)
     import mmseg.models  # noqa: F401
 
     with torch.random.fork_rng(), DefaultScope.overwrite_default_scope('mmseg'):
@@ -220,6 +230,178 @@ def test_cross_entropy_is_a_sum_over_known_pixels(task):
     torch.testing.assert_close(task.cross_entropy(logits, target), expected[None])
 
 
+# --- models of other forms ------------------------------------------------------------------------------------------
+
+OHEM = dict(type='OhemCrossEntropy', thres=0.9, min_kept=100)
+# What the host's own training mode switches on, and nothing else may: more outputs of backbone and head.
+IN_TRAINING = {
+    'pidnet': dict(
+        backbone=dict(type='PIDNet', channels=4, ppm_channels=4, num_stem_blocks=1, num_branch_blocks=1),
+        decode_head=dict(
+            type='PIDHead',
+            in_channels=16,
+            channels=8,
+            num_classes=NUM_CLASSES,
+            loss_decode=[dict(type='CrossEntropyLoss'), OHEM, dict(type='BoundaryLoss'), OHEM],
+        ),
+    ),
+    'ddrnet': dict(
+        backbone=dict(type='DDRNet', channels=4, ppm_channels=8),
+        decode_head=dict(
+            type='DDRHead',
+            in_channels=16,
+            channels=8,
+            num_classes=NUM_CLASSES,
+            loss_decode=[OHEM, OHEM],
+        ),
+    ),
+}
+LOSSES = {
+    'pidnet': ['acc_seg', 'loss_bd', 'loss_sem_bd', 'loss_sem_i', 'loss_sem_p'],
+    'ddrnet': ['acc_seg', 'loss_context', 'loss_spatial'],
+}
+
+
+@pytest.fixture
+def large_batch():
+    """Two images of 64 x 96 pixels, left and right half of another class, with the edge in between."""
+    images = torch.randint(256, (2, 3, 64, 96), generator=torch.Generator().manual_seed(0)).float()
+    mask = torch.zeros(64, 96, dtype=torch.long)
+    mask[:, 48:] = 1
+    mask[:4, :4] = 255
+    samples = [make_sample(mask, img_path='0.png'), make_sample((mask + 2) % 257, img_path='1.png')]
+    for sample in samples:
+        edges = torch.zeros(1, 64, 96, dtype=torch.long)
+        edges[..., 48] = 1
+        sample.gt_edge_map = PixelData(data=edges)
+    samples[1].gt_sem_seg.data[..., :4, :4] = 255
+    return images, samples
+
+
+@pytest.mark.parametrize('family', IN_TRAINING)
+def test_losses_of_models_that_tell_more_in_training(family, large_batch):
+    model = build_segmentor(size=(64, 96), **IN_TRAINING[family])
+    source, (images, samples) = AttackSource(model, training=True), large_batch
+    prepared = source.prepare_samples(images, samples)
+    # The host's own training mode, but for normalisation and dropout.
+    for module in model.train().modules():
+        if isinstance(module, (torch.nn.BatchNorm2d, torch.nn.Dropout2d)):
+            module.eval()
+    expected = model.loss(source.preprocess(images), prepared)
+    model.eval()
+    losses = source.losses(images, prepared)
+    assert sorted(losses) == sorted(f'decode.{name}' for name in LOSSES[family])
+    for name, value in losses.items():
+        torch.testing.assert_close(value, expected[name])
+    assert not any(module.training for module in model.modules())
+    # What the feature terms compare, without and with the purifier.
+    tap = source.task.feature_tap()
+    assert CleanReference(source, images, tap).features.shape == (2, 8, 8, 12)
+    with tap:
+        source.losses(images, prepared)
+    assert tap.take().shape == (2, 8, 8, 12)
+    assert source.logits(images).shape == (2, NUM_CLASSES, 64, 96)
+
+
+def test_no_layer_of_a_frozen_target_is_in_training(large_batch):
+    """EMANet moves its bases along in training, batch normalisation its statistics."""
+    head = dict(
+        type='EMAHead',
+        in_channels=16,
+        in_index=1,
+        channels=8,
+        ema_channels=8,
+        num_bases=4,
+        num_stages=2,
+        momentum=0.5,
+        num_classes=NUM_CLASSES,
+        norm_cfg=dict(type='BN'),
+    )
+    model = build_segmentor(decode_head=head).eval()
+    before = copy.deepcopy(model.state_dict())
+    bases = model.decode_head.ema_module.bases.clone()
+    source, (images, samples) = AttackSource(model), large_batch
+    assert source.losses(images, source.prepare_samples(images, samples))['decode.loss_ce'] > 0
+    assert torch.equal(model.decode_head.ema_module.bases, bases)
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in before.items())
+
+
+@pytest.fixture(scope='module')
+def point_rend():
+    """A cascade whose last head refines points alone, and takes more than features."""
+    head = dict(num_classes=NUM_CLASSES, channels=8, in_index=[0], dropout_ratio=-1)
+    return build_segmentor(
+        type='CascadeEncoderDecoder',
+        num_stages=2,
+        decode_head=[
+            dict(type='FPNHead', in_channels=[8, 16], feature_strides=[4, 8], **{**head, 'in_index': [0, 1]}),
+            dict(type='PointHead', in_channels=[8], num_fcs=1, coarse_pred_each_layer=True, **head),
+        ],
+        train_cfg=ConfigDict(num_points=20, oversample_ratio=3, importance_sample_ratio=0.75),
+        test_cfg=ConfigDict(mode='whole', subdivision_steps=2, subdivision_num_points=30, scale_factor=2),
+    ).eval()
+
+
+def test_scores_of_a_cascade_of_unlike_heads(point_rend, large_batch):
+    task = task_of(point_rend)
+    inputs = task.preprocess(point_rend.data_preprocessor, large_batch[0])
+    expected = torch.stack([result.seg_logits.data for result in point_rend.predict(inputs)])
+    for scores in (task.logits(inputs), task.reference(inputs)):
+        assert scores.shape == (2, NUM_CLASSES, 64, 96)
+        torch.testing.assert_close(scores, expected)
+    # No layer of the last head sees all positions.
+    with task.feature_tap() as tap:
+        task.reference(inputs)
+    torch.testing.assert_close(tap.take(), point_rend.backbone(inputs)[-1])
+
+
+@pytest.mark.parametrize('objective', ['cross_entropy', 'task_loss'])
+def test_a_cascade_of_unlike_heads_is_attacked(objective, point_rend, large_batch):
+    torch.manual_seed(0)  # its loss draws points
+    source, (images, samples) = AttackSource(point_rend), large_batch
+    adversarial = attack(source, images, samples, objective)
+    assert 3 < (adversarial - images).abs().max() <= 6 + 1e-4
+    with source.undisturbed(), torch.no_grad():
+        labels = source.task.labels(samples, 'cpu')
+        before, after = (source.task.cross_entropy(source.logits(x), labels).sum() for x in (images, adversarial))
+    assert after > before
+
+
+def test_scores_of_a_head_of_masks(large_batch):
+    """Mask2Former's head asks for samples; its scores are mixtures of masks."""
+    pytest.importorskip('mmdet')
+    from mmengine.hub import get_config
+
+    config = Config(get_config('mmseg::mask2former/mask2former_r50_8xb2-90k_cityscapes-512x1024.py').model)
+    thin = {
+        'backbone.depth': 18,
+        'backbone.base_channels': 8,
+        'backbone.norm_cfg.type': 'BN',
+        'backbone.init_cfg': None,
+        'decode_head.in_channels': [8, 16, 32, 64],
+        'decode_head.num_classes': NUM_CLASSES,
+        'decode_head.num_queries': 5,
+        'decode_head.pixel_decoder.encoder.num_layers': 1,
+        'decode_head.transformer_decoder.num_layers': 1,
+        'decode_head.loss_cls.class_weight': [1.0] * NUM_CLASSES + [0.1],
+        'decode_head.train_cfg.num_points': 100,
+    }
+    config.merge_from_dict(thin)
+    model = build_segmentor(backbone=config.backbone, decode_head=config.decode_head).eval()
+    source, (images, samples) = AttackSource(model), large_batch
+    inputs = source.preprocess(images)
+    classes, masks = model.decode_head(model.backbone(inputs), samples)
+    masks = F.interpolate(masks[-1], (64, 96), mode='bilinear', align_corners=False).sigmoid()
+    expected = torch.einsum('nqk,nqhw->nkhw', classes[-1].softmax(-1)[..., :-1], masks)
+    for scores in (source.task.logits(inputs), source.task.reference(inputs)):
+        torch.testing.assert_close(scores, expected)
+    losses = source.losses(images, source.prepare_samples(images, samples))
+    assert {'decode.loss_cls', 'decode.loss_mask', 'decode.loss_dice'} <= losses.keys()
+    with source.task.feature_tap() as tap:
+        source.task.reference(inputs)
+    torch.testing.assert_close(tap.take(), model.backbone(inputs)[-1])
+
+
 # --- ground truth in the frame of the resized image -----------------------------------------------------------------
 
 RESIZES = {
@@ -301,6 +483,10 @@ def test_a_label_beyond_the_classes_names_the_file(task):
     bad.set_metainfo(dict(seg_map_path='bad_mask.png'))
     with pytest.raises(ValueError, match=r'bad_mask\.png has label 7.*check reduce_zero_label'):
         task.check_samples([bad])
+    # In tests too, where the host would count such pixels as mistakes.
+    for use in (task.in_input_frame, task.score_samples):
+        with pytest.raises(ValueError, match=r'bad_mask\.png has label 7'):
+            use([good, bad], False)
 
 
 # --- padding --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,2 @@
+# Align, section 4.5, for classifiers: PGD on the margin. The paper names no number of steps; as many as its PGD.
+attack = dict(type='CarliniWagner', eps=0.031 * 255, step_size=0.0075 * 255, steps=8)

@@ -1,0 +1,81 @@
+"""Attacks of increasing power, of which each image meets no more than it needs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Sequence, Union
+
+from torch import Tensor
+
+from ..registry import ATTACKS
+from .base import Attack
+from .batch import AttackBatch
+from .build import build_attack
+from .source import AttackSource
+from .success import misled
+
+_BY_NEED = ('gradients', 'scores', 'decisions')
+
+
+@ATTACKS.register_module()
+class FirstSuccess(Attack):
+    """Each image keeps the first attack that misleads all source models, or else the last.
+
+    With IFGSM of more and more steps this is adaIFGSM (HGD, Liao et al., CVPR 2018, appendix D). For classification
+    only. Images that an attack was enough for are not shown to those that follow.
+
+    Args:
+        attacks: configs, weakest first, of one norm and one choice of target; each keeps its own budget.
+
+    Raises:
+        ValueError: for no attacks, or ones that differ in norm or target; when run, for a source that is no classifier.
+    """
+
+    def __init__(self, attacks: Sequence[Union[dict, Attack]]):
+        self.attacks = [build_attack(attack) for attack in attacks]
+        if not self.attacks:
+            raise ValueError('FirstSuccess needs at least one attack')
+        for what in ('norm', 'targeted'):
+            values = [getattr(attack, what) for attack in self.attacks]
+            if len(set(values)) > 1:
+                raise ValueError(f'FirstSuccess: its attacks must have one {what}, got {values}')
+        budgets = [attack.eps for attack in self.attacks]
+        first = self.attacks[0]
+        super().__init__(None if None in budgets else max(budgets), first.norm, first.targeted)
+        self.access = min((attack.access for attack in self.attacks), key=_BY_NEED.index)
+        self.averages_draws = all(attack.averages_draws for attack in self.attacks)
+        self.stochastic = any(attack.stochastic for attack in self.attacks)
+
+    def check_source(self, source: AttackSource) -> None:
+        if source.task.dense:
+            raise ValueError(
+                f'FirstSuccess asks which class an image is in, which a {source.task.name} model does not say; '
+                'use restarts of one attack'
+            )
+        for attack in self.attacks:
+            attack.check_source(source)
+
+    def describe(self) -> str:
+        return f'first success of {", ".join(attack.describe() for attack in self.attacks)}'
+
+    def perturb(self, batch: AttackBatch) -> Tensor:
+        adversarial = batch.clean.clone()
+        active = list(range(len(batch)))
+        for attack in self.attacks:
+            part = _part(batch, active)
+            found = attack._inside(attack.perturb(part), part)
+            height, width = found.shape[-2:]
+            adversarial[active, :, :height, :width] = found
+            done = [True] * len(active) if attack is self.attacks[-1] else misled(found, part).tolist()
+            batch.merge(part, active)
+            active = [index for index, enough in zip(active, done) if not enough]
+            if not active:
+                break
+        return adversarial
+
+
+def _part(batch: AttackBatch, index: Sequence[int]) -> AttackBatch:
+    """Some images, padded no further than the largest of them, as if they had come in a batch of their own."""
+    part = batch.select(index)
+    height, width = (max(sides) for sides in zip(*part.layout.sizes))
+    return replace(part, clean=part.clean[..., :height, :width])

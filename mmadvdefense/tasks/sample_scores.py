@@ -1,0 +1,86 @@
+"""How right a model is on single images, which a metric over a data set does not tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+import torch
+from torch import Tensor
+
+# A detection counts from this confidence on, and as found from this overlap on.
+CONFIDENCE = 0.3
+OVERLAP = 0.5
+# What is at least half right is right.
+RIGHT_FROM = 0.5
+
+
+@dataclass(frozen=True)
+class SampleScores:
+    """What became of each image of a batch, on the CPU.
+
+    Attributes:
+        score: ``(N,)`` in 0-1: classification 1 or 0; segmentation the mean IoU over the classes in the image's ground
+            truth; detection the F1 of boxes with a confidence of at least 0.3, found at an IoU of at least 0.5.
+        predicted: ``(N,)``, the class of each image, where the task has one an image.
+    """
+
+    score: Tensor
+    predicted: Optional[Tensor] = None
+
+    @property
+    def right(self) -> Tensor:
+        """``(N,)`` bool, whether the score is at least one half."""
+        return self.score >= RIGHT_FROM
+
+    @property
+    def decision(self) -> Tensor:
+        """``(N,)`` whole numbers, what an attack may change: the predicted class, else whether the image is right."""
+        return self.right.long() if self.predicted is None else self.predicted
+
+
+def mean_iou(predicted: Tensor, labels: Tensor, image: Tensor, num_images: int, num_classes: int) -> Tensor:
+    """Mean IoU of each image over the classes in its ground truth, ``(N,)``; 1 where nothing is labelled.
+
+    Args:
+        predicted: ``(P,)`` class of every labelled pixel of all images.
+        labels: ``(P,)`` their true class.
+        image: ``(P,)`` which image each is of.
+        num_images: N.
+        num_classes: of the model.
+    """
+
+    def count(classes: Tensor, image: Tensor) -> Tensor:
+        cells = torch.bincount(image * num_classes + classes, minlength=num_images * num_classes)
+        return cells.view(num_images, num_classes).double()
+
+    same = predicted == labels
+    both, true, said = count(labels[same], image[same]), count(labels, image), count(predicted, image)
+    present = true > 0
+    overlap = torch.where(present, both / (true + said - both).clamp(min=1), 0)
+    share = overlap.sum(1) / present.sum(1).clamp(min=1)
+    return torch.where(present.any(1), share, 1.0)
+
+
+def box_f1(boxes: Tensor, labels: Tensor, true_boxes: Tensor, true_labels: Tensor, ignored: Tensor) -> float:
+    """F1 of an image's boxes, 1 where there is nothing to find and nothing was said.
+
+    Each true box is found by one box of its class at most, and as many are found as can be.
+
+    Args:
+        boxes: ``(P, 4)``, corners of the boxes that were predicted with enough confidence.
+        labels: ``(P,)`` their classes.
+        true_boxes: ``(T, 4)``.
+        true_labels: ``(T,)``.
+        ignored: ``(I, 4)``, crowds or difficult objects: what overlaps them and finds nothing counts for nothing.
+    """
+    from mmdet.structures.bbox import bbox_overlaps
+    from scipy.optimize import linear_sum_assignment
+
+    may_find = (bbox_overlaps(boxes, true_boxes) >= OVERLAP) & (labels[:, None] == true_labels)
+    rows, columns = linear_sum_assignment(may_find.double().numpy(), maximize=True)
+    finds = torch.zeros(len(boxes), dtype=torch.bool)
+    finds[rows] = may_find[rows, columns]
+    counts = finds | (bbox_overlaps(boxes, ignored) < OVERLAP).all(1)
+    total = int(counts.sum()) + len(true_boxes)
+    return 2 * int(finds.sum()) / total if total else 1.0

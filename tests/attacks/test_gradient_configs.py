@@ -1,0 +1,50 @@
+"""The attacks of the papers, with the numbers that the papers give."""
+
+import math
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmadvdefense.attacks import build_attack
+
+FOLDER = Path(__file__).parents[2] / 'configs' / '_base_' / 'attacks'
+
+
+def load(name):
+    return build_attack(Config.fromfile(FOLDER / f'{name}.py').attack)
+
+
+@pytest.mark.parametrize(
+    'name, eps, targeted, momentum',
+    [
+        ('oag_fgsm_test', 6, 'random', None),
+        ('oag_igsm_test', 6, 'random', None),
+        ('oag_mifgsm_imagenet_test', 2, False, 1.0),
+        ('oag_mifgsm_flowers_test', 4, False, 1.0),
+    ],
+)
+def test_oag(name, eps, targeted, momentum):
+    attack = load(name)
+    assert (attack.eps, attack.targeted, attack.momentum) == (eps, targeted, momentum)
+    if name != 'oag_fgsm_test':
+        assert (attack.steps, attack.step_size) == (min(eps + 4, math.ceil(1.25 * eps)), 1)
+
+
+@pytest.mark.parametrize('path', sorted(FOLDER.glob('hgd_*fgsm*.py')), ids=lambda path: path.stem)
+def test_steps_of_hgd_add_up_to_the_budget(path):
+    attack = load(path.stem)
+    for part in getattr(attack, 'attacks', [attack]):
+        assert math.isclose(sum(part.step_sizes), part.eps) and part.momentum is None and not part.stochastic
+    if 'difgsm' in path.stem:
+        assert list(attack.step_sizes) == sorted(attack.step_sizes, reverse=True) and len(set(attack.step_sizes)) == 4
+    if 'ada' in path.stem:
+        assert [part.steps for part in attack.attacks] == [1, 2, 4, 8, 16]
+
+
+@pytest.mark.parametrize('name', ['pgd', 'pgd_ti'])
+def test_align_in_its_targeted_form(name):
+    attack, untargeted = load(f'{name}_top9_cls_test'), load(f'{name}_cls_test')
+    assert (attack.targeted, attack.num_targets) == ('top_wrong', 9)
+    for option in ('eps', 'step_sizes', 'random_start', 'kernel_size', 'kernel_sigma', 'momentum'):
+        assert getattr(attack, option) == getattr(untargeted, option)

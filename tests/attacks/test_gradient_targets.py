@@ -1,0 +1,81 @@
+"""Which classes targeted attacks move towards, for images and for pixels."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmadvdefense.attacks import BIM, PGD, AttackSource, Randomness
+from mmadvdefense.attacks.targets import TARGETS, random_target, top_wrong_target, top_wrong_targets
+
+LOGITS = torch.tensor([[5.0, 1.0, 3.0, 2.0], [5.0, 1.0, 3.0, 2.0], [0.0, -1.0, -2.0, -3.0]])
+LABELS = torch.tensor([0, 2, 3])
+
+
+def test_top_wrong_targets_by_hand():
+    assert top_wrong_targets(LOGITS, LABELS, 2).tolist() == [[2, 0, 0], [3, 3, 1]]
+    assert top_wrong_targets(LOGITS, LABELS, 3).tolist() == [[2, 0, 0], [3, 3, 1], [1, 1, 2]]
+    # There are three wrong classes.
+    assert torch.equal(top_wrong_targets(LOGITS, LABELS, 9), top_wrong_targets(LOGITS, LABELS, 3))
+    assert top_wrong_target(LOGITS, LABELS, Randomness(0)).tolist() == [2, 0, 0]
+
+
+@pytest.mark.parametrize('name', TARGETS)
+def test_pixels_have_targets_like_images(name):
+    """A row of three pixels has the targets of three images; what is void stays void."""
+    logits = LOGITS.T[None, :, None].repeat(2, 1, 2, 1)
+    labels = LABELS.repeat(2, 2, 1)
+    labels[0, 0, 1] = 255
+    target = TARGETS[name](logits, labels, Randomness([3, 4]))
+    assert target.shape == labels.shape
+    assert target[0, 0, 1] == 255 and (target[labels == 255] == 255).all()
+    known = labels != 255
+    assert (target[known] != labels[known]).all() and target[known].max() < 4
+    if name == 'random':
+        # One step through the classes for each image.
+        shift = (target - labels) % 4
+        assert len(shift[0][known[0]].unique()) == len(shift[1].unique()) == 1
+        alone = [random_target(logits[[i]], labels[[i]], Randomness([seed])) for i, seed in enumerate([3, 4])]
+        assert torch.equal(target, torch.cat(alone))
+    else:
+        expected = TARGETS[name](LOGITS, LABELS, Randomness(0))
+        assert torch.equal(target[1], expected.repeat(2, 1))
+
+
+def log_probability(model, images, target):
+    native = model.data_preprocessor
+    with torch.no_grad():
+        logits = model.eval()((images - native.mean) / native.std)
+    return -F.cross_entropy(logits, target, reduction='none'), logits
+
+
+@pytest.mark.parametrize('eps', [40, 120])
+def test_the_best_of_many_targets_by_hand(eps, tiny_classifier, make_images, make_samples):
+    source, images, samples = AttackSource(tiny_classifier), make_images(60, 3, 4, 4), make_samples(60)
+    labels = torch.cat([sample.gt_label for sample in samples])
+    _, clean_logits = log_probability(tiny_classifier, images, labels)
+    targets = top_wrong_targets(clean_logits, labels, 3)
+    runs, values, reached = [], [], []
+    for target in targets:
+        attack = BIM(eps, eps / 4, 5, targeted='top_wrong')
+        attack.choose_targets = lambda batch, target=target: target
+        runs.append(attack(source, images, samples, Randomness(0)))
+        value, logits = log_probability(tiny_classifier, runs[-1], target)
+        values.append(value)
+        reached.append(logits.argmax(1) == target)
+    strength = torch.stack(values).double() + 1e3 * torch.stack(reached)
+    expected = torch.stack(runs)[strength.argmax(0), torch.arange(len(images))]
+    result = BIM(eps, eps / 4, 5, targeted='top_wrong', num_targets=3).run(source, images, samples, Randomness(0))
+    assert torch.equal(result.images, expected)
+    assert len(strength.argmax(0).unique()) > 1, 'no one target is the best for all'
+    # Five gradients for each target, and two looks at the result.
+    assert result.queries.tolist() == [3 * (5 + 2)] * 60
+
+
+def test_one_target_is_the_most_likely_wrong_class(tiny_classifier, image_batch):
+    source, images, samples = AttackSource(tiny_classifier), image_batch.images, image_batch.samples
+    one = PGD(8, 2, 4, targeted='top_wrong')(source, images, samples, Randomness(1))
+    _, clean_logits = log_probability(tiny_classifier, images, image_batch.labels)
+    target = top_wrong_targets(clean_logits, image_batch.labels, 1)[0]
+    before, _ = log_probability(tiny_classifier, images, target)
+    after, _ = log_probability(tiny_classifier, one, target)
+    assert (after > before).all()

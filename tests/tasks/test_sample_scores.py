@@ -1,0 +1,126 @@
+"""How right a model is on one image: by hand for each task."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+
+from mmadvdefense.tasks import DetectionTask, SegmentationTask, task_of
+from mmadvdefense.tasks.sample_scores import SampleScores, box_f1, mean_iou
+
+
+def test_what_is_half_right_is_right():
+    scores = SampleScores(torch.tensor([0.49, 0.5, 1.0]))
+    assert scores.right.tolist() == [False, True, True]
+    assert scores.decision.tolist() == [0, 1, 1]
+    assert SampleScores(torch.tensor([1.0, 0.0]), torch.tensor([7, 3])).decision.tolist() == [7, 3]
+
+
+def test_mean_iou_by_hand():
+    # Image 0: class 0 has 4 pixels of which 3 are right, and one more is said to be 0; class 1 is never found.
+    # Image 1 has no labelled pixel, image 2 is all class 2 and right.
+    labels = torch.tensor([0, 0, 0, 0, 1, 1, 2, 2])
+    predicted = torch.tensor([0, 0, 0, 2, 0, 2, 2, 2])
+    image = torch.tensor([0, 0, 0, 0, 0, 0, 2, 2])
+    assert mean_iou(predicted, labels, image, 3, 4).tolist() == [(3 / 5 + 0) / 2, 1.0, 1.0]
+
+
+def _boxes(*corners: tuple) -> Tensor:
+    return torch.tensor(corners, dtype=torch.float).view(-1, 4)
+
+
+LEFT, RIGHT, SHIFTED = (0, 0, 10, 10), (20, 0, 30, 10), (2, 0, 12, 10)
+
+
+@pytest.mark.parametrize(
+    ('boxes', 'labels', 'ignored', 'expected'),
+    [
+        ([LEFT, RIGHT], [1, 2], [], 1.0),
+        ([SHIFTED, RIGHT], [1, 2], [], 1.0),  # IoU 80 / 120
+        ([LEFT, RIGHT], [1, 1], [], 0.5),  # the second has the wrong class: 2 * 1 / (2 + 2)
+        ([LEFT, SHIFTED, RIGHT], [1, 1, 2], [], 0.8),  # one box finds it, the other is too many: 2 * 2 / (3 + 2)
+        ([LEFT], [1], [], 2 / 3),
+        ([], [], [], 0.0),
+        ([LEFT, RIGHT, (50, 50, 60, 60)], [1, 2, 1], [(50, 50, 60, 61)], 1.0),  # a difficult object
+        ([LEFT, RIGHT], [1, 2], [LEFT], 1.0),  # found all the same
+    ],
+)
+def test_f1_by_hand(boxes, labels, ignored, expected):
+    pytest.importorskip('mmdet')
+    score = box_f1(_boxes(*boxes), torch.tensor(labels), _boxes(LEFT, RIGHT), torch.tensor([1, 2]), _boxes(*ignored))
+    assert score == pytest.approx(expected)
+
+
+def test_nothing_to_find():
+    pytest.importorskip('mmdet')
+    nothing, no_label = _boxes(), torch.zeros(0, dtype=torch.long)
+    assert box_f1(nothing, no_label, nothing, no_label, nothing) == 1
+    assert box_f1(_boxes(LEFT), torch.tensor([1]), nothing, no_label, nothing) == 0
+
+
+def test_as_many_pairs_as_can_be():
+    """The first box overlaps both true ones; taken greedily it could leave the second without one."""
+    pytest.importorskip('mmdet')
+    true = _boxes((0, 0, 10, 10), (4, 0, 14, 10))
+    boxes = _boxes((2, 0, 12, 10), (0, 0, 10, 10))
+    assert box_f1(boxes, torch.tensor([0, 0]), true, torch.tensor([0, 0]), _boxes()) == 1
+
+
+# The tasks' own samples ----------------------------------------------------------------------------------------------
+
+
+def test_classification(tiny_classifier, image_batch):
+    predictions = tiny_classifier.eval().test_step({'inputs': image_batch.images, 'data_samples': image_batch.samples})
+    scores = task_of(tiny_classifier).score_samples(predictions)
+    said = torch.stack([sample.pred_score for sample in predictions]).argmax(1)
+    assert scores.decision.tolist() == said.tolist()
+    assert scores.score.tolist() == [float(a == b) for a, b in zip(said, image_batch.labels)]
+    assert set(scores.score.tolist()) == {0, 1}
+
+
+def test_several_labels_an_image(tiny_classifier, image_batch):
+    for sample in image_batch.samples:
+        sample.set_gt_label([0, 1])
+        sample.set_pred_label([0])
+    with pytest.raises(ValueError, match='several classes an image'):
+        task_of(tiny_classifier).score_samples(image_batch.samples)
+
+
+def test_segmentation():
+    pytest.importorskip('mmseg')
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
+
+    def sample(true: list, predicted: list) -> SegDataSample:
+        return SegDataSample(
+            gt_sem_seg=PixelData(data=torch.tensor([true])), pred_sem_seg=PixelData(data=torch.tensor([predicted]))
+        )
+
+    # Images of different sizes; 255 is no class.
+    samples = [sample([[0, 0], [1, 255]], [[0, 1], [1, 0]]), sample([[2, 2, 2]], [[2, 2, 2]])]
+    model = SimpleNamespace(decode_head=SimpleNamespace(num_classes=3, ignore_index=255))
+    model.get_submodule = lambda name: getattr(model, name)
+    scores = SegmentationTask(model).score_samples(samples)
+    assert scores.score.tolist() == [0.5, 1.0] and scores.decision.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize('in_input_frame', [False, True])
+def test_detection(in_input_frame):
+    pytest.importorskip('mmdet')
+    from mmdet.structures import DetDataSample
+    from mmengine.structures import InstanceData
+
+    def instances(boxes: Tensor, **fields: list) -> InstanceData:
+        return InstanceData(bboxes=boxes, **{name: torch.tensor(value) for name, value in fields.items()})
+
+    sample = DetDataSample(metainfo=dict(scale_factor=(2.0, 3.0), img_shape=(30, 60), img_path='images/a.png'))
+    scale = torch.tensor([2.0, 3.0, 2.0, 3.0]) if in_input_frame else 1
+    sample.gt_instances = instances(_boxes(LEFT, RIGHT) * scale, labels=[1, 2])
+    sample.ignored_instances = instances(_boxes((50, 50, 60, 60)) * scale, labels=[0])
+    # The last but one lies on what is ignored, the last is not confident enough to count.
+    sample.pred_instances = instances(_boxes(LEFT, (50, 50, 60, 60), RIGHT), labels=[1, 0, 2], scores=[0.9, 0.8, 0.29])
+    scores = DetectionTask(SimpleNamespace()).score_samples([sample], in_input_frame)
+    assert scores.score.tolist() == [pytest.approx(2 / 3)] and scores.decision.tolist() == [1]
