@@ -36,8 +36,9 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['mmadvdefense', 'mmadvdefense.*']),
+    package_data={'mmadvdefense.evaluation': ['templates/*.html']},
     cmdclass=dict(build_py=BuildWithConfigs),
     python_requires='>=3.10',
     install_requires=requirements('runtime'),
-    extras_require={'optional': requirements('optional'), 'tests': requirements('tests')},
+    extras_require={name: requirements(name) for name in ('attacks', 'optional', 'purifiers', 'tests')},
 )

@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 
 from . import compat
-from .purifiers import Purifier
+from .purifiers import GeneratorPurifier, Purifier
 from .registry import MODELS
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -33,12 +33,18 @@ def purifier_config(config: Config) -> Optional[ConfigDict]:
     return None
 
 
-def _is_purifier(preprocessor: dict) -> bool:
+def trains_purifier(config: Config) -> bool:
+    """Whether ``config`` has a purifier that training is about; others leave training to the model behind them."""
+    purifier = purifier_config(config)
+    return purifier is not None and _is_purifier(purifier, GeneratorPurifier)
+
+
+def _is_purifier(preprocessor: dict, kind: type = Purifier) -> bool:
     # MMPretrain's configs give no type, and those in plain Python the class.
     cls = preprocessor.get('type')
     if cls and isinstance(cls, str):
         cls = MODELS.get(cls)
-    return isinstance(cls, type) and issubclass(cls, Purifier)
+    return isinstance(cls, type) and issubclass(cls, kind)
 
 
 def settle_purifier(config: Config) -> None:
@@ -65,9 +71,10 @@ def settle_purifier(config: Config) -> None:
 
 
 def complete_purifier(config: Config) -> None:
-    """Give a config that names a purifier but no networks those of its task's default recipe.
+    """Give a config that names a purifier with networks, but not which, those of its task's default recipe.
 
     Those of a config with a ``PurifierTrainHook`` are left alone, and the generator that an export brings along counts.
+    Purifiers that are not trained are complete.
     """
     recipe = _default_recipe(config)
     if recipe is None:
@@ -82,7 +89,8 @@ def complete_training(config: Config) -> None:
     """Give a config that names a purifier but not how to train it the default recipe of its task.
 
     The hook, objective, discriminator, optimizer and schedule are the recipe's; data, epochs, evaluation and
-    everything else stay. A config with a ``PurifierTrainHook`` is complete and is left alone.
+    everything else stay. A config with a ``PurifierTrainHook`` is complete and is left alone, and one with a purifier
+    that is not trained trains its model on purified images.
 
     Raises:
         ValueError: if there is no recipe for the config's default scope.
@@ -91,6 +99,9 @@ def complete_training(config: Config) -> None:
     if _needs_recipe(config) and scope not in DEFAULT_RECIPES:
         raise ValueError(f'no default recipe for default_scope={scope!r}; known: {", ".join(DEFAULT_RECIPES)}')
     recipe = _default_recipe(config)
+    purifier = purifier_config(config)
+    if purifier is not None and not trains_purifier(config):
+        print_log(f'{purifier.type} is not trained: training the model itself, on purified images', 'current')
     if recipe is None:
         return
     complete_purifier(config)
@@ -109,7 +120,7 @@ def complete_training(config: Config) -> None:
 
 def _needs_recipe(config: Config) -> bool:
     hooks = config.get('custom_hooks') or []
-    return purifier_config(config) is not None and not any(hook.get('type') == 'PurifierTrainHook' for hook in hooks)
+    return trains_purifier(config) and not any(hook.get('type') == 'PurifierTrainHook' for hook in hooks)
 
 
 def _default_recipe(config: Config) -> Optional[Config]:
@@ -188,7 +199,7 @@ def settle_distributed(config: Config, launcher: str, training: bool = True) -> 
     """Wrap the model so that the frozen target does not stall DDP, and run without GPUs over gloo."""
     if launcher == 'none':
         return
-    if training and purifier_config(config) is not None and not config.get('model_wrapper_cfg'):
+    if training and trains_purifier(config) and not config.get('model_wrapper_cfg'):
         config.model_wrapper_cfg = ConfigDict(type='PurifierDistributedDataParallel')
     if torch.cuda.is_available():
         return

@@ -46,7 +46,7 @@ def test_finds_the_purifier_wherever_it_stands():
     assert recipes.purifier_config(_config(data_preprocessor=NATIVE)) is None, 'MMPretrain gives no type'
     assert recipes.purifier_config(_config(data_preprocessor=dict(NATIVE, type='ClsDataPreprocessor'))) is None
     top = _config(data_preprocessor=dict(NATIVE, **PURIFIER))
-    assert recipes.purifier_config(top) is top.data_preprocessor
+    assert recipes.purifier_config(top) is top.data_preprocessor and recipes.trains_purifier(top)
     own = _config(model=dict(type='ImageClassifier', data_preprocessor=PURIFIER))
     assert recipes.purifier_config(own) is own.model.data_preprocessor
 
@@ -136,6 +136,31 @@ def test_what_the_config_says_stays():
     config = _config(data_preprocessor=dict(NATIVE, **PURIFIER), custom_hooks=[hook])
     recipes.complete_training(config)
     assert config.data_preprocessor == dict(NATIVE, **PURIFIER) and config.optim_wrapper.optimizer.type == 'SGD'
+
+
+@pytest.mark.parametrize(
+    'purifier',
+    [
+        dict(type='JPEGPurifier', quality=75),
+        dict(type='PurifierChain', purifiers=[dict(type='MeanFilterPurifier'), dict(type='AlignPurifier')]),
+    ],
+    ids=lambda purifier: purifier['type'],
+)
+def test_a_purifier_that_is_not_trained_is_complete(purifier, monkeypatch):
+    """It gets no networks, and the recipe of training is the model's own."""
+    config = _config(data_preprocessor=dict(NATIVE, **purifier))
+    assert recipes.purifier_config(config) is config.data_preprocessor and not recipes.trains_purifier(config)
+    before = config.to_dict()
+    recipes.complete_purifier(config)
+    assert config.to_dict() == before
+    logged = []
+    monkeypatch.setattr(recipes, 'print_log', lambda message, _: logged.append(message))
+    recipes.complete_training(config)
+    assert config.to_dict() == before
+    assert logged == [f'{purifier["type"]} is not trained: training the model itself, on purified images']
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    recipes.settle_distributed(config, 'pytorch')
+    assert 'model_wrapper_cfg' not in config, 'one that freezes the model would leave nothing to train'
 
 
 def test_testing_needs_no_training_settings():

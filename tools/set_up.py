@@ -228,7 +228,7 @@ def set_up(venv: Venv) -> None:
     venv.pip_install('installing torch and build tools (5 GB)', '-r', f'{requirements}/build.txt')
     wheel = mmcv_wheel(venv)
     venv.pip_install('installing mmcv', '--no-deps', '--force-reinstall', str(wheel))
-    files = ('build', 'mminstall', 'runtime', 'optional', 'tests')
+    files = ('build', 'mminstall', 'runtime', 'optional', 'purifiers', 'tests')
     lists = [argument for name in files for argument in ('-r', f'{requirements}/{name}.txt')]
     venv.pip_install('installing MMEngine, MMPretrain, MMSegmentation, MMDetection and test tools', *lists)
     venv.pip_install('installing torchattacks', '--no-deps', TORCHATTACKS)

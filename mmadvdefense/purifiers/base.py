@@ -6,17 +6,15 @@ import hashlib
 from abc import ABC, abstractmethod
 from typing import Optional, Sequence, Union
 
-import cv2
-import numpy as np
-import torch
 from mmengine.model import BaseDataPreprocessor
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from .. import compat
-from ..pixels import Pixels, check_channels, round_to_8bit
+from ..pixels import Pixels, check_channels
 from ..randomness import Randomness, derive_seed, image_identity
 from ..registry import MODELS
+from .compression import compress_jpeg
 
 # Each host's own preprocessor, by the default scope of its configs.
 NATIVE_TYPES = {
@@ -43,6 +41,9 @@ class Purifier(BaseDataPreprocessor, ABC):
         ValueError: if the native type or the channel order cannot be told.
     """
 
+    # Whether boxes and masks of an image also fit what becomes of it.
+    keeps_geometry = True
+
     def __init__(
         self,
         native_type: Optional[str] = None,
@@ -65,18 +66,19 @@ class Purifier(BaseDataPreprocessor, ABC):
             # Mixup and its like would mix images that the attack never saw, but they switch on soft labels, and
             # the host's loss may rely on those.
             native['to_onehot'] = True
-        channel_order = channel_order or _channel_order(native)
+        channel_order = channel_order or channel_order_of(native)
         if channel_order not in ('bgr', 'rgb', None):
             raise ValueError(f"channel_order is 'bgr' or 'rgb', how the pipeline loads images; got {channel_order!r}")
-        if jpeg_quality is not None:
-            if not 1 <= jpeg_quality <= 100:
-                raise ValueError(f'jpeg_quality must be in 1-100, got {jpeg_quality}')
-            if channel_order is None:
-                raise ValueError("jpeg_quality needs channel_order='bgr' or 'rgb': how the pipeline loads images")
+        if jpeg_quality is not None and not 1 <= jpeg_quality <= 100:
+            raise ValueError(f'jpeg_quality must be in 1-100, got {jpeg_quality}')
         self.jpeg_quality = jpeg_quality
         self.channel_order = channel_order
+        if jpeg_quality is not None:
+            self._require_channel_order('jpeg_quality')
         self.enabled = True
         self.native = MODELS.build(dict(type=native_type, **native))
+        if getattr(self.native, 'to_onehot', False):
+            self.native.register_forward_hook(_soften)
 
     @abstractmethod
     def purify(self, images: Pixels) -> Pixels:
@@ -86,6 +88,11 @@ class Purifier(BaseDataPreprocessor, ABC):
     def differentiable(self) -> bool:
         """Whether the gradient of :meth:`clean` is that of what it computes, and not zero or missing."""
         return self.jpeg_quality is None
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether what :meth:`clean` gives depends on its ``randomness``."""
+        return False
 
     def clean(self, images: Pixels, randomness: Optional[Randomness] = None) -> Pixels:
         """What :meth:`forward` does to images at test time before it hands them to the native preprocessor.
@@ -99,7 +106,7 @@ class Purifier(BaseDataPreprocessor, ABC):
         """
         self.check_ready()
         images = self._purify(images, randomness)
-        return images if self.jpeg_quality is None else self._compress(images)
+        return images if self.jpeg_quality is None else compress_jpeg(images, self.jpeg_quality, self.channel_order)
 
     def _purify(self, images: Pixels, randomness: Optional[Randomness]) -> Pixels:
         return self.purify(images)
@@ -143,10 +150,17 @@ class Purifier(BaseDataPreprocessor, ABC):
     def _randomness(self, images: Pixels, data_samples: Optional[Sequence]) -> Optional[Randomness]:
         return None
 
-    @torch.no_grad()
-    def _compress(self, images: Pixels) -> Pixels:
-        compressed = [_jpeg(image, self.jpeg_quality, self.channel_order) for image in images]
-        return torch.stack(compressed) if isinstance(images, Tensor) else compressed
+    def _check_geometry(self, purifier: Purifier) -> None:
+        hosts = {cls.__module__.split('.')[0] for cls in type(self.native).__mro__}
+        if not purifier.keeps_geometry and hosts & {'mmseg', 'mmdet'}:
+            raise ValueError(
+                f'{type(purifier).__name__} moves what images show, and boxes and masks would stay where they are: '
+                f'it is for classifiers alone, not for {type(self.native).__name__}'
+            )
+
+    def _require_channel_order(self, what: str) -> None:
+        if self.channel_order is None:
+            raise ValueError(f"{what} needs channel_order='bgr' or 'rgb': how the pipeline loads images")
 
     def _share_device(self) -> Purifier:
         self.native._device = self._device
@@ -177,6 +191,10 @@ class RandomPurifier(Purifier):
         super().__init__(**kwargs)
         self.seed = seed
 
+    @property
+    def stochastic(self) -> bool:
+        return True
+
     @abstractmethod
     def purify(self, images: Pixels, randomness: Randomness) -> Pixels:
         """Cleaned images, pixels 0-255 in the layout of ``images``, with numbers drawn from ``randomness``."""
@@ -194,18 +212,15 @@ def _digest(image: Tensor) -> str:
     return hashlib.sha256(image.detach().float().cpu().numpy().tobytes()).hexdigest()
 
 
-def _channel_order(native: dict) -> Optional[str]:
+def _soften(native, args: tuple, output: dict) -> None:
+    """MMPretrain makes one-hot labels of whole numbers; its cross-entropy takes them, like mixed ones, as floats."""
+    for sample in output['data_samples'] or ():
+        if 'gt_score' in sample:
+            sample.set_gt_score(sample.gt_score.float())
+
+
+def channel_order_of(native: dict) -> Optional[str]:
+    """How the pipeline loads images, by the settings of the native preprocessor; None if they do not tell."""
     if native.get('bgr_to_rgb') or native.get('to_rgb'):
         return 'bgr'
     return 'rgb' if native.get('rgb_to_bgr') else None
-
-
-def _jpeg(image: Tensor, quality: int, channel_order: str) -> Tensor:
-    array = round_to_8bit(image).permute(1, 2, 0).cpu().numpy().astype(np.uint8)
-    if channel_order == 'rgb':
-        array = array[..., ::-1]
-    _, encoded = cv2.imencode('.jpg', np.ascontiguousarray(array), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
-    if channel_order == 'rgb':
-        decoded = decoded[..., ::-1]
-    return torch.from_numpy(np.ascontiguousarray(decoded)).permute(2, 0, 1).to(image)

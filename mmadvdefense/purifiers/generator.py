@@ -20,11 +20,14 @@ DEFAULT_GENERATOR = dict(type='DUNet', widths=(24, 48, 96), encoder_units=(2, 2,
 
 @dataclass
 class PurifiedImages:
-    """One training batch as the generator sees it: ``(N, 3, h, w)`` in [-1, 1] at the working size."""
+    """One training batch as the generator sees it: ``(N, 3, h, w)`` in [-1, 1] at the working size.
+
+    There are no purified clean images where it is trained on adversarial ones alone.
+    """
 
     clean: Tensor
     adversarial: Tensor
-    purified_clean: Tensor
+    purified_clean: Optional[Tensor]
     purified_adversarial: Tensor
 
 
@@ -163,7 +166,8 @@ class GeneratorPurifier(Purifier):
         """Purify and preprocess; in training, the clean and the adversarial batch as one batch of twice the size.
 
         Args:
-            data: of the data loader; in training with ``adversarial_inputs`` of :class:`PurifierTrainHook`.
+            data: of the data loader; in training with ``adversarial_inputs`` of :class:`PurifierTrainHook`, and with
+                ``purify_clean=False`` to run the adversarial batch alone.
 
         Raises:
             RuntimeError: in training without adversarial images, in testing without a trained generator.
@@ -176,12 +180,22 @@ class GeneratorPurifier(Purifier):
                 'to custom_hooks, or train with tools/train.py, which does'
             )
         clean, adversarial = self.load_pixels(data['inputs']), self.load_pixels(data['adversarial_inputs'])
+        if not data.get('purify_clean', True):
+            inputs, outputs, purified = self._run(adversarial)
+            self.pending = PurifiedImages(self._at_working_size(clean), inputs, None, outputs)
+            return self.native({'inputs': purified, 'data_samples': data.get('data_samples')}, training)
         both = torch.cat([clean, adversarial]) if isinstance(clean, Tensor) else [*clean, *adversarial]
         inputs, outputs, purified = self._run(both)
         self.pending = PurifiedImages(*inputs.chunk(2), *outputs.chunk(2))
         samples = data.get('data_samples')
         doubled = [*samples, *copy.deepcopy(list(samples))] if samples is not None else None
         return self.native({'inputs': purified, 'data_samples': doubled}, training)
+
+    def _at_working_size(self, images: Pixels) -> Tensor:
+        """What :meth:`_run` gives as the inputs of ``G``, without running it."""
+        if not isinstance(images, Tensor):
+            return stack([self._at_working_size(image[None])[0] for image in images])[0]
+        return resize(to_unit_range(images), self.working_size or images.shape[-2:])
 
     def take_pending(self) -> Optional[PurifiedImages]:
         """The last training batch, once."""

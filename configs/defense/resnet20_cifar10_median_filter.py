@@ -1,0 +1,5 @@
+# A median filter in front of the ResNet-20 of CIFAR-10; nothing to train.
+_base_ = '../target/resnet20_cifar10.py'
+
+load_from = 'checkpoints/resnet20_cifar10.pth'
+data_preprocessor = dict(type='MedianFilterPurifier', kernel_size=3)

@@ -1,0 +1,5 @@
+# OAG in the paper's setting: ResNet-50 on ILSVRC 2012, 600 network steps. Get the weights from MMPretrain's model zoo.
+_base_ = ['../target/resnet50_imagenet.py', '../_base_/defenses/oag_large_images.py']
+
+load_from = 'checkpoints/resnet50_imagenet.pth'
+data_preprocessor = dict(**{**_base_.purifier, 'num_steps': 600})
