@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Union
+from typing import Any, Union
 
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import DefaultScope
 from torch import nn
 
 from . import compat
+from .registry import MODELS
 
 
 def build_model(config: Union[str, Config]) -> nn.Module:
@@ -22,3 +23,11 @@ def build_model(config: Union[str, Config]) -> nn.Module:
         model.setdefault('data_preprocessor', config.data_preprocessor)
     with DefaultScope.overwrite_default_scope(scope):
         return MODELS.build(model)
+
+
+@MODELS.register_module(name='DefendedEnsemble')
+def build_defended_ensemble(**settings: Any) -> nn.Module:
+    """A :class:`~mmadvdefense.ensembles.DefendedEnsemble`; MMPretrain, which it is a model of, is imported only now."""
+    from .ensembles import DefendedEnsemble
+
+    return DefendedEnsemble(**settings)

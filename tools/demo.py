@@ -31,6 +31,7 @@ from mmadvdefense.evaluation.pictures import (
     class_masks,
     robustness_picture,
 )
+from mmadvdefense.hooks import ThreatModel
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / 'configs'
@@ -123,7 +124,8 @@ def test(demo: Demo, checkpoint: Path, source: Path, work_dir: Path) -> tuple[Ru
     config.custom_hooks = []
     runner = Runner.from_cfg(config)
     attack = Config.fromfile(CONFIGS / demo.attack).attack
-    return runner, evaluate(runner, conditions(attack, [str(CONFIGS / demo.source), str(source)]))
+    other = dict(config=str(CONFIGS / demo.source), checkpoint=str(source))
+    return runner, evaluate(runner, conditions(attack, [ThreatModel('white-box'), ThreatModel('transfer', other)]))
 
 
 def draw(runner: Runner, demo: Demo, path: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import platform
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Sequence
 
 import torch
 from _common import UsageError, add_common_arguments, load_config, require_checkpoint, run
@@ -17,6 +18,8 @@ from mmadvdefense import __version__, recipes
 from mmadvdefense.attacks import attack_names, build_attack
 from mmadvdefense.checkpoints import write_json
 from mmadvdefense.evaluation import Condition, Result, evaluate, robustness_table
+from mmadvdefense.hooks import DEFAULT_DRAWS, NEEDS_PURIFIER, THREAT_MODELS, ThreatModel
+from mmadvdefense.registry import ATTACKS
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -41,6 +44,23 @@ def parse_arguments() -> argparse.Namespace:
         metavar=('CONFIG', 'CHECKPOINT'),
         help='another model to craft the attack on; adds a transfer row to the white-box one',
     )
+    parser.add_argument(
+        '--threat-model',
+        nargs='+',
+        choices=list(THREAT_MODELS),
+        metavar='NAME',
+        help=f'what the attacker has and knows, one row each, of {", ".join(THREAT_MODELS)} (default: white-box, and '
+        'transfer with --source)',
+    )
+    parser.add_argument(
+        '--substitute',
+        metavar='PURIFIER',
+        help="for adaptive-bpda: the attacker's own purifier, a file of tools/export_purifier.py, whose gradient the "
+        'backward pass takes (default: the identity)',
+    )
+    parser.add_argument(
+        '--draws', type=int, help=f'for adaptive-eot: of a random purifier a gradient (default: {DEFAULT_DRAWS})'
+    )
     parser.add_argument('--no-purifier', action='store_true', help='score the undefended model only')
     parser.add_argument('--quantize', action='store_true', help='round adversarial images to whole pixels')
     parser.add_argument('--seed', type=int, default=0, help='of the attack')
@@ -53,8 +73,12 @@ def attack_config(arguments: argparse.Namespace) -> Optional[dict]:
     given = {name: getattr(arguments, name) for name in ('eps', 'step_size', 'steps', 'targeted')}
     given = {name: value for name, value in given.items() if value is not None}
     if arguments.attack is None:
-        if given or arguments.source:
-            raise UsageError('--eps, --step-size, --steps, --targeted and --source need --attack')
+        others = (arguments.source, arguments.threat_model, arguments.substitute, arguments.draws)
+        if given or any(other is not None for other in others):
+            raise UsageError(
+                '--eps, --step-size, --steps, --targeted, --source, --threat-model, --substitute and --draws need '
+                '--attack'
+            )
         return None
     if arguments.attack.endswith('.py'):
         if not Path(arguments.attack).exists():
@@ -65,7 +89,7 @@ def attack_config(arguments: argparse.Namespace) -> Optional[dict]:
         config = {**loaded.attack, **given}
     else:
         config = {'type': arguments.attack, **given}
-        if 'eps' not in config:
+        if 'eps' not in config and _needs_eps(arguments.attack):
             raise UsageError(f'--attack {arguments.attack} needs --eps (pixels, 0-255)')
     try:
         build_attack(config)
@@ -74,14 +98,37 @@ def attack_config(arguments: argparse.Namespace) -> Optional[dict]:
     return config
 
 
-def conditions(attack: Optional[dict], source: Optional[list[str]], trust: bool = False) -> list[Condition]:
+def _needs_eps(name: str) -> bool:
+    """Whether an attack has a ball of a size that the user must choose; an unknown name is another mistake."""
+    if name not in attack_names():
+        return False
+    eps = inspect.signature(ATTACKS.get(name)).parameters.get('eps')
+    return eps is not None and eps.default is inspect.Parameter.empty
+
+
+def threat_models(arguments: argparse.Namespace) -> list[ThreatModel]:
+    """Those of the command line, each with the settings that are its own."""
+    source = None
+    if arguments.source:
+        source = dict(config=arguments.source[0], checkpoint=arguments.source[1], trust=arguments.trust_checkpoint)
+    names = arguments.threat_model or ['white-box', *(['transfer'] if source else [])]
+    given = {'transfer': ('source', source), 'adaptive-bpda': ('substitute', arguments.substitute)}
+    given['adaptive-eot'] = ('draws', arguments.draws)
+    for owner, (setting, value) in given.items():
+        if value is not None and owner not in names:
+            raise UsageError(f'--{setting} is for --threat-model {owner}')
+    if arguments.no_purifier and set(names) & set(NEEDS_PURIFIER):
+        raise UsageError(f'--no-purifier leaves nothing to attack for {", ".join(set(names) & set(NEEDS_PURIFIER))}')
+    return [ThreatModel(name, **dict([given[name]] if name in given else [])) for name in names]
+
+
+def conditions(attack: Optional[dict], threats: Sequence[ThreatModel]) -> list[Condition]:
+    """Clean images, and the attack under each threat model."""
     rows = [Condition('clean')]
     if attack is not None:
-        name = attack['type']
-        rows.append(Condition(f'{name}, white-box', attack, threat_model='white-box'))
-        if source:
-            other = dict(config=source[0], checkpoint=source[1], trust=trust)
-            rows.append(Condition(f'{name}, transfer from {Path(source[0]).stem}', attack, other, 'transfer'))
+        for threat in threats:
+            threat.check_attack(build_attack(attack))
+            rows.append(Condition.under(threat, f'{attack["type"]}, {threat.title}', attack))
     return rows
 
 
@@ -108,6 +155,9 @@ def main() -> None:
         if not Path(arguments.source[0]).exists():
             raise UsageError(f'config of the source not found: {arguments.source[0]}')
         require_checkpoint(arguments.source[1], 'checkpoint of the source', arguments.trust_checkpoint)
+    if arguments.substitute:
+        require_checkpoint(arguments.substitute, 'substitute purifier', trust=False)
+    rows = conditions(attack, threat_models(arguments))
     config = load_config(arguments)
     config.load_from = arguments.checkpoint
     config.resume = False
@@ -118,7 +168,6 @@ def main() -> None:
     recipes.settle_distributed(config, arguments.launcher, training=False)
     runner = Runner.from_cfg(config)
     purifier = (False,) if arguments.no_purifier else (False, True)
-    rows = conditions(attack, arguments.source, arguments.trust_checkpoint)
     results = evaluate(runner, rows, purifier, arguments.seed, arguments.quantize)
     if is_main_process():
         print(robustness_table(results))

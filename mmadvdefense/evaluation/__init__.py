@@ -1,7 +1,8 @@
 """Robustness numbers: conditions, results, tables; and examples to look at."""
 
 from .examples import Examples, collect_examples
-from .robustness import Condition, Result, evaluate, main_metric
+from .results import Condition, Result, main_metric
+from .robustness import evaluate, score
 from .tables import robustness_table
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     'evaluate',
     'main_metric',
     'robustness_table',
+    'score',
 ]

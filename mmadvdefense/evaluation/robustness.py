@@ -4,50 +4,23 @@ from __future__ import annotations
 
 import math
 import tempfile
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Optional, Sequence, Union
+from typing import Any, Iterator, Optional, Sequence, Union
 
 import numpy as np
+from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from ..hooks import AttackHook
+from ..hooks import NEEDS_PURIFIER, AttackHook, CannotRun, ErrorAmplificationHook
 from ..purifiers import Purifier
+from .example_images import ExampleImagesHook
+from .results import Condition, Result
+from .statistics import bootstrap_interval
 
-MEASURED = ('perturbation/', 'purified/')
-# What a table shows of a metric's many numbers, the first that is there.
-MAIN_METRICS = ('accuracy/top1', 'mIoU', 'pascal_voc/mAP', 'coco/bbox_mAP_50', 'coco/bbox_mAP')
-
-
-@dataclass
-class Condition:
-    """What is done to the test images.
-
-    Attributes:
-        name: as tables show it.
-        attack: config of the attack, None for clean images.
-        source: None for the target itself, or ``dict(config=..., checkpoint=...)``.
-        threat_model: ``'none'``, ``'white-box'`` (on O, purifier unknown) or ``'transfer'``.
-    """
-
-    name: str
-    attack: Optional[dict] = None
-    source: Optional[dict] = None
-    threat_model: str = 'none'
-
-
-@dataclass
-class Result:
-    """One row: a condition, with the purifier or without."""
-
-    condition: Condition
-    purifier: bool
-    metrics: dict[str, float] = field(default_factory=dict)
-    measured: dict[str, Optional[float]] = field(default_factory=dict)
-
-    def as_dict(self) -> dict:
-        return asdict(self)
+MEASURED = ('perturbation/', 'purified/', 'attack/')
+AMPLIFICATION = 'amplification/'
 
 
 def evaluate(
@@ -59,7 +32,8 @@ def evaluate(
 ) -> list[Result]:
     """Run the test loop once for every condition, without and with the purifier.
 
-    Both meet the very same adversarial images. A model without a purifier is scored without only.
+    Both meet the very same adversarial images, unless the attacker knows the purifier. A model without a purifier is
+    scored without only, and an attack on the purifier with it only.
 
     Args:
         runner: with a test loop; its checkpoint is loaded by the first run.
@@ -67,56 +41,149 @@ def evaluate(
         purifier: which of without and with.
         seed: of the attacks.
         quantize: round adversarial images to whole pixels.
+
+    Raises:
+        CannotRun: for a condition that means nothing for this model.
     """
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    preprocessor = model.data_preprocessor
+    preprocessor = _model(runner).data_preprocessor
     if not isinstance(preprocessor, Purifier):
         purifier = (False,)
+    for condition in conditions:
+        if condition.threat_model in NEEDS_PURIFIER and True not in purifier:
+            raise CannotRun(f'{condition.threat_model} attacks the purifier, and there is none that is enabled')
     results = []
     with tempfile.TemporaryDirectory(dir=_work_dir(runner), prefix='adversarial-') as cache:
-        hooks: list[AttackHook] = []
-        for index, condition in enumerate(conditions):
-            cache_dir = Path(cache) / str(index) if condition.attack and len(purifier) > 1 else None
-            hook = AttackHook(condition.attack, condition.source, seed=seed, quantize=quantize, cache_dir=cache_dir)
-            hooks.append(hook)
-            runner.register_hook(hook, priority='NORMAL')
-        try:
-            for condition, hook in zip(conditions, hooks):
-                for enabled in purifier:
-                    for other in hooks:
-                        other.stages = ('test',) if other is hook else ()
-                    if isinstance(preprocessor, Purifier):
-                        preprocessor.enabled = enabled
-                    metrics = runner.test()
-                    results.append(_result(condition, enabled, metrics))
-                hook.release()
-        finally:
-            # The runner's next test is its own again.
-            for hook in hooks:
-                runner.hooks.remove(hook)
-            if isinstance(preprocessor, Purifier):
-                preprocessor.enabled = True
+        for condition in conditions:
+            for enabled in purifier:
+                if condition.threat_model in NEEDS_PURIFIER and not enabled:
+                    continue
+                with _switched(preprocessor, enabled):
+                    result = score(runner, condition, seed, quantize, cache)
+                clean = next((r for r in results if r.purifier == enabled and r.condition.attack is None), None)
+                note_changes(result, clean)
+                results.append(result)
     return results
+
+
+def score(
+    runner: Runner,
+    condition: Condition,
+    seed: int = 0,
+    quantize: bool = False,
+    cache_dir: Optional[Union[str, Path]] = None,
+    layers: Sequence[str] = (),
+    num_examples: int = 0,
+    hooks: Sequence[Hook] = (),
+) -> Result:
+    """Run the test loop once, with the model as it is.
+
+    Args:
+        runner: left as it was.
+        condition: what to do to the images.
+        seed: of the attack, and of the interval.
+        quantize: round adversarial images to whole pixels.
+        cache_dir: of :class:`mmadvdefense.hooks.AttackHook`.
+        layers: of :class:`mmadvdefense.hooks.ErrorAmplificationHook`.
+        num_examples: how many images to keep.
+        hooks: more hooks for this test.
+
+    Returns:
+        On the first process; on others without what was measured on images.
+    """
+    preprocessor = _model(runner).data_preprocessor
+    attack = AttackHook(
+        condition.attack,
+        threat_model=condition.threat,
+        seed=seed,
+        quantize=quantize,
+        cache_dir=cache_dir,
+        stages=('test',),
+        score_samples=True,
+    )
+    examples = ExampleImagesHook(attack, num_examples)
+    amplification = ErrorAmplificationHook(layers)
+    own = [attack, *([examples] if num_examples else []), *([amplification] if layers else []), *hooks]
+    for hook in own:
+        runner.register_hook(hook)
+    try:
+        metrics = runner.test()
+    finally:
+        # The runner's next test is its own again.
+        for hook in own:
+            runner.hooks.remove(hook)
+        attack.close()
+        amplification.close()
+    result = _result(condition, metrics)
+    result.purifier = isinstance(preprocessor, Purifier) and preprocessor.enabled
+    result.defence = type(preprocessor).__name__ if result.purifier else 'none'
+    result.samples = attack.samples
+    if attack.samples is not None:
+        result.scores = _scores(attack.samples, seed)
+    if num_examples:
+        result.examples = examples.gather()
+    return result
+
+
+def _result(condition: Condition, metrics: dict) -> Result:
+    measured = {name: value for name, value in metrics.items() if name.startswith(MEASURED)}
+    amplification = {name: value for name, value in metrics.items() if name.startswith(AMPLIFICATION)}
+    # Some metrics also return values of each class or a confusion matrix.
+    scores = {name: _finite(value) for name, value in metrics.items() if np.ndim(value) == 0}
+    return Result(
+        condition,
+        purifier=False,
+        metrics={name: value for name, value in scores.items() if name not in {**measured, **amplification}},
+        measured={name: _finite(value) for name, value in measured.items()},
+        amplification={name[len(AMPLIFICATION) :]: _finite(value) for name, value in amplification.items()},
+    )
+
+
+def _finite(value: Any) -> Optional[float]:
+    """JSON knows neither infinity nor what is not a number."""
+    return float(value) if math.isfinite(value) else None
+
+
+def note_changes(result: Result, clean: Optional[Result]) -> None:
+    """Note which images an attack made the model decide otherwise than on the clean ones, and what share they are.
+
+    Args:
+        result: gains the column ``changed`` and the score of that name.
+        clean: of the same model; nothing is noted without it.
+    """
+    if clean is None or clean.samples is None or result.samples is None or result.condition.attack is None:
+        return
+    pairs = zip(result.samples['decision'], clean.samples['decision'])
+    result.samples['changed'] = [ours != theirs for ours, theirs in pairs]
+    result.scores['changed'] = 100 * float(np.mean(result.samples['changed']))
+
+
+def _scores(samples: dict[str, list], seed: int) -> dict:
+    interval = bootstrap_interval(samples['score'], seed)
+    return {
+        'images': len(samples['score']),
+        'right': 100 * float(np.mean(samples['right'])),
+        'score': 100 * float(np.mean(samples['score'])),
+        'interval': [100 * bound for bound in interval],
+        'changed': None,
+    }
+
+
+@contextmanager
+def _switched(preprocessor, enabled: bool) -> Iterator[None]:
+    if not isinstance(preprocessor, Purifier):
+        yield
+        return
+    before, preprocessor.enabled = preprocessor.enabled, enabled
+    try:
+        yield
+    finally:
+        preprocessor.enabled = before
+
+
+def _model(runner: Runner):
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _work_dir(runner: Runner) -> Union[str, Path]:
     Path(runner.work_dir).mkdir(parents=True, exist_ok=True)
     return runner.work_dir
-
-
-def _result(condition: Condition, enabled: bool, metrics: dict) -> Result:
-    measured = {name: value for name, value in metrics.items() if name.startswith(MEASURED)}
-    scores = {name: value for name, value in metrics.items() if not name.startswith(MEASURED)}
-    # Some metrics also return values of each class or a confusion matrix.
-    numbers = {name: float(value) for name, value in scores.items() if np.ndim(value) == 0}
-    finite = {name: value if math.isfinite(value) else None for name, value in measured.items()}
-    return Result(condition, enabled, numbers, finite)
-
-
-def main_metric(results: Sequence[Result]) -> str:
-    """The name of the number that a table shows."""
-    names = list(results[0].metrics)
-    for name in MAIN_METRICS:
-        if name in names:
-            return name
-    return names[0]

@@ -1,12 +1,34 @@
-"""Results as a terminal table."""
+"""Results as terminal tables, and tables that are Markdown as well."""
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
+import textwrap
+from dataclasses import dataclass
+from typing import Any, Optional, Sequence
 
-from terminaltables import AsciiTable
+from terminaltables import AsciiTable, GithubFlavoredMarkdownTable
 
-from .robustness import Result, main_metric
+from .results import Result, main_metric
+
+_WIDTH = 28
+
+
+@dataclass
+class Table:
+    """A titled table; the first row is its header."""
+
+    title: str
+    rows: list[list[str]]
+
+    def ascii(self) -> str:
+        """For a terminal; what is long is wrapped."""
+        wrapped = [['\n'.join(textwrap.wrap(cell, _WIDTH)) for cell in row] for row in self.rows]
+        return f'{self.title}\n{AsciiTable(wrapped).table}'
+
+    def markdown(self) -> str:
+        """With its title as a heading."""
+        rows = [[cell.replace('|', '\\|') for cell in row] for row in self.rows]
+        return f'## {self.title}\n\n{GithubFlavoredMarkdownTable(rows).table}'
 
 
 def robustness_table(results: Sequence[Result], metric: Optional[str] = None) -> str:
@@ -24,33 +46,34 @@ def robustness_table(results: Sequence[Result], metric: Optional[str] = None) ->
         'L-inf (0-255)\nmean / max',
         'L2 (0-255)\nmean / max',
         'PSNR (dB) to clean\nattacked / purified',
+        'queries\nmean',
     ]
     rows = []
     for name in dict.fromkeys(result.condition.name for result in results):
         cells = {result.purifier: result for result in results if result.condition.name == name}
-        any_cell = next(iter(cells.values()))
-        measured = any_cell.measured
-        rows.append(
-            [
-                name,
-                _number(cells[False].metrics[metric]) if False in cells else '-',
-                _number(cells[True].metrics[metric]) if True in cells else '-',
-                _pair(measured, 'perturbation/linf'),
-                _pair(measured, 'perturbation/l2'),
-                ' / '.join(_psnr(cells[key]) if key in cells else '-' for key in (False, True)),
-            ]
-        )
+        linf, l2, queries = sizes_text(next(iter(cells.values())).measured)
+        scores = [number_text(cells[key].metrics[metric]) if key in cells else '-' for key in (False, True)]
+        quality = ' / '.join(psnr_text(cells[key].measured) if key in cells else '-' for key in (False, True))
+        rows.append([name, *scores, linf, l2, quality, queries])
     return AsciiTable([header, *rows]).table
 
 
-def _number(value: float) -> str:
-    return f'{value:.2f}'
+def number_text(value: Optional[float]) -> str:
+    """With two digits; ``'undefined'`` for what is no number."""
+    return 'undefined' if value is None else f'{value:.2f}'
 
 
-def _pair(measured: dict, name: str) -> str:
-    return f'{measured[f"{name}_mean"]:.2f} / {measured[f"{name}_max"]:.2f}'
+def sizes_text(measured: dict[str, Any]) -> list[str]:
+    """Mean and maximum of the L-infinity and of the L2 norm, and the mean number of queries."""
+    norms = [
+        f'{measured[f"perturbation/{norm}_mean"]:.2f} / {measured[f"perturbation/{norm}_max"]:.2f}'
+        for norm in ('linf', 'l2')
+    ]
+    queries = measured.get('attack/queries_mean')
+    return [*norms, '-' if queries is None else f'{queries:.1f}']
 
 
-def _psnr(result: Result) -> str:
-    value = result.measured['purified/psnr']
+def psnr_text(measured: dict[str, Any]) -> str:
+    """In dB; ``'equal'`` where the model saw the clean images."""
+    value = measured['purified/psnr']
     return 'equal' if value is None else f'{value:.1f}'

@@ -1,8 +1,24 @@
 """Hooks of MMEngine's runner, and what an attacker may know."""
 
+from .adversarial_train import AdversarialTrainingHook
+from .amplification import ErrorAmplificationHook
 from .attack import AttackHook
 from .finite_guard import FiniteLossGuardHook
 from .purifier_train import PurifierTrainHook
-from .threats import DEFENCE_AWARE, THREAT_MODELS, build_source
+from .sources import build_source
+from .threats import DEFAULT_DRAWS, DEFENCE_AWARE, NEEDS_PURIFIER, THREAT_MODELS, CannotRun, ThreatModel
 
-__all__ = ['DEFENCE_AWARE', 'THREAT_MODELS', 'AttackHook', 'FiniteLossGuardHook', 'PurifierTrainHook', 'build_source']
+__all__ = [
+    'DEFAULT_DRAWS',
+    'DEFENCE_AWARE',
+    'NEEDS_PURIFIER',
+    'THREAT_MODELS',
+    'AdversarialTrainingHook',
+    'AttackHook',
+    'CannotRun',
+    'ErrorAmplificationHook',
+    'FiniteLossGuardHook',
+    'PurifierTrainHook',
+    'ThreatModel',
+    'build_source',
+]

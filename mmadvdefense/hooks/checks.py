@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+
 from torch import nn
 
+from ..attacks import Attack
 from ..tasks import task_of
 
 
@@ -24,4 +27,14 @@ def check_same_classes(source: nn.Module, target: nn.Module) -> None:
     if ours != theirs:
         raise ValueError(
             f'the attack source predicts {theirs} classes, the target {ours}; both must know the same data'
+        )
+
+
+def warn_of_unit_range(attack: Attack) -> None:
+    """Warn of a budget that looks like the literature's 8/255."""
+    if attack.eps is not None and 0 < attack.eps < 1:
+        warnings.warn(
+            f'{type(attack).__name__}: eps={attack.eps:g} is in pixels (0-255), less than one grey level; '
+            f'{attack.eps:g} of the range 0-1 is eps={attack.eps * 255:g}',
+            stacklevel=3,
         )

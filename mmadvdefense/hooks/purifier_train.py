@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import random
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Union
 
-import numpy as np
-import torch
 from mmengine.dist import all_reduce_params, get_rank
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
-from ..attacks import AttackSource, CleanReference, Randomness, build_attack, derive_seed
+from ..attacks import Attack, AttackSource, CleanReference, Randomness, derive_seed
 from ..checkpoints import PREPROCESSOR, check_state_dict
 from ..purifiers import GeneratorPurifier, PurifierDistributedDataParallel, freeze_target
 from ..registry import HOOKS, MODELS, in_root_scope
 from .checks import check_num_classes
+from .seeding import seed_epoch
+from .training_attack import SourceConfig, TrainingAttack
 from .training_batch import TrainingBatch
 
 
@@ -27,27 +26,39 @@ class PurifierTrainHook(Hook):
     Algorithm 1 of Align (arXiv 2212.05387). The runner, its loop, optimizer and checkpoints stay the host's.
 
     Args:
-        attack: config of the attack on the target, e.g. ``dict(type='PGD', eps=8, step_size=2, steps=4)``.
+        attack: config of the attack on the target, e.g. ``dict(type='PGD', eps=8, step_size=2, steps=4)``, or several,
+            of which each batch draws one.
         losses: configs of the terms (``mmadvdefense.losses``).
         task_weight: weight of the host's own loss, on the clean and on the adversarial half each. Its entries are
-            logged as ``task_...``. The host averages over the joint batch, so its value is multiplied by twice this.
+            logged as ``task_...``. The host averages over the joint batch, so its value is multiplied by this for each
+            half.
         feature_layer: where the feature terms read: ``'pre_logits'`` (paper), ``'logits'`` (released code), the name of
             a layer, or None for the task's default.
         require_checkpoint: refuse to train in front of a target whose weights were never loaded.
+        train_on: ``'both'`` halves, or ``'adversarial'`` images alone: the generator never sees a clean one (HGD).
+        sources: the models that attacks are run on, of which each batch draws one, and
+        labels: the labels that they move away from: see :class:`~mmadvdefense.hooks.training_attack.TrainingAttack`.
 
     Raises:
-        ValueError: for a bad attack or loss; before training, for a target that does not fit data or checkpoint.
+        ValueError: for a bad attack, source or loss; before training, for a target that does not fit data, checkpoint
+            or source.
     """
 
     def __init__(
         self,
-        attack: dict,
+        attack: Union[dict, Sequence[dict]],
         losses: Sequence[dict] = (),
         task_weight: float = 1.0,
         feature_layer: Optional[str] = None,
         require_checkpoint: bool = True,
+        train_on: str = 'both',
+        sources: Optional[Sequence[SourceConfig]] = None,
+        labels: str = 'truth',
     ):
-        self.attack = build_attack(attack)
+        if train_on not in ('both', 'adversarial'):
+            raise ValueError(f"train_on is 'both' or 'adversarial', got {train_on!r}")
+        self.training_attack = TrainingAttack(attack, sources, labels)
+        self.train_on = train_on
         self.losses = nn.ModuleList(MODELS.build(in_root_scope(loss)) for loss in losses)
         self.task_weight = task_weight
         self.feature_layer = feature_layer
@@ -55,6 +66,11 @@ class PurifierTrainHook(Hook):
         self._checkpoint_loaded = False
         self._handles: list = []
         self._reference: Optional[CleanReference] = None
+
+    @property
+    def attack(self) -> Attack:
+        """The attack, the first of several."""
+        return self.training_attack.attacks[0]
 
     # --- set-up ---------------------------------------------------------------------------------------------
 
@@ -96,6 +112,7 @@ class PurifierTrainHook(Hook):
         freeze_target(model)
         self._source = AttackSource(model, training=True)
         self._tap = self._source.task.feature_tap(self.feature_layer)
+        self.training_attack.prepare(self._source)
         self._settle_losses(purifier)
         self._handles = [
             model.register_forward_pre_hook(self._begin_target, with_kwargs=True),
@@ -116,15 +133,13 @@ class PurifierTrainHook(Hook):
         for handle in self._handles:
             handle.remove()
         self._handles = []
+        self.training_attack.release()
 
     # --- every epoch and iteration --------------------------------------------------------------------------
 
     def before_train_epoch(self, runner) -> None:
         # Augmentation draws from global state; seeding it by epoch makes a resumed run repeat an uninterrupted one.
-        seed = derive_seed(runner.seed, 'epoch', runner.epoch, get_rank()) % 2**32
-        random.seed(seed)
-        np.random.seed(seed)
-        torch.manual_seed(seed)
+        seed_epoch(runner)
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
         model = _unwrap(runner.model)
@@ -137,9 +152,10 @@ class PurifierTrainHook(Hook):
         randomness = Randomness(derive_seed(runner.seed, 'train', runner.iter, get_rank()))
         self._reference = CleanReference(self._source, clean, self._tap)
         data_batch['inputs'] = clean
-        data_batch['adversarial_inputs'] = self.attack(
-            self._source, clean, data_batch['data_samples'], randomness, self._reference
+        data_batch['adversarial_inputs'] = self.training_attack(
+            clean, data_batch['data_samples'], randomness, self._reference
         )
+        data_batch['purify_clean'] = self.train_on == 'both'
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         self._reference = None
@@ -168,7 +184,7 @@ class PurifierTrainHook(Hook):
             images,
             self._reference,
             self._tap.take(),
-            samples[: len(samples) // 2],
+            samples[: len(images.adversarial)],
             self._source.task,
             getattr(purifier, 'discriminator', None),
             getattr(purifier, 'condition_on_labels', False),
@@ -187,7 +203,7 @@ class PurifierTrainHook(Hook):
             if 'loss' not in name:
                 terms[f'task_{name}'] = value
             elif self.task_weight:
-                weight = 2 * self.task_weight
+                weight = self.task_weight * (2 if self.train_on == 'both' else 1)
                 scaled = value * weight if isinstance(value, Tensor) else [item * weight for item in value]
                 terms[f'task_{name}'] = scaled
         return terms

@@ -1,18 +1,13 @@
-"""What the attacker has and knows, one word each, and the source that an attack is given for it."""
+"""What the attacker has and knows: one word each, with its settings."""
 
 from __future__ import annotations
 
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Optional, Union
 
-from mmengine.config import ConfigDict
-from torch import nn
-
-from ..attacks import AttackSource, BackwardPass
-from ..checkpoints import load_target
-from ..models import build_model
-from ..purifiers import Purifier, RandomPurifier
-from ..registry import MODELS
-from .checks import check_same_classes
+from ..attacks import Attack
 
 THREAT_MODELS: dict[str, str] = {
     'white-box': 'has the target and its gradients, knows nothing of the purifier',
@@ -24,78 +19,106 @@ THREAT_MODELS: dict[str, str] = {
 }
 # Their images depend on the purifier: another purifier needs attacks of its own.
 DEFENCE_AWARE = ('adaptive-full', 'adaptive-bpda', 'adaptive-eot', 'query')
+# Without a purifier they are nothing else than white-box.
+NEEDS_PURIFIER = ('adaptive-full', 'adaptive-bpda', 'adaptive-eot')
+DEFAULT_DRAWS = 16
+_SETTING_OF = {'source': 'transfer', 'substitute': 'adaptive-bpda', 'draws': 'adaptive-eot'}
 
 
-def check_threat_model(name: str, source: Optional[Union[dict, list]]) -> None:
-    """Raise a ``ValueError`` for an unknown threat model, or one that does not fit whether there is a source."""
-    if name not in THREAT_MODELS:
-        raise ValueError(f'unknown threat model {name!r}; known: {", ".join(THREAT_MODELS)}')
-    if (name == 'transfer') != (source is not None):
-        has = 'needs another model to craft attacks on' if source is None else 'attacks the target itself'
-        raise ValueError(f'threat model {name!r} {has}; source is {source!r}')
+class CannotRun(ValueError):
+    """An attack that means nothing under a threat model, or against this purifier or model; the message says why."""
 
 
-def build_source(
-    target: nn.Module,
-    threat_model: str = 'white-box',
-    source: Optional[dict] = None,
-    substitute: Optional[str] = None,
-    draws: int = 16,
-) -> AttackSource:
-    """What an attack is run on.
+@dataclass
+class ThreatModel:
+    """A threat model with its settings.
 
-    Args:
-        target: the model that is defended, with its purifier if it has one.
-        threat_model: a key of :data:`THREAT_MODELS`.
-        source: for ``'transfer'``: ``dict(config=..., checkpoint=..., trust=False)``.
+    Attributes:
+        name: a key of :data:`THREAT_MODELS`.
+        source: for ``'transfer'``: ``dict(config=..., checkpoint=...)`` of the model that the attacker has;
+            ``trust=True`` loads a checkpoint that holds more than data. A list of them is an ensemble, whose mean class
+            scores are attacked.
         substitute: for ``'adaptive-bpda'``: a file of ``tools/export_purifier.py``, the attacker's own purifier, whose
             gradient the backward pass takes; None for the identity.
-        draws: for ``'adaptive-eot'``: how many draws of the purifier a gradient is averaged over.
+        draws: for ``'adaptive-eot'``: how many draws of the purifier a gradient is averaged over, by default 16.
 
     Raises:
-        ValueError: if this purifier cannot be attacked so; the message says why.
+        ValueError: for an unknown name, or a setting that is missing or belongs to another threat model.
     """
-    check_threat_model(threat_model, source)
-    if threat_model == 'transfer':
-        return _other_model(source, target)
-    if threat_model == 'white-box':
-        return AttackSource(target)
-    purifier = _enabled_purifier(target)
-    if threat_model == 'query':
-        return AttackSource(target, defence=purifier and purifier.clean, gradients=False)
-    if purifier is None:
-        raise ValueError(f'{threat_model} attacks the purifier, and {type(target).__name__} has none that is enabled')
-    if threat_model == 'adaptive-bpda':
-        other = substitute and _substitute(substitute, purifier).clean
-        return AttackSource(target, defence=BackwardPass(purifier.clean, other))
-    if threat_model == 'adaptive-full' and not purifier.differentiable:
-        raise ValueError(f'{type(purifier).__name__} has no gradient to follow; use adaptive-bpda')
-    if threat_model == 'adaptive-full':
-        return AttackSource(target, defence=purifier.clean)
-    if not isinstance(purifier, RandomPurifier):
-        raise ValueError(f'{type(purifier).__name__} draws nothing at random, so there is no mean to take over draws')
-    defence = purifier.clean if purifier.differentiable else BackwardPass(purifier.clean)
-    return AttackSource(target, defence=defence, draws=draws)
+
+    name: str
+    source: Union[dict, list[dict], None] = None
+    substitute: Optional[str] = None
+    draws: Optional[int] = None
+
+    def __post_init__(self) -> None:
+        if self.name not in THREAT_MODELS:
+            near = difflib.get_close_matches(str(self.name), THREAT_MODELS, n=2, cutoff=0.6)
+            hint = f'did you mean {" or ".join(near)}?' if near else f'known: {", ".join(THREAT_MODELS)}'
+            raise ValueError(f'unknown threat model {self.name!r}; {hint}')
+        for setting, owner in _SETTING_OF.items():
+            if getattr(self, setting) is not None and self.name != owner:
+                raise ValueError(f'threat model {self.name!r} takes no {setting}, which is for {owner!r}')
+        if self.name == 'transfer':
+            self.source = _checked_source(self.source)
+        if self.name == 'adaptive-eot':
+            self.draws = DEFAULT_DRAWS if self.draws is None else self.draws
+            if self.draws < 1:
+                raise ValueError(f"threat model 'adaptive-eot' needs at least 1 draw, got {self.draws}")
+
+    @classmethod
+    def parse(cls, config: Union[str, dict, ThreatModel, None], source: Optional[dict] = None) -> ThreatModel:
+        """A threat model from its word, or a dict with it as ``name``; None for the one that fits ``source``."""
+        if isinstance(config, ThreatModel):
+            return config
+        if config is None:
+            config = 'white-box' if source is None else 'transfer'
+        settings = dict(name=config) if isinstance(config, str) else dict(config)
+        if source is not None:
+            settings['source'] = source
+        try:
+            return cls(**settings)
+        except TypeError as error:
+            unknown = sorted(set(settings) - set(cls.__dataclass_fields__)) or ['no name']
+            raise ValueError(f'bad threat model {settings}: {", ".join(unknown)}') from error
+
+    @property
+    def knows_defence(self) -> bool:
+        """Whether another purifier needs attacks of its own."""
+        return self.name in DEFENCE_AWARE
+
+    @property
+    def sources(self) -> list[dict]:
+        """The models that the attacker has instead of the target."""
+        return [self.source] if isinstance(self.source, dict) else list(self.source or ())
+
+    @property
+    def title(self) -> str:
+        """The word with what tells two of its kind apart, as tables show it."""
+        if self.source is not None:
+            return f'{self.name} from {" & ".join(Path(source["config"]).stem for source in self.sources)}'
+        if self.substitute is not None:
+            return f'{self.name} with {Path(self.substitute).stem}'
+        return self.name if self.draws is None else f'{self.name}, {self.draws} draws'
+
+    def check_attack(self, attack: Attack) -> None:
+        """Raise :class:`CannotRun` if an attack means nothing under this threat model, whatever the purifier."""
+        name = type(attack).__name__
+        if self.name == 'query' and attack.access == 'gradients':
+            raise CannotRun(f'{name} needs gradients, which a query attacker has not')
+        if self.name in NEEDS_PURIFIER and attack.access != 'gradients':
+            raise CannotRun(f'{name} asks no gradients; use query')
+        if self.name == 'adaptive-eot' and not attack.averages_draws:
+            raise CannotRun(f'{name} does not average its gradient over the draws of a random purifier')
 
 
-def _enabled_purifier(target: nn.Module) -> Optional[Purifier]:
-    preprocessor = target.data_preprocessor
-    return preprocessor if isinstance(preprocessor, Purifier) and preprocessor.enabled else None
-
-
-def _other_model(source: dict, target: nn.Module) -> AttackSource:
-    model = build_model(source['config'])
-    load_target(model, source['checkpoint'], trust=source.get('trust', False))
-    check_same_classes(model, target)
-    return AttackSource(model.to(target.data_preprocessor.device).eval())
-
-
-def _substitute(path: str, purifier: Purifier) -> Purifier:
-    native = type(purifier.native)
-    config = dict(
-        type='AlignPurifier',
-        native_type=f'{native.__module__.split(".")[0]}.{native.__name__}',
-        init_cfg=dict(type='Pretrained', checkpoint=path),
-    )
-    substitute = MODELS.build(ConfigDict(config)).to(purifier.device).eval()
-    return substitute.requires_grad_(False)
+def _checked_source(source: Union[dict, list[dict], None]) -> Union[dict, list[dict]]:
+    if isinstance(source, (list, tuple)) and source:
+        return [_checked_source(model) for model in source]
+    given = source.keys() if isinstance(source, dict) else set()
+    if not {'config', 'checkpoint'} <= given <= {'config', 'checkpoint', 'trust'}:
+        raise ValueError(
+            "threat model 'transfer' needs another model to craft attacks on, "
+            f'source=dict(config=..., checkpoint=...), or a list of them; source is {source!r}'
+        )
+    return dict(source)

@@ -18,7 +18,8 @@ class TrainingBatch:
     Args:
         images: inputs and outputs of the generator.
         reference: the target's output on the clean images without a purifier.
-        features: the target's features of the purified clean and adversarial images, ``(2N, ...)``.
+        features: the target's features of the purified clean and adversarial images, ``(2N, ...)``, or ``(N, ...)`` of
+            the adversarial alone where ``images`` has no purified clean ones.
         data_samples: prepared samples of the clean half.
         task: of the target.
         discriminator: None where the objective has no GAN term.
@@ -37,7 +38,9 @@ class TrainingBatch:
     ):
         self._images = images
         self._reference = reference
-        self._purified_clean, self._purified_adversarial = features.chunk(2)
+        self._purified_clean, self._purified_adversarial = (
+            (None, features) if images.purified_clean is None else features.chunk(2)
+        )
         self._samples = data_samples
         self._task = task
         self._discriminator = discriminator
@@ -50,7 +53,7 @@ class TrainingBatch:
         return self._cache[key]
 
     def pixels(self, name: str) -> Tensor:
-        return getattr(self._images, name)
+        return self._known(name, getattr(self._images, name))
 
     def features(self, name: str) -> Tensor:
         if name == 'clean':
@@ -59,7 +62,16 @@ class TrainingBatch:
             raise ValueError(
                 f'features of {name!r} are not computed in training; a guide can be clean or purified_clean'
             )
-        return getattr(self, f'_{name}')
+        return self._known(name, getattr(self, f'_{name}'))
+
+    @staticmethod
+    def _known(name: str, value: Optional[Tensor]) -> Tensor:
+        if value is None:
+            raise ValueError(
+                f"a loss asks for {name}, but the purifier is trained with train_on='adversarial': "
+                "set its clean_weight=0 and adv_guide='clean', or train_on='both'"
+            )
+        return value
 
     def class_features(self, name: str) -> Tensor:
         return self._classed(name)[0]

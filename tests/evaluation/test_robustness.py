@@ -15,7 +15,7 @@ from torch import nn
 
 import mmadvdefense  # noqa: F401  registers everything
 from mmadvdefense.evaluation import Condition, evaluate, main_metric
-from mmadvdefense.hooks import AttackHook
+from mmadvdefense.hooks import AttackHook, CannotRun
 from mmadvdefense.purifiers import Purifier
 
 pytest.importorskip('mmpretrain')
@@ -41,7 +41,8 @@ class ManyNumbers(BaseMetric):
         self.results.extend(data_samples)
 
     def compute_metrics(self, results: list) -> dict:
-        return {'score': 1.5, 'classwise': [1.0, 2.0], 'matrix': torch.eye(3), 'tensor': torch.tensor(3.0)}
+        numbers = {'score': 1.5, 'undefined': float('nan'), 'tensor': torch.tensor(3.0)}
+        return {**numbers, 'classwise': [1.0, 2.0], 'matrix': torch.eye(3)}
 
 
 @pytest.fixture
@@ -92,16 +93,58 @@ def test_conditions_times_purifier(make_runner, tmp_path):
         (name, purifier) for name in ('clean', 'FGSM', 'PGD') for purifier in (False, True)
     ]
     for without, with_ in zip(results[::2], results[1::2]):
+        assert (without.defence, with_.defence) == ('none', 'AlignPurifier')
         for name in ('linf_mean', 'linf_max', 'l2_mean', 'l2_max'):
             assert without.measured[f'perturbation/{name}'] == with_.measured[f'perturbation/{name}']
         assert without.measured['purified/psnr'] != with_.measured['purified/psnr']
         assert list(without.metrics) == ['accuracy/top1']
     assert [result.measured['perturbation/linf_max'] for result in results[::2]] == pytest.approx([0, 4, 8], abs=1e-3)
     assert results[0].measured['purified/psnr'] is None, 'equal images; JSON knows no infinity'
+    assert [result.measured.get('attack/queries_mean') for result in results[::2]] == [None, 1, 2]
     # The runner is as it was, and its next test is its own.
     assert runner.hooks == hooks and runner.model.data_preprocessor.enabled
     assert not [path for path in (tmp_path / 'work').iterdir() if path.name.startswith('adversarial-')]
     assert list(runner.test()) == ['accuracy/top1']
+
+
+def test_single_images(make_runner):
+    """Their share is the task's own metric; what an attack changed shows against the clean images of the same model."""
+    strong = dict(type='PGD', eps=150, step_size=50, steps=4)
+    results = evaluate(make_runner(), [*CONDITIONS, Condition('strong', strong, threat_model='white-box')])
+    clean = {result.purifier: result.samples['decision'] for result in results[:2]}
+    for result in results:
+        scores, samples = result.scores, result.samples
+        assert scores['images'] == 6 and len(samples['image']) == 6
+        assert scores['right'] == scores['score'] == pytest.approx(result.metrics['accuracy/top1'])
+        low, high = scores['interval']
+        assert 0 <= low <= scores['score'] <= high <= 100
+        assert low < high or scores['score'] in (0, 100)
+        if result.condition.attack is None:
+            assert scores['changed'] is None and 'changed' not in samples
+        else:
+            changed = [a != b for a, b in zip(samples['decision'], clean[result.purifier])]
+            assert samples['changed'] == changed
+            assert scores['changed'] == pytest.approx(100 * sum(changed) / 6)
+    assert any(result.scores['changed'] for result in results)
+    assert 'samples' not in results[0].as_dict()
+
+
+def test_attackers_who_know_the_purifier(make_runner):
+    """Without it there is nothing for them to attack; with it their images are others."""
+    conditions = [
+        Condition('white-box', PGD, threat_model='white-box'),
+        Condition('full', PGD, threat_model='adaptive-full'),
+        Condition('bpda', PGD, threat_model='adaptive-bpda'),
+    ]
+    results = evaluate(make_runner(), conditions)
+    assert [(result.condition.name, result.purifier) for result in results] == [
+        ('white-box', False), ('white-box', True), ('full', True), ('bpda', True)
+    ]  # fmt: skip
+    sizes = [result.measured['perturbation/l2_mean'] for result in results]
+    assert sizes[0] == sizes[1] and len(set(sizes)) == 3
+    runner = make_runner(purifier=False)
+    with pytest.raises(CannotRun, match='adaptive-full attacks the purifier, and there is none'):
+        evaluate(runner, conditions)
 
 
 def test_twice_with_one_runner(make_runner):
@@ -112,7 +155,7 @@ def test_twice_with_one_runner(make_runner):
 
 def test_a_model_without_a_purifier(make_runner):
     results = evaluate(make_runner(purifier=False), CONDITIONS)
-    assert [result.purifier for result in results] == [False] * 3
+    assert [(result.purifier, result.defence) for result in results] == [(False, 'none')] * 3
 
 
 def test_both_see_the_same_images(make_runner, monkeypatch):
@@ -142,5 +185,5 @@ def test_an_error_leaves_nothing_behind(make_runner):
 
 def test_metrics_that_are_no_numbers(make_runner):
     (result,) = evaluate(make_runner(purifier=False, metric='ManyNumbers'), CONDITIONS[:1])
-    assert result.metrics == {'score': 1.5, 'tensor': 3.0}
+    assert result.metrics == {'score': 1.5, 'undefined': None, 'tensor': 3.0}
     assert main_metric([result]) == 'score'

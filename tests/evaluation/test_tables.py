@@ -10,7 +10,8 @@ from mmadvdefense.evaluation import Condition, Result, robustness_table
 
 
 def _result(name: str, purifier: bool, accuracy: float, size: float = 0.0, psnr: Optional[float] = None) -> Result:
-    measured = {
+    measured = {'attack/queries_mean': 40.26} if size else {}
+    measured |= {
         'perturbation/linf_mean': size,
         'perturbation/linf_max': size + 0.25,
         'perturbation/l2_mean': 10 * size,
@@ -36,13 +37,13 @@ def test_one_row_a_condition():
     rows = _rows(robustness_table(RESULTS))
     assert rows[0][:3] == ['images', 'accuracy/top1', 'accuracy/top1']
     assert rows[1][1:3] == ['no purifier', 'purifier']
-    assert ['clean', '91.20', '90.00', '0.00 / 0.25', '0.00 / 1.00', 'equal / 35.3'] in rows
-    assert ['PGD, white-box', '3.10', '71.46', '7.50 / 7.75', '75.00 / 76.00', '30.0 / 33.3'] in rows
+    assert ['clean', '91.20', '90.00', '0.00 / 0.25', '0.00 / 1.00', 'equal / 35.3', '-'] in rows
+    assert ['PGD, white-box', '3.10', '71.46', '7.50 / 7.75', '75.00 / 76.00', '30.0 / 33.3', '40.3'] in rows
 
 
 def test_without_a_purifier():
     rows = _rows(robustness_table([result for result in RESULTS if not result.purifier]))
-    assert ['PGD, white-box', '3.10', '-', '7.50 / 7.75', '75.00 / 76.00', '30.0 / -'] in rows
+    assert ['PGD, white-box', '3.10', '-', '7.50 / 7.75', '75.00 / 76.00', '30.0 / -', '40.3'] in rows
 
 
 @pytest.mark.parametrize(('metric', 'shown'), [(None, '91.20'), ('other', '5.00')])

@@ -16,7 +16,10 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 import mmadvdefense  # noqa: F401  registers everything
+from mmadvdefense import recipes
+from mmadvdefense.evaluation.synthetic import SyntheticImages
 
+CONFIGS = Path(__file__).parents[2] / 'configs'
 # Runners of one second would share their logger and message hub.
 _serial = itertools.count()
 
@@ -185,6 +188,50 @@ def train(make_config) -> Callable[..., tuple[Runner, Spy]]:
 def saving() -> dict:
     """A checkpoint each epoch, as ``tools/train.py`` sets it."""
     return dict(type='CheckpointHook', interval=1, max_keep_ckpts=3, backend_args=dict(backend='atomic'))
+
+
+# A small target of each task, by its host.
+TARGETS = {'mmpretrain': 'digits_target', 'mmseg': 'light_pspnet', 'mmdet': 'light_ssd'}
+SIZE = (64, 96)
+
+
+@pytest.fixture
+def make_task_runner(tmp_path) -> Callable[..., tuple[Runner, Spy]]:
+    """A runner of one iteration on two images of noise for a model of any host, with a spy among its hooks."""
+
+    def make(scope: str, hooks: list[dict], purifier: Optional[dict] = None) -> tuple[Runner, Spy]:
+        pytest.importorskip(scope)
+        recipes.enter_scope(Config(dict(default_scope=scope)))
+        model = Config.fromfile(CONFIGS / '_base_' / 'targets' / f'{TARGETS[scope]}.py').model
+        size = dict(size=SIZE) if scope == 'mmseg' else {}
+        model.data_preprocessor = {**(model.get('data_preprocessor') or NATIVE), **size, **(purifier or {})}
+        images = SyntheticImages(scope, SIZE, num_classes=3)
+        collate = 'default_collate' if scope == 'mmpretrain' else 'pseudo_collate'
+        runner = Runner(
+            model=model,
+            work_dir=str(tmp_path / 'work'),
+            train_dataloader=dict(
+                batch_size=2,
+                num_workers=0,
+                sampler=dict(type='DefaultSampler', shuffle=False),
+                collate_fn=dict(type=collate),
+                dataset=images,
+            ),
+            train_cfg=dict(by_epoch=True, max_epochs=1),
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01)),
+            default_hooks=dict.fromkeys(('logger', 'checkpoint')),
+            custom_hooks=copy.deepcopy(hooks),
+            default_scope=scope,
+            experiment_name=f'test_{next(_serial)}',
+            log_level='WARNING',
+            visualizer=None,
+            randomness=dict(seed=3),
+        )
+        spy = Spy()
+        runner.register_hook(spy)
+        return runner, spy
+
+    return make
 
 
 def tensors(state: Any, prefix: str = '') -> dict[str, Tensor]:

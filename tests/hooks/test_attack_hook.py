@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 import numpy as np
@@ -11,9 +12,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
-from mmadvdefense.attacks import AttackSource, Randomness, build_attack, derive_seed
-from mmadvdefense.hooks import AttackHook
+from mmadvdefense.attacks import FGSM, Attack, AttackSource, GradientAttack, Randomness, build_attack, derive_seed
+from mmadvdefense.hooks import AttackHook, CannotRun
 from mmadvdefense.models import build_model
+from mmadvdefense.registry import ATTACKS
 
 pytest.importorskip('mmpretrain')
 
@@ -44,12 +46,30 @@ class Seen(Hook):
         self.handle = handle
 
 
+@ATTACKS.register_module(force=True)
+class AddFive(Attack):
+    """Moves all images but one by 5 towards grey; asks once for the second image, twice for the third."""
+
+    access = 'scores'
+
+    def __init__(self, eps: float, spare: str = ''):
+        super().__init__(eps)
+        self.spare = spare
+
+    def perturb(self, batch) -> Tensor:
+        names = [str(sample.sample_idx) for sample in batch.samples]
+        batch.queries += torch.tensor([int(name) for name in names])
+        step = torch.tensor([0.0 if name == self.spare else 5.0 for name in names])
+        return batch.clean + step.view(-1, 1, 1, 1) * (127.5 - batch.clean).sign()
+
+
 class Tested(NamedTuple):
     metrics: dict
     adversarial: list[Tensor]
     clean: list[Tensor]
     samples: list
     runner: Runner
+    hook: AttackHook
 
 
 @pytest.fixture
@@ -73,14 +93,15 @@ def attacked(make_config) -> Callable[..., Tested]:
         runner = Runner.from_cfg(make_config(images=images, batch_size=batch_size, **changes))
         runner.model.data_preprocessor.num_updates += 1
         runner.model.data_preprocessor.enabled = enabled
-        runner.register_hook(AttackHook(attack, **settings))
+        hook = AttackHook(attack, **settings)
+        runner.register_hook(hook)
         seen = Seen()
         runner.register_hook(seen)
         prepare(runner)
         metrics = runner.test() if stage == 'test' else runner.val()
         dataset = runner.test_dataloader.dataset if stage == 'test' else runner.val_dataloader.dataset
         clean = [dataset[index]['inputs'].float() for index in range(len(dataset))]
-        return Tested(metrics, seen.adversarial, clean, seen.samples, runner)
+        return Tested(metrics, seen.adversarial, clean, seen.samples, runner, hook)
 
     return run
 
@@ -130,20 +151,35 @@ def test_clean_images(attacked):
 
 def test_one_image_that_no_attack_changes(attacked):
     """Its infinite PSNR does not hide that of the others."""
-
-    def spare_the_first(runner):
-        hook = next(hook for hook in runner.hooks if isinstance(hook, AttackHook))
-
-        def attack(source, images, *args):
-            changed = images + 5
-            changed[0] = images[0]
-            return changed
-
-        hook.attack = attack
-
-    tested = attacked(enabled=False, batch_size=6, prepare=spare_the_first)
+    tested = attacked(attack=dict(type='AddFive', eps=5, spare='0'), enabled=False, batch_size=6)
     assert tested.metrics['purified/psnr'] == pytest.approx(10 * np.log10(255**2 / 25), rel=1e-5)
     assert tested.metrics['perturbation/l2_mean'] == pytest.approx(5 * np.sqrt(3072) * 5 / 6, rel=1e-5)
+
+
+def test_queries(attacked):
+    tested = attacked(attack=dict(type='AddFive', eps=5), enabled=False)
+    assert tested.metrics['attack/queries_mean'] == pytest.approx((0 + 1 + 2 + 3 + 4 + 5) / 6)
+    assert tested.metrics['attack/queries_max'] == 5
+    assert 'attack/queries_mean' not in attacked(attack=None).metrics
+
+
+def test_what_became_of_every_image(attacked):
+    """By hand, in the order of the data set."""
+    tested = attacked(enabled=False, batch_size=4, score_samples=True)
+    samples = tested.hook.samples
+    assert list(samples) == ['image', 'linf', 'l2', 'psnr', 'queries', 'score', 'right', 'decision']
+    adversarial, clean = torch.stack(tested.adversarial), torch.stack(tested.clean)
+    model = tested.runner.model.eval()
+    with torch.no_grad():
+        said = model(model.data_preprocessor.native({'inputs': adversarial})['inputs']).argmax(1)
+    labels = [int(sample.gt_label) for sample in tested.samples]
+    assert samples['image'] == [str(index) for index in range(6)]
+    assert samples['decision'] == said.tolist()
+    assert samples['right'] == (said == torch.tensor(labels)).tolist()
+    assert samples['score'] == [float(right) for right in samples['right']]
+    assert samples['l2'] == pytest.approx((adversarial - clean).flatten(1).norm(dim=1).tolist(), rel=1e-5)
+    assert samples['queries'] == [PGD['steps']] * 6
+    assert np.mean(samples['psnr']) == pytest.approx(tested.metrics['purified/psnr'])
 
 
 def test_images_of_different_sizes(attacked):
@@ -207,6 +243,24 @@ def test_bad_attacks():
             AttackHook(attack)
 
 
+def test_a_budget_of_the_range_0_to_1():
+    with pytest.warns(UserWarning, match=r'FGSM: eps=0.031 is in pixels \(0-255\).* eps=7.905'):
+        AttackHook(dict(type='FGSM', eps=0.031))
+
+
+def test_attacks_that_cannot_run(attacked):
+    with pytest.raises(CannotRun, match='PGD needs gradients, which a query attacker has not'):
+        AttackHook(PGD, threat_model='query')
+    with pytest.raises(CannotRun, match='AddFive asks no gradients; use query'):
+        AttackHook(dict(type='AddFive', eps=5), threat_model='adaptive-full')
+    with pytest.raises(CannotRun, match='AlignPurifier draws nothing at random'):
+        attacked(threat_model='adaptive-eot')
+    with pytest.raises(CannotRun, match='adaptive-full attacks the purifier, .* has none that is enabled'):
+        attacked(threat_model='adaptive-full', enabled=False)
+    with pytest.raises(CannotRun, match='losses of a classification model have no part'):
+        attacked(attack=dict(type='FGSM', eps=4, objective='loc'))
+
+
 def test_a_dataset_of_other_classes(attacked):
     with pytest.raises(ValueError, match='HandwrittenDigits has 2 classes, ImageClassifier predicts 10'):
         attacked(**{'test_dataloader.dataset.metainfo': dict(classes=('a', 'b'))})
@@ -247,24 +301,112 @@ def test_seed(attacked):
     assert not torch.equal(torch.stack(first.adversarial), torch.stack(other.adversarial))
 
 
-def test_cache_gives_both_purifier_settings_the_same_images(attacked, tmp_path):
-    cache = tmp_path / 'cache'
-    crafted = attacked(cache_dir=cache, enabled=False)
-    assert len(list(cache.iterdir())) == 2
+def test_images_of_different_sizes_do_not_matter_to_each_other(attacked):
+    """A batch pads the smaller ones, but they are attacked at their own size."""
+    sizes = [[dict(type='Resize', scale=(size, 24))] for size in (20, 32)]
+    pipeline = [dict(type='RandomChoice', transforms=sizes), dict(type='PackInputs')]
+    changes = {'test_dataloader.dataset.pipeline': pipeline, 'test_dataloader.collate_fn.type': 'pseudo_collate'}
+    seen = []
+    for batch_size in (1, 6):
+        np.random.seed(0)
+        seen.append(attacked(enabled=False, batch_size=batch_size, **changes).adversarial)
+    assert {image.shape[-1] for image in seen[0]} == {20, 32}
+    for alone, together in zip(*seen):
+        assert alone.shape == together.shape
+        assert ((alone - together).abs() > 1e-3).float().mean() < 1e-3
 
-    def forbid(runner):
-        hook = next(hook for hook in runner.hooks if isinstance(hook, AttackHook))
-        hook.attack = lambda *_: pytest.fail('crafted again')
 
-    cached = attacked(cache_dir=cache, prepare=forbid)
-    assert torch.equal(torch.stack(crafted.adversarial), torch.stack(cached.adversarial))
-    assert crafted.metrics['perturbation/l2_max'] == cached.metrics['perturbation/l2_max']
+def test_host_losses_are_asked_about_one_image_at_a_time(attacked, monkeypatch):
+    """A host averages them over its batch: its neighbours would scale an image's parts of the loss."""
+    sizes = []
+    original = FGSM.perturb
+    monkeypatch.setattr(FGSM, 'perturb', lambda self, batch: sizes.append(len(batch)) or original(self, batch))
+    attacked(attack=dict(type='FGSM', eps=4, objective='task_loss'), images=3)
+    attacked(attack=dict(type='FGSM', eps=4), images=3)
+    assert sizes == [1, 1, 1, 3]
 
 
-def test_quantize_rounds_to_whole_pixels(attacked):
+def test_the_state_of_the_process_is_left_alone(attacked):
+    """What a model draws in a test does not depend on whether its images came from a cache."""
+    states = []
+    for attack in (PGD, None):
+        attacked(attack=attack, prepare=lambda runner: torch.manual_seed(11))
+        states.append(torch.get_rng_state())
+    assert torch.equal(*states)
+
+
+def test_quantize_rounds_to_whole_pixels_in_the_ball(attacked):
     plain, rounded = attacked(), attacked(quantize=True)
-    ours, theirs = torch.stack(rounded.adversarial), torch.stack(plain.adversarial)
-    assert torch.equal(ours, theirs.round()) and not torch.equal(ours, theirs)
+    ours, theirs, clean = (torch.stack(images) for images in (rounded.adversarial, plain.adversarial, plain.clean))
+    # 7.9 would become 8, which is more than the attacker may do.
+    assert torch.equal(ours, torch.minimum(torch.maximum(theirs.round(), (clean - 7)), clean + 7).clamp(0, 255))
+    assert (ours - clean).abs().max() == 7 and (ours != theirs).any()
+
+
+# Images that were made before -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def crafted(attacked, monkeypatch) -> Callable[..., tuple[Tested, int]]:
+    """Run :func:`attacked`; returns how many images went through the attack as well."""
+
+    def run(**settings: Any) -> tuple[Tested, int]:
+        counts = []
+        original = GradientAttack.perturb
+
+        def perturb(self, batch):
+            counts.append(len(batch))
+            return original(self, batch)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(GradientAttack, 'perturb', perturb)
+            return attacked(**settings), sum(counts)
+
+    return run
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+
+
+@pytest.mark.parametrize('quantize', [False, True])
+def test_each_image_is_made_once(crafted, tmp_path, quantize):
+    settings = dict(cache_dir=tmp_path / 'cache', quantize=quantize)
+    first, made = crafted(enabled=False, **settings)
+    files = _files(tmp_path / 'cache')
+    assert made == len(files) == 6
+    assert max(map(len, files.values())) < (4000 if quantize else 14000), 'a byte a value where that is enough'
+    # With the purifier, in other batches, and of more images: what is there is taken from there.
+    for changes, expected in (({}, 0), (dict(batch_size=4), 0), (dict(images=8, batch_size=6), 2)):
+        again, made = crafted(**settings, **changes)
+        assert made == expected
+        assert all(torch.equal(a, b) for a, b in zip(first.adversarial, again.adversarial))
+        assert again.hook.samples['queries'][:6] == first.hook.samples['queries']
+    assert len(_files(tmp_path / 'cache')) == 8
+
+
+def test_what_is_missing_of_a_batch_is_made_as_if_nothing_were_there(crafted, tmp_path):
+    cache = tmp_path / 'cache'
+    """As after a kill: the other images of the batch take part, because roundings depend on their number."""
+    first, _ = crafted(cache_dir=cache, batch_size=6)
+    before = _files(cache)
+    next(cache.rglob('*.npz')).unlink()
+    again, made = crafted(cache_dir=cache, batch_size=6)
+    assert made == 6 and _files(cache) == before
+    assert all(torch.equal(a, b) for a, b in zip(first.adversarial, again.adversarial))
+
+
+def test_a_damaged_file_is_named_and_made_again(crafted, tmp_path, monkeypatch):
+    cache = tmp_path / 'cache'
+    crafted(cache_dir=cache)
+    before = _files(cache)
+    path = next(cache.rglob('*.npz'))
+    path.write_bytes(path.read_bytes()[:-40])
+    said = []
+    monkeypatch.setattr('mmadvdefense.hooks.adversarial_cache.print_log', lambda text, *_: said.append(text))
+    crafted(cache_dir=cache)
+    assert _files(cache) == before
+    assert len(said) == 1 and str(path) in said[0] and 'damaged' in said[0]
 
 
 def test_stages(attacked):

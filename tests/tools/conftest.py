@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -142,6 +143,22 @@ def config(tmp_path, target_checkpoint) -> Path:
     """A small defence of the built-in digits: four epochs of two iterations."""
     path = tmp_path / 'defense.py'
     path.write_text(CONFIG.format(root=ROOT, checkpoint=target_checkpoint))
+    return path
+
+
+@pytest.fixture
+def trained(config, tmp_path) -> Path:
+    """A checkpoint of the protected model, as training writes it, with a generator that has learnt nothing."""
+    from mmadvdefense.models import build_model
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_model(str(config))
+    checkpoint = torch.load(re.search(r"load_from = '(.*)'", config.read_text())[1], weights_only=True)
+    model.load_state_dict(checkpoint['state_dict'], strict=False)
+    model.data_preprocessor.num_updates += 5
+    path = tmp_path / 'trained.pth'
+    torch.save({'state_dict': model.state_dict(), 'meta': {'epoch': 4}}, path)
     return path
 
 

@@ -16,21 +16,6 @@ ROOT = Path(__file__).parents[2]
 TEST = ROOT / 'tools' / 'test.py'
 
 
-@pytest.fixture
-def trained(config, tmp_path) -> Path:
-    """A checkpoint of the protected model, as training writes it, with a generator that has learnt nothing."""
-    from mmadvdefense.models import build_model
-
-    text = config.read_text()
-    model = build_model(str(config))
-    checkpoint = torch.load(re.search(r"load_from = '(.*)'", text)[1], weights_only=True)
-    model.load_state_dict(checkpoint['state_dict'], strict=False)
-    model.data_preprocessor.num_updates += 5
-    path = tmp_path / 'trained.pth'
-    torch.save({'state_dict': model.state_dict(), 'meta': {'epoch': 4}}, path)
-    return path
-
-
 def _rows(out: str) -> dict[str, list[str]]:
     lines = [[cell.strip() for cell in line.strip('|').split('|')] for line in out.splitlines() if line[:1] == '|']
     return {cells[0]: cells[1:] for cells in lines}
@@ -85,16 +70,15 @@ def test_table_and_file(run_tool, config, trained, tmp_path, save_target):
     for result in results:
         assert 0 <= result['metrics']['accuracy/top1'] <= 100
         measured = result['measured']
-        assert set(measured) == {
-            'perturbation/linf_mean',
-            'perturbation/linf_max',
-            'perturbation/l2_mean',
-            'perturbation/l2_max',
-            'purified/psnr',
-        }
+        names = {'perturbation/linf_mean', 'perturbation/linf_max', 'perturbation/l2_mean', 'perturbation/l2_max'}
+        queries = {'attack/queries_mean', 'attack/queries_max'} if result['condition']['attack'] else set()
+        assert set(measured) == names | queries | {'purified/psnr'}
+        assert result['scores']['right'] == pytest.approx(result['metrics']['accuracy/top1'])
+        assert result['scores']['images'] == 7
         assert measured['perturbation/linf_max'] == round(measured['perturbation/linf_max']) <= 8, 'whole pixels'
     assert rows['PGD, white-box'][0] == f'{results[2]["metrics"]["accuracy/top1"]:.2f}'
     assert rows['PGD, white-box'][1] == f'{results[3]["metrics"]["accuracy/top1"]:.2f}'
+    assert rows['PGD, white-box'][5] == '2.0' and rows['clean'][5] == '-', 'queries'
     assert results[2]['measured']['perturbation/l2_mean'] != results[4]['measured']['perturbation/l2_mean']
     assert not (tmp_path / 'results').joinpath('.out.json').exists() and len(list(out.parent.iterdir())) == 1
 
@@ -119,6 +103,28 @@ def test_attack_config_and_no_purifier(run_tool, config, trained, target_checkpo
     same = _results(out)['results']
     assert [result['metrics'] for result in same] == [result['metrics'] for result in results]
     assert [result['measured'] for result in same] == [result['measured'] for result in results]
+
+
+def test_threat_models(run_tool, config, trained, tmp_path):
+    """Without the purifier there is nothing to adapt to."""
+    out, purifier = tmp_path / 'out.json', tmp_path / 'purifier.pth'
+    assert run_tool('export_purifier', config, trained, purifier).code == 0
+    common = (config, trained, '--eps', 8, '--out', out, '--work-dir', tmp_path / 'work')
+    names = ('adaptive-full', 'adaptive-bpda')
+    done = run_tool(
+        'test', *common, '--attack', 'PGD', '--step-size', 3, '--steps', 2, '--threat-model', *names,
+        '--substitute', purifier,
+    )  # fmt: skip
+    assert done.code == 0, done.err[-3000:]
+    rows = _rows(done.out)
+    assert list(rows)[2:] == ['clean', 'PGD, adaptive-full', 'PGD, adaptive-bpda with purifier']
+    assert rows['PGD, adaptive-full'][0] == '-' and rows['PGD, adaptive-full'][1] != '-'
+    results = _results(out)['results']
+    assert [result['condition']['threat_model'] for result in results] == ['none', 'none', *names]
+    assert results[3]['condition']['substitute'] == str(purifier)
+    # Its own purifier is the substitute.
+    for name, value in results[2]['measured'].items():
+        assert results[3]['measured'][name] == pytest.approx(value, rel=1e-4), name
 
 
 @pytest.mark.skipif(sys.platform == 'darwin', reason='gloo resolves no host name there')
@@ -160,6 +166,24 @@ def test_mistakes_end_in_one_line(run_tool, config, child, trained, target_check
         'PGD: step_size is in pixels': [config, trained, '--attack', 'PGD', '--eps', 8, '--steps', 2],
         "unknown attack 'PGDD'; did you mean PGD": [config, trained, '--attack', 'PGDD', '--eps', 8],
         'need --attack': [config, trained, '--eps', 8],
+        '--draws need --attack': [config, trained, '--threat-model', 'query'],
+        'PGD needs gradients, which a query attacker has not': [config, trained, *pgd, '--threat-model', 'query'],
+        'AlignPurifier draws nothing at random': [config, trained, *pgd, '--threat-model', 'adaptive-eot'],
+        '--draws is for --threat-model adaptive-eot': [config, trained, *pgd, '--draws', 3],
+        '--substitute is for --threat-model adaptive-bpda': [config, trained, *pgd, '--substitute', trained],
+        '--source is for --threat-model transfer': [
+            config, trained, *pgd, '--source', other, trained, '--threat-model', 'white-box'
+        ],
+        "'transfer' needs another model": [config, trained, *pgd, '--threat-model', 'transfer'],
+        'substitute purifier not found: nowhere.pth': [
+            config, trained, *pgd, '--threat-model', 'adaptive-bpda', '--substitute', 'nowhere.pth'
+        ],
+        r'trained\.pth is no exported purifier': [
+            config, trained, *pgd, '--threat-model', 'adaptive-bpda', '--substitute', trained
+        ],
+        '--no-purifier leaves nothing to attack for adaptive-full': [
+            config, trained, *pgd, '--threat-model', 'adaptive-full', '--no-purifier'
+        ],
         'attack config not found: nowhere.py': [config, trained, '--attack', 'nowhere.py'],
         r'defines no attack=dict': [config, trained, '--attack', tmp_path / 'empty.py'],
         'config of the source not found: nowhere.py': [config, trained, *pgd, '--source', 'nowhere.py', trained],

@@ -1,0 +1,20 @@
+# BCCD, a light SSD: attacks of several steps, and which of them transfer best from FCOS.
+target = dict(config='configs/target/light_ssd_bccd.py', checkpoint='checkpoints/light_ssd_bccd.pth')
+source = dict(config='configs/target/light_fcos_bccd.py', checkpoint='checkpoints/light_fcos_bccd.pth')
+
+defences = dict(
+    none=dict(),
+    align=dict(config='configs/defense/light_ssd_bccd_align.py', checkpoint='checkpoints/light_ssd_bccd_align.pth'))
+
+budget = dict(eps=8, step_size=2, steps=10, objective='cls+loc')
+attacks = dict(
+    BIM=dict(type='BIM', **budget),
+    MI=dict(type='MIFGSM', **budget),
+    DI=dict(type='DIFGSM', diversity=0.7, diversity_scales=(0.8, 1.0), **budget),
+    TI=dict(type='TIFGSM', kernel_size=7, **budget))
+
+threat_models = [
+    dict(name='white-box', attacks=['BIM']),
+    dict(name='transfer', source=source),
+    dict(name='adaptive-full', attacks=['BIM']),
+]

@@ -1,0 +1,22 @@
+# CamVid, a light PSPNet: which attacks transfer best from DeepLabv3. 60 of the 233 images; num_images=None for all.
+target = dict(config='configs/target/light_pspnet_camvid.py', checkpoint='checkpoints/light_pspnet_camvid.pth')
+source = dict(config='configs/target/light_deeplabv3_camvid.py', checkpoint='checkpoints/light_deeplabv3_camvid.pth')
+
+defences = dict(
+    none=dict(),
+    align=dict(
+        config='configs/defense/light_pspnet_camvid_align.py', checkpoint='checkpoints/light_pspnet_camvid_align.pth'))
+
+budget = dict(eps=0.03 * 255, step_size=0.01 * 255, steps=8)
+attacks = dict(
+    BIM=dict(type='BIM', **budget),
+    MI=dict(type='MIFGSM', **budget),
+    DI=dict(type='DIFGSM', diversity=0.7, diversity_scales=(0.8, 1.0), **budget),
+    TI=dict(type='TIFGSM', kernel_size=7, **budget))
+
+threat_models = [
+    dict(name='white-box', attacks=['BIM']),
+    dict(name='transfer', source=source),
+    dict(name='adaptive-full', attacks=['BIM']),
+]
+num_images = 60

@@ -1,0 +1,25 @@
+# ResNet-20 on CIFAR-10: the recommended purifier against transformations without a model, under six threat models.
+# 500 images in about ten minutes on one CPU core; num_images=None tests on all of them.
+_base_ = '../_base_/attacks/suite_cifar10.py'
+
+target = dict(config='configs/target/resnet20_cifar10.py', checkpoint='checkpoints/resnet20_cifar10.pth')
+source = dict(config='configs/target/resnet56_cifar10.py', checkpoint='checkpoints/resnet56_cifar10.pth')
+
+defences = dict(
+    none=dict(),
+    align=dict(
+        config='configs/defense/resnet20_cifar10_align.py', checkpoint='checkpoints/resnet20_cifar10_align.pth'),
+    jpeg=dict(data_preprocessor=dict(type='JPEGPurifier', quality=75)),
+    random=dict(data_preprocessor=dict(type='RandomResizePadPurifier', min_scale=0.9)))
+
+threat_models = [
+    dict(name='white-box', attacks=['PGD', 'DeepFool', 'CW']),
+    dict(name='transfer', source=source, attacks=['PGD', 'DeepFool', 'CW']),
+    dict(name='adaptive-full', attacks=['PGD']),
+    dict(name='adaptive-bpda', attacks=['PGD']),
+    dict(name='adaptive-eot', draws=8, attacks=['PGD']),
+    dict(name='query', attacks=['Square']),
+]
+num_images = 500
+layers = ['backbone.layer1', 'backbone.layer2', 'backbone.layer3', 'head.fc']
+distributions = dict(attack='PGD', count=300)

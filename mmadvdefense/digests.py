@@ -1,0 +1,107 @@
+"""Digests that tell whether two things would give the same numbers: weights, settings, files, pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Union
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+_CHUNK = 1 << 20
+
+
+def file_digest(path: Union[str, Path]) -> str:
+    """SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def value_digest(*values: Any) -> str:
+    """SHA-256 of tensors, arrays, and whatever JSON can hold; of arrays the type and shape count as well."""
+    digest = hashlib.sha256()
+    for value in values:
+        if isinstance(value, Tensor):
+            value = value.detach().cpu().contiguous()
+            # NumPy has no bfloat16.
+            value = (value.view(torch.int16) if value.dtype == torch.bfloat16 else value).numpy()
+        if isinstance(value, np.ndarray):
+            digest.update(f'{value.dtype}{value.shape}'.encode())
+            digest.update(np.ascontiguousarray(value).tobytes())
+        else:
+            digest.update(canonical_json(value).encode())
+        digest.update(b'\0')
+    return digest.hexdigest()
+
+
+def canonical_json(value: Any) -> str:
+    """JSON that does not depend on the order of keys; what JSON does not know is named by its type or itself."""
+    return json.dumps(value, sort_keys=True, default=_name)
+
+
+def plain_settings(value: Any, leave_out: tuple[str, ...] = ()) -> Any:
+    """A part of a config as JSON holds it; names of files become their content's digest, so that another file shows.
+
+    Args:
+        value: of any config.
+        leave_out: keys that do not count, however deep.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain_settings(item, leave_out) for key, item in value.items() if key not in leave_out}
+    if isinstance(value, (list, tuple)):
+        return [plain_settings(item, leave_out) for item in value]
+    if isinstance(value, (str, Path)):
+        return f'sha256:{file_digest(value)}' if Path(value).is_file() else str(value)
+    return value if value is None or isinstance(value, (bool, int, float)) else _name(value)
+
+
+def module_digest(module: nn.Module, leave_out: tuple[str, ...] = ()) -> str:
+    """SHA-256 of what a module computes: its layers' types and settings, its parameters and buffers.
+
+    Buffers that a checkpoint leaves out (mean and std of a preprocessor) count as well; ``training``, private
+    attributes, and what no setting can be told from (functions by their name) do not.
+
+    Args:
+        module: any module.
+        leave_out: names of direct children that do not count.
+    """
+    digest = hashlib.sha256()
+    for name, layer in module.named_modules():
+        if name.split('.')[0] in leave_out:
+            continue
+        settings = {key: value for key, value in vars(layer).items() if _is_setting(key)}
+        digest.update(canonical_json([name, _name(type(layer)), settings]).encode())
+        for group in (layer.named_parameters(recurse=False), layer.named_buffers(recurse=False)):
+            for key, tensor in group:
+                digest.update(value_digest(key, tensor).encode())
+    return digest.hexdigest()
+
+
+# ``enabled`` is the switch of a purifier, ``pending`` what one keeps of its last training batch, and ``init_cfg`` says
+# where weights came from, not what they are.
+_PASSING = ('training', 'enabled', 'pending', 'init_cfg')
+
+
+def _is_setting(key: str) -> bool:
+    return not key.startswith('_') and key not in _PASSING
+
+
+def _name(value: Any) -> Any:
+    """What stands for a value that JSON does not know."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(str, value))
+    if isinstance(value, (Tensor, np.ndarray)):
+        return value_digest(value)
+    if isinstance(value, (Path, torch.dtype, torch.device, np.generic)):
+        return str(value)
+    named = value if hasattr(value, '__qualname__') else type(value)
+    return f'{named.__module__}.{named.__qualname__}'

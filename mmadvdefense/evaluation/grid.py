@@ -1,0 +1,162 @@
+"""Run a grid of defences, attacks and threat models with MMEngine's test loop, cell by cell, and resume it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
+from mmengine.runner import Runner, set_random_seed
+
+from .. import recipes
+from ..checkpoints import save_file_atomically, write_json
+from ..hooks import CannotRun
+from .defences import Defence
+from .grid_page import collect_grid_distributions, write_grid_page
+from .grid_plan import Cell, GridPlan
+from .progress import GridProgress
+from .report import build_report
+from .report_tables import cell_outcome, markdown
+from .results import CLEAN, Result, main_metric
+from .robustness import note_changes, score
+from .run_folder import RunFolder
+
+
+class Grid:
+    """A grid in its folder.
+
+    Args:
+        plan: what to run.
+        folder: where to; cells that are finished there are taken from there.
+        source: the file of the grid's config, for the report.
+        launcher: as MMEngine names it.
+    """
+
+    def __init__(self, plan: GridPlan, folder: RunFolder, source: str, launcher: str = 'none'):
+        self.plan = plan
+        self.folder = folder
+        self.source = source
+        self.launcher = launcher
+        self.results: dict[str, Result] = {}
+
+    def run(self) -> dict[str, Any]:
+        """Run what is not finished yet, writing after every cell.
+
+        Returns:
+            The report, on the first process.
+        """
+        pending = self._pending()
+        kinds = [(cell.threat, cell.condition.name) for cell in pending]
+        progress = GridProgress(kinds, self.plan.images, len(self.plan.cells))
+        for defence in self.plan.defences.values():
+            cells = [cell for cell in pending if cell.defence == defence.name]
+            if cells:
+                runner = Runner.from_cfg(self._runner_config(defence))
+                for cell in cells:
+                    self._run(runner, cell, progress)
+                if get_world_size() == 1:
+                    # One process sees all images in turn, as the features of the first ones must be.
+                    collect_grid_distributions(self.plan, self.folder, defence, runner)
+                del runner
+                torch.cuda.empty_cache()
+        report = self._write()
+        if is_main_process():
+            self.folder.remove_others(self.plan.cells)
+            write_samples(self.folder.path / 'samples.csv', self._finished())
+            write_grid_page(self.plan, self.folder, self._finished(), report)
+        return report
+
+    def _pending(self) -> list[Cell]:
+        """The cells that are not finished, the same ones on all processes."""
+        for cell in self.plan.cells if is_main_process() else []:
+            result = self.folder.load(cell)
+            if result is not None:
+                self.results[cell.fingerprint] = result
+        left = [[cell.fingerprint for cell in self.plan.cells if cell.fingerprint not in self.results]]
+        broadcast_object_list(left)
+        return [cell for cell in self.plan.cells if cell.fingerprint in left[0]]
+
+    def _runner_config(self, defence: Defence):
+        config = defence.config
+        config.launcher = self.launcher
+        config.work_dir = str(self.folder.path / 'logs' / defence.name)
+        config.experiment_name = f'grid-{defence.name}'
+        config.log_level = self.plan.config.log_level
+        # Several runners cannot share the visualizer that a config names.
+        config.visualizer = None
+        config.randomness = dict(seed=self.plan.config.seed)
+        recipes.settle_distributed(config, self.launcher, training=False)
+        return config
+
+    def _run(self, runner: Runner, cell: Cell, progress: GridProgress) -> None:
+        start = time.perf_counter()
+        with progress.cell(cell.title, (cell.threat, cell.condition.name)) as batches:
+            result = self._score(runner, cell, batches)
+        result.defence = cell.defence
+        result.purifier = self.plan.defences[cell.defence].purifier is not None
+        if is_main_process():
+            clean = next(c for c in self.plan.cells if c.defence == cell.defence and c.threat == CLEAN)
+            note_changes(result, self.results.get(clean.fingerprint))
+            self.folder.save(cell, result, round(time.perf_counter() - start, 1))
+            # As a later run would find it.
+            self.results[cell.fingerprint] = self.folder.load(cell)
+            self._write()
+        progress.done(cell.title, cell_outcome(result.as_dict(), main_metric([result]) if result.metrics else ''))
+
+    def _score(self, runner: Runner, cell: Cell, batches) -> Result:
+        config = self.plan.config
+        if cell.reason is not None:
+            return Result(cell.condition, purifier=False, reason=cell.reason)
+        # What a model draws in a test must not depend on the cells before this one, which may have been run earlier.
+        set_random_seed(config.seed)
+        try:
+            return score(
+                runner,
+                cell.condition,
+                config.seed,
+                config.quantize,
+                config.cache_dir or self.folder.path / 'adversarial',
+                config.layers,
+                config.num_examples,
+                hooks=[batches],
+            )
+        except CannotRun as error:
+            return Result(cell.condition, purifier=False, reason=str(error))
+
+    def _finished(self) -> list[tuple[Cell, Result]]:
+        return [(cell, self.results[cell.fingerprint]) for cell in self.plan.cells if cell.fingerprint in self.results]
+
+    def _write(self) -> dict[str, Any]:
+        if not is_main_process():
+            return {}
+        report = build_report(self.plan, self._finished(), self.source)
+        write_json(self.folder.path / 'report.json', report)
+        page = markdown(report).encode() if report['metric'] else b''
+        save_file_atomically(self.folder.path / 'report.md', lambda file: file.write(page))
+        return report
+
+
+def write_samples(path: Path, finished: list[tuple[Cell, Result]]) -> None:
+    """Write one row for every image of every cell, as CSV."""
+    text = io.StringIO()
+    columns = ['image', 'right', 'score', 'decision', 'changed', 'linf', 'l2', 'psnr', 'queries']
+    writer = csv.writer(text, lineterminator='\n')
+    writer.writerow(['threat_model', 'attack', 'defence', 'index', *columns])
+    for cell, result in finished:
+        if result.samples is None:
+            continue
+        size = len(result.samples['image'])
+        values = zip(*(result.samples.get(name) or [None] * size for name in columns))
+        head = [cell.threat, cell.condition.name, cell.defence]
+        writer.writerows([*head, index, *map(_as_csv, row)] for index, row in enumerate(values))
+    save_file_atomically(path, lambda file: file.write(text.getvalue().encode()))
+
+
+def _as_csv(value: Any) -> Any:
+    if isinstance(value, bool):
+        return int(value)
+    return f'{value:.6g}' if isinstance(value, float) else value

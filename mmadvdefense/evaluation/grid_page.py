@@ -1,0 +1,70 @@
+"""The page of a finished grid: its report, images, and distributions of features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.runner import Runner
+
+from ..attacks import build_attack
+from ..digests import value_digest
+from .defences import Defence
+from .distribution_figures import distribution_element, load_distributions, save_distributions
+from .distributions import collect_distributions
+from .example_sheets import example_sheets
+from .grid_plan import GridPlan
+from .page import write_page
+from .report import Finished
+from .run_folder import RunFolder
+
+
+def write_grid_page(plan: GridPlan, folder: RunFolder, finished: Finished, report: dict[str, Any]) -> Path:
+    """Write ``report.html`` into a grid's folder.
+
+    Args:
+        plan: the grid.
+        folder: of its run.
+        finished: its cells with their results.
+        report: of them.
+    """
+    cells = [(cell.threat, result, folder.examples(cell)) for cell, result in finished]
+    classes = report['data']['classes']
+    shown = {}
+    for defence in plan.defences.values():
+        path = distribution_path(plan, folder, defence)
+        if path.exists():
+            attack = plan.config.distributions['attack']
+            element = distribution_element(load_distributions(path), classes, plan.config.seed)
+            shown[f'{defence.name}, white-box, {attack}'] = element
+    path = folder.path / 'report.html'
+    write_page(path, report, example_sheets(report, cells), shown)
+    return path
+
+
+def distribution_path(plan: GridPlan, folder: RunFolder, defence: Defence) -> Path:
+    """Where the distributions of a defence are kept; another attack or purifier has another file."""
+    about = [plan.config.distributions, plan.settings['attacks'], plan.settings['defences'][defence.name]]
+    return folder.path / 'distributions' / f'{defence.name}__{value_digest(about)[:12]}.npz'
+
+
+def collect_grid_distributions(plan: GridPlan, folder: RunFolder, defence: Defence, runner: Runner) -> None:
+    """Keep the distributions of a defence with a purifier, under the attack that the grid names, on the target itself.
+
+    What is there already is not made again.
+    """
+    settings = plan.config.distributions
+    path = distribution_path(plan, folder, defence)
+    if not settings or defence.purifier is None or path.exists():
+        return
+    runner.load_or_resume()
+    found = collect_distributions(
+        runner.model,
+        build_attack(plan.config.attacks[settings['attack']]),
+        runner.test_dataloader.dataset,
+        runner.test_dataloader,
+        count=settings.get('count', 500),
+        layer=settings.get('layer'),
+        seed=plan.config.seed,
+    )
+    save_distributions(path, found)

@@ -1,0 +1,161 @@
+"""The cells of a grid, and for each everything that its numbers depend on."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+
+from ..attacks import build_attack
+from ..digests import plain_settings, value_digest
+from ..hooks import NEEDS_PURIFIER, CannotRun, ThreatModel
+from ..hooks.checks import check_num_classes, check_same_classes
+from ..models import build_model
+from ..tasks import FeatureTap, task_of
+from ..version import __version__
+from .defences import Defence, build_defence, data_settings, model_settings, target_config
+from .grid_config import GridConfig
+from .image_selection import choose_indices, compose_indices, inspect_images, open_test_set
+from .results import CLEAN, Condition
+
+
+@dataclass
+class Cell:
+    """One test of a grid.
+
+    Attributes:
+        defence: its name.
+        condition: what is done to the images; its name is that of the attack.
+        threat: the title of the threat model, ``'clean'`` for clean images.
+        reason: why it cannot run, if that shows before.
+        fingerprint: of everything that its numbers depend on.
+    """
+
+    defence: str
+    condition: Condition
+    threat: str
+    reason: Optional[str]
+    fingerprint: str
+
+    @property
+    def title(self) -> str:
+        """For people: ``'align, white-box, PGD'``."""
+        return f'{self.defence}, {self.threat}' + ('' if self.threat == CLEAN else f', {self.condition.name}')
+
+    @property
+    def file_name(self) -> str:
+        """For files, without an ending."""
+        words = [self.threat, self.condition.name, self.defence] if self.threat != CLEAN else [CLEAN, self.defence]
+        readable = '__'.join(re.sub(r'[^\w.+-]+', '-', word) for word in words)
+        return f'{readable}__{self.fingerprint[:12]}'
+
+
+@dataclass
+class GridPlan:
+    """A grid whose models, images and cells are known.
+
+    Attributes:
+        config: the grid's config.
+        defences: by name, ready to be tested.
+        cells: in the order in which they are run: defence after defence, clean images first.
+        settings: what all numbers depend on, to compare with an earlier run's.
+        images: how many are tested on.
+        facts: of target and data, for the report.
+    """
+
+    config: GridConfig
+    defences: dict[str, Defence]
+    cells: list[Cell]
+    settings: dict[str, Any]
+    images: int
+    facts: dict[str, Any]
+
+
+def plan_grid(config: GridConfig) -> GridPlan:
+    """Open the test set, look for every image's file, and build the target and the sources to see whether they fit.
+
+    Raises:
+        ValueError: for models, layers or images that do not fit together.
+        FileNotFoundError: that names the first file that is missing.
+    """
+    overrides = {'test_dataloader': config.test_dataloader, 'test_evaluator': config.test_evaluator}
+    base = target_config(config.target, overrides)
+    dataset = open_test_set(base)
+    indices = choose_indices(len(dataset), config.num_images, config.indices)
+    digest = inspect_images(dataset, indices)
+    facts = _check_models(config, base, dataset)
+    if len(indices) < len(dataset) or config.indices is not None:
+        part = base.test_dataloader.dataset
+        part.indices = compose_indices(part.get('indices'), indices, dataset)
+    defences = {name: build_defence(name, spec, config.target, base) for name, spec in config.defences.items()}
+    common = {
+        'mmadvdefense': __version__,
+        'target': {**model_settings(base), 'checkpoint': plain_settings(config.target['checkpoint'])},
+        'data': {**data_settings(base), 'images': digest},
+        **{name: plain_settings(getattr(config, name)) for name in ('seed', 'quantize', 'layers')},
+    }
+    parts = {
+        'defences': {name: defence.settings() for name, defence in defences.items()},
+        'attacks': plain_settings(config.attacks),
+        'threat_models': {
+            column.threat.title: {**_threat_settings(column.threat), 'attacks': column.attacks}
+            for column in config.threat_models
+        },
+    }
+    cells = [cell for defence in defences.values() for cell in _cells(config, defence, common, parts)]
+    facts['data'] = {'type': type(dataset).__name__, 'images': len(indices), 'digest': digest, **facts['data']}
+    return GridPlan(config, defences, cells, {**common, **parts}, len(indices), facts)
+
+
+def _check_models(config: GridConfig, base: Config, dataset: BaseDataset) -> dict[str, Any]:
+    """Build target and sources; returns what the report says of them."""
+    target = build_model(base)
+    check_num_classes(target, dataset)
+    for layer in config.layers:
+        FeatureTap(target, layer)
+    for source in (source for column in config.threat_models for source in column.threat.sources):
+        check_same_classes(build_model(source['config']), target)
+    task = task_of(target)
+    classes = list(dataset.metainfo.get('classes') or range(task.num_classes))
+    # What MMEngine's image loaders give; data sets that hold their images give RGB.
+    loads = any('LoadImage' in str(step.get('type')) for step in base.test_dataloader.dataset.get('pipeline', ()))
+    return {
+        'task': task.name,
+        'data': {'classes': [str(name) for name in classes], 'channel_order': 'bgr' if loads else 'rgb'},
+    }
+
+
+def _cells(config: GridConfig, defence: Defence, common: dict, parts: dict) -> list[Cell]:
+    own = {**common, 'defence': parts['defences'][defence.name]}
+    cells = [Cell(defence.name, Condition(CLEAN), CLEAN, None, value_digest(own))]
+    for column in config.threat_models:
+        threat = column.threat
+        if threat.name in NEEDS_PURIFIER and defence.purifier is None:
+            continue
+        for name in column.attacks:
+            about = {**own, 'attack': parts['attacks'][name], 'threat_model': _threat_settings(threat)}
+            condition = Condition.under(threat, name, config.attacks[name])
+            reason = _reason(threat, config.attacks[name])
+            cells.append(Cell(defence.name, condition, threat.title, reason, value_digest(about)))
+    return cells
+
+
+def _reason(threat: ThreatModel, attack: dict) -> Optional[str]:
+    try:
+        threat.check_attack(build_attack(attack))
+    except CannotRun as error:
+        return str(error)
+    return None
+
+
+def _threat_settings(threat: ThreatModel) -> dict[str, Any]:
+    settings: dict[str, Any] = {'name': threat.name, 'draws': threat.draws}
+    settings['substitute'] = plain_settings(threat.substitute)
+    settings['sources'] = [
+        {**model_settings(Config.fromfile(source['config'])), 'checkpoint': plain_settings(source['checkpoint'])}
+        for source in threat.sources
+    ]
+    return settings

@@ -1,0 +1,143 @@
+"""Tables of a grid's report, for a terminal and as Markdown, in the layout of Align's Tables I to VII."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from .results import CLEAN, MAIN_METRICS
+from .tables import Table, number_text, psnr_text, sizes_text
+
+# Metrics that their hosts give as a fraction, where the literature has per cent.
+_FRACTIONS = ('pascal_voc/', 'coco/')
+
+
+def report_tables(report: dict[str, Any]) -> list[Table]:
+    """The scores under each threat model, and how large the perturbations were.
+
+    Args:
+        report: of :func:`mmadvdefense.evaluation.report.build_report`.
+    """
+    return _filled([*(_scores(report, threat) for threat in report['threat_models']), _perturbations(report)])
+
+
+def detail_tables(report: dict[str, Any]) -> list[Table]:
+    """How sure the differences are, what is known of single images, and the amplification of the perturbations."""
+    threats = list(report['threat_models'])
+    comparisons = [_comparisons(report, threat) for threat in threats]
+    details = [table(report, threat) for table in (_single_images, _amplification) for threat in (CLEAN, *threats)]
+    return _filled([*comparisons, *details])
+
+
+def _filled(tables: list[Table]) -> list[Table]:
+    return [table for table in tables if len(table.rows) > 1]
+
+
+def terminal(report: dict[str, Any]) -> str:
+    """The main tables as a terminal shows them."""
+    return '\n\n'.join(table.ascii() for table in report_tables(report))
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The whole report as a page."""
+    data = report['data']
+    rounded = 'rounded to 8 bit' if report['quantized'] else 'not rounded'
+    lines = [
+        f'# Robustness: {report["config"]}\n',
+        f'{data["images"]} images of {data["type"]}, seed {report["seed"]}, adversarial images {rounded}.\n',
+        *([] if report['complete'] else ['**Not complete**: some cells have not been run.\n']),
+        *(f'- **{name}**: the attacker {threat["meaning"]}' for name, threat in report['threat_models'].items()),
+        *(f'- {name}: {attack["title"]}' for name, attack in report['attacks'].items()),
+        *(f'\n{table.markdown()}' for table in [*report_tables(report), *detail_tables(report)]),
+    ]
+    return '\n'.join(lines) + '\n'
+
+
+def cell_outcome(cell: dict[str, Any], metric: str) -> str:
+    """What a table shows of a cell: its score, or why there is none."""
+    if cell['reason'] is not None:
+        return f'cannot run: {cell["reason"]}'
+    return number_text(percent(cell['metrics'][metric], metric))
+
+
+def percent(value: Optional[float], metric: str) -> Optional[float]:
+    """A metric as the literature gives it."""
+    return 100 * value if value is not None and metric.startswith(_FRACTIONS) else value
+
+
+def _cells(report: dict[str, Any], threat: str) -> list[dict[str, Any]]:
+    """Of one threat model, attack after attack."""
+    attacks = [CLEAN, *report['attacks']]
+    cells = (cell for cell in report['cells'] if cell['threat_model'] == threat)
+    return sorted(cells, key=lambda cell: attacks.index(cell['condition']['name']))
+
+
+def _find(report: dict[str, Any], threat: str, attack: str, defence: str) -> Optional[dict[str, Any]]:
+    wanted = (attack, defence)
+    return next((c for c in _cells(report, threat) if (c['condition']['name'], c['defence']) == wanted), None)
+
+
+def _scores(report: dict[str, Any], threat: str) -> Table:
+    metric, attacks = report['metric'], report['threat_models'][threat]['attacks']
+    together = {row['defence']: row for row in report['all_or_nothing'] if row['threat_model'] == threat}
+    several = any(len(row['attacks']) > 1 for row in together.values())
+    unit = ' (%)' if metric in MAIN_METRICS else ''
+    rows = [[f'{metric}{unit}', CLEAN, *attacks, *(['all or nothing'] if several else [])]]
+    for defence in report['defences']:
+        cells = [_find(report, threat, attack, defence) for attack in attacks]
+        if any(cells):
+            clean = _find(report, CLEAN, CLEAN, defence)
+            row = ['-' if cell is None else cell_outcome(cell, metric) for cell in (clean, *cells)]
+            last = [f'{together[defence]["right"]:.2f}' if defence in together else '-'] if several else []
+            rows.append([defence, *row, *last])
+    return Table(threat, rows)
+
+
+def _perturbations(report: dict[str, Any]) -> Table:
+    """One row for all defences that met the same images."""
+    rows = [['threat model', 'attack', 'defence', 'L-inf mean / max', 'L2 mean / max', 'queries mean']]
+    for threat, about in report['threat_models'].items():
+        for attack in about['attacks']:
+            cells = [cell for cell in _cells(report, threat) if cell['condition']['name'] == attack]
+            groups: dict[tuple, list[str]] = {}
+            for cell in cells:
+                if cell['reason'] is None:
+                    groups.setdefault(tuple(sizes_text(cell['measured'])), []).append(cell['defence'])
+            for sizes, defences in groups.items():
+                who = 'all' if len(defences) == len(report['defences']) else ', '.join(defences)
+                rows.append([threat, attack, who, *sizes])
+    return Table('perturbations, in pixels (0-255)', rows)
+
+
+def _comparisons(report: dict[str, Any], threat: str) -> Table:
+    tests = [row for row in report['comparisons'] if row['threat_model'] == threat]
+    attacks = [name for name in report['threat_models'][threat]['attacks'] if any(t['attack'] == name for t in tests)]
+    shown = {(*t['defences'], t['attack']): f'{100 * t["difference"]:+.2f} ({t["p"]:.1e})' for t in tests}
+    rows = [['mean score, difference (p)', *attacks]]
+    for ours, theirs in dict.fromkeys(tuple(test['defences']) for test in tests):
+        rows.append([f'{ours} - {theirs}', *(shown.get((ours, theirs, attack), '-') for attack in attacks)])
+    return Table(f'paired t-test over images, {threat}', rows)
+
+
+def _amplification(report: dict[str, Any], threat: str) -> Table:
+    rows = [['attack', 'defence', *report['layers']]]
+    for cell in _cells(report, threat):
+        if cell['amplification']:
+            numbers = [cell['amplification'][layer] for layer in report['layers']]
+            shown = ['infinite' if number is None else f'{number:.4f}' for number in numbers]
+            rows.append([cell['condition']['name'], cell['defence'], *shown])
+    return Table(f'error amplification |f(x*) - f(x)| / |f(x)|, {threat}', rows)
+
+
+def _single_images(report: dict[str, Any], threat: str) -> Table:
+    """What is known of single images."""
+    header = ['attack', 'defence', 'right (%)', 'mean score (%), 95 % interval', 'decision changed (%)']
+    rows = [[*header, 'PSNR to clean (dB)']]
+    for cell in _cells(report, threat):
+        if cell['reason'] is None:
+            scores = cell['scores']
+            low, high = scores['interval']
+            changed = '-' if scores['changed'] is None else f'{scores["changed"]:.2f}'
+            score = f'{scores["score"]:.2f} [{low:.2f}, {high:.2f}]'
+            who = [cell['condition']['name'], cell['defence']]
+            rows.append([*who, f'{scores["right"]:.2f}', score, changed, psnr_text(cell['measured'])])
+    return Table(f'single images, {threat}', rows)

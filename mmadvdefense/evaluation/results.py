@@ -1,0 +1,102 @@
+"""What was done to the test images, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Optional, Sequence, Union
+
+import numpy as np
+
+from ..hooks import ThreatModel
+
+# What a table shows of a metric's many numbers, the first that is there.
+MAIN_METRICS = ('accuracy/top1', 'mIoU', 'pascal_voc/mAP', 'coco/bbox_mAP_50', 'coco/bbox_mAP')
+
+
+# The name of images that nothing was done to.
+CLEAN = 'clean'
+
+
+@dataclass
+class Condition:
+    """What is done to the test images.
+
+    Attributes:
+        name: as tables show it.
+        attack: config of the attack, None for clean images.
+        source: of :class:`mmadvdefense.hooks.ThreatModel`.
+        threat_model: ``'none'`` for clean images, or a word of ``mmadvdefense.hooks.THREAT_MODELS``.
+        substitute: of :class:`mmadvdefense.hooks.ThreatModel`.
+        draws: of the same.
+    """
+
+    name: str
+    attack: Optional[dict] = None
+    source: Union[dict, list[dict], None] = None
+    threat_model: str = 'none'
+    substitute: Optional[str] = None
+    draws: Optional[int] = None
+
+    @property
+    def threat(self) -> Optional[ThreatModel]:
+        """The threat model with its settings, None for clean images."""
+        if self.attack is None:
+            return None
+        return ThreatModel(self.threat_model, self.source, self.substitute, self.draws)
+
+    @classmethod
+    def under(cls, threat: ThreatModel, name: str, attack: dict) -> Condition:
+        """An attack under a threat model."""
+        return cls(name, attack, threat.source, threat.name, threat.substitute, threat.draws)
+
+
+@dataclass
+class Result:
+    """One cell: a condition and a defence.
+
+    Attributes:
+        condition: what was done to the images.
+        purifier: whether the model had its purifier.
+        metrics: the host's own numbers, None for those that are not defined (a mean over classes without images).
+        measured: sizes of the perturbations (pixels), PSNR (dB) and queries; None stands for infinity.
+        defence: the name of the defence.
+        scores: what came of single images: how many ``images``, ``right`` (per cent), mean ``score`` (per cent) and its
+            95 % bootstrap ``interval``, and ``changed``, the share (per cent) whose decision is another than on the
+            clean image, None for clean images.
+        amplification: of named layers, the mean over images of how much larger the perturbation of the layer's output
+            is than that output (HGD, CVPR 2018): ``|f(x*) - f(x)|_1 / |f(x)|_1``.
+        reason: why the attack cannot run; None if it could.
+        samples: columns of the same length, one row an image; see :class:`mmadvdefense.hooks.AttackHook`.
+        examples: a few images; see :class:`mmadvdefense.evaluation.example_images.ExampleImagesHook`.
+    """
+
+    condition: Condition
+    purifier: bool
+    metrics: dict[str, Optional[float]] = field(default_factory=dict)
+    measured: dict[str, Optional[float]] = field(default_factory=dict)
+    defence: str = 'none'
+    scores: dict = field(default_factory=dict)
+    amplification: dict[str, Optional[float]] = field(default_factory=dict)
+    reason: Optional[str] = None
+    samples: Optional[dict[str, list]] = None
+    examples: Optional[dict[str, np.ndarray]] = None
+
+    def as_dict(self) -> dict:
+        """Everything but the single images, as JSON holds it."""
+        cell = asdict(replace(self, samples=None, examples=None))
+        del cell['samples'], cell['examples']
+        return cell
+
+    @classmethod
+    def from_dict(cls, cell: dict, samples: Optional[dict[str, list]] = None) -> Result:
+        """The inverse of :meth:`as_dict`."""
+        return cls(**{**cell, 'condition': Condition(**cell['condition']), 'samples': samples})
+
+
+def main_metric(results: Sequence[Result]) -> str:
+    """The name of the number that a table shows."""
+    names = list(next(result for result in results if result.metrics).metrics)
+    for name in MAIN_METRICS:
+        if name in names:
+            return name
+    return names[0]

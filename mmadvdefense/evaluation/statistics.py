@@ -1,0 +1,72 @@
+"""How much of a difference is chance: intervals and tests over single images."""
+
+from __future__ import annotations
+
+from typing import Optional, Sequence
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+RESAMPLES = 2000
+# Resamples drawn at once: bounds the memory for data sets of any size.
+_BATCH = 100
+
+
+def bootstrap_interval(scores: Sequence[float], seed: int = 0) -> tuple[float, float]:
+    """The 95 % interval of a mean by the percentile bootstrap, of 2000 resamples.
+
+    Args:
+        scores: one an image.
+        seed: of the resampling: the same scores give the same interval.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    if len(scores) == 1:
+        return float(scores[0]), float(scores[0])
+    interval = stats.bootstrap(
+        (scores,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        batch=_BATCH,
+        vectorized=True,
+        confidence_level=CONFIDENCE,
+        method='percentile',
+        random_state=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
+
+
+def paired_t_test(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, Optional[float]]:
+    """Whether two defences differ more than chance lets them: Student's t-test of paired samples, two-sided.
+
+    The pairs are the scores of the two defences on the same attacked image (Align, Table VI, says neither what it pairs
+    nor how many of them).
+
+    Args:
+        ours: one score an image.
+        theirs: of the same images in the same order.
+
+    Returns:
+        ``difference`` (mean, ours minus theirs), ``t``, ``p`` and ``pairs``. Where all images differ alike there is no
+        variance: without any difference t is 0 and p is 1, otherwise t is None (infinite) and p is 0.
+
+    Raises:
+        ValueError: if the numbers of images differ or there are less than two.
+    """
+    if len(ours) != len(theirs) or len(ours) < 2:
+        raise ValueError(f'a paired test needs two scores of each of at least 2 images, got {len(ours)}, {len(theirs)}')
+    difference = np.asarray(ours, dtype=np.float64) - np.asarray(theirs, dtype=np.float64)
+    if np.ptp(difference) == 0:
+        t, p = (None, 0.0) if difference.any() else (0.0, 1.0)
+    else:
+        t, p = map(float, stats.ttest_rel(ours, theirs))
+    return dict(difference=float(difference.mean()), t=t, p=p, pairs=len(ours))
+
+
+def right_under_all(rights: Sequence[Sequence[bool]]) -> float:
+    """The share of images that are right under every attack ("all or nothing", Xie et al., CVPR 2019).
+
+    Args:
+        rights: for each attack, whether each image is right.
+    """
+    return float(np.all(np.asarray(rights, dtype=bool), axis=0).mean())

@@ -1,0 +1,96 @@
+"""When a purifier that is fitted to each image should stop, told from Gaussian noise and never from an attack."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Mapping, Optional, Sequence
+
+import torch
+from mmengine.evaluator import Evaluator
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from ..pixels import PIXEL_MAX, Pixels
+from ..purifiers import OnlinePurifier
+from ..randomness import Randomness, derive_seed, image_identity
+from .results import MAIN_METRICS
+
+
+def add_gaussian_noise(images: Pixels, sigma: float, randomness: Randomness) -> Pixels:
+    """Add N(0, sigma²) to pixels 0-255 and clip them to that range.
+
+    Args:
+        images: ``(N, 3, H, W)`` or a list of ``(3, H_i, W_i)``.
+        sigma: in pixels.
+        randomness: with a stream for each image.
+    """
+    if isinstance(images, Tensor):
+        return (images + sigma * randomness.normal_like(images)).clamp(0, PIXEL_MAX)
+    return [add_gaussian_noise(image[None], sigma, randomness.of(i))[0] for i, image in enumerate(images)]
+
+
+@torch.no_grad()
+def metric_by_step(
+    model: nn.Module,
+    loader: DataLoader,
+    evaluator: Any,
+    steps: Sequence[int],
+    sigma: float,
+    seed: int = 0,
+) -> tuple[str, dict[int, float]]:
+    """The task's metric on noisy images that were purified for each of these numbers of steps, from one run.
+
+    Args:
+        model: a host in eval mode, with an :class:`OnlinePurifier`, which is left enabled.
+        loader: of images without augmentation.
+        evaluator: config of the metrics.
+        steps: in rising order.
+        sigma: of the noise, in pixels (0-255).
+        seed: of the noise; an image's depends on it and the image's name alone.
+
+    Returns:
+        The metric's name, and its value after each number of steps; after 0 steps that of the noisy images.
+    """
+    purifier: OnlinePurifier = model.data_preprocessor
+    evaluators = {step: Evaluator(copy.deepcopy(evaluator)) for step in (0, *steps)}
+    for each in evaluators.values():
+        each.dataset_meta = getattr(loader.dataset, 'metainfo', None)
+    for number, data in enumerate(loader):
+        samples = data['data_samples']
+        names = [image_identity(sample) or f'{number}/{i}' for i, sample in enumerate(samples)]
+        randomness = Randomness([derive_seed(seed, 'gaussian', name) for name in names])
+        noisy = add_gaussian_noise(purifier.load_pixels(data['inputs'], samples), sigma, randomness)
+        noisy_data = {**data, 'inputs': noisy}
+        stages = [noisy, *purifier.snapshots(noisy_data, steps)]
+        purifier.enabled = False
+        try:
+            for each, images in zip(evaluators.values(), stages):
+                # Hosts change the samples that they are given.
+                outputs = model.test_step({**data, 'inputs': images, 'data_samples': copy.deepcopy(samples)})
+                each.process(outputs, noisy_data)
+        finally:
+            purifier.enabled = True
+    results = {step: each.evaluate(len(loader.dataset)) for step, each in evaluators.items()}
+    metric = _main_metric(results[0])
+    return metric, {step: float(result[metric]) for step, result in results.items()}
+
+
+def _main_metric(result: Mapping[str, Any]) -> str:
+    return next((name for name in MAIN_METRICS if name in result), next(iter(result)))
+
+
+def stopping_step(curve: Mapping[int, float], tolerance: float = 0.01) -> Optional[int]:
+    """The first step from which more steps gain next to nothing.
+
+    Args:
+        curve: a metric, higher is better, by number of steps.
+        tolerance: share of the curve's highest value that may be missing there. Where the curve falls again, because
+            the network has begun to reproduce the noise, this is the step before the top or the top itself.
+
+    Returns:
+        None if no step does better than 0.
+    """
+    highest = max(curve.values())
+    if highest <= 0:
+        return None
+    return next(step for step, value in sorted(curve.items()) if value >= (1 - tolerance) * highest)

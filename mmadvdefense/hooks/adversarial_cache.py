@@ -1,0 +1,65 @@
+"""Adversarial images on the disk, found again by what they were made from."""
+
+from __future__ import annotations
+
+import logging
+import os
+import uuid
+import zipfile
+from pathlib import Path
+from typing import NamedTuple, Optional, Union
+
+import numpy as np
+import torch
+from mmengine.logging import print_log
+from torch import Tensor
+
+from ..pixels import PIXEL_MAX
+
+
+class CachedImage(NamedTuple):
+    """An adversarial image ``(3, H, W)`` in pixels 0-255, and how often the source was asked for it."""
+
+    image: Tensor
+    queries: int
+
+
+class AdversarialCache:
+    """A folder with one file an image, named by a digest of everything that the image depends on.
+
+    Images of whole pixels take a byte a value, others four; both come back bit by bit. Several processes may share a
+    folder: a file is there completely or not at all.
+
+    Args:
+        folder: made when first written to.
+    """
+
+    def __init__(self, folder: Union[str, Path]):
+        self.folder = Path(folder)
+
+    def path(self, key: str) -> Path:
+        """Where the image with this key is or would be."""
+        return self.folder / key[:2] / f'{key[2:]}.npz'
+
+    def load(self, key: str) -> Optional[CachedImage]:
+        """The image with this key, None if it is not there; a damaged file is named in the log and counts as absent."""
+        path = self.path(key)
+        try:
+            with np.load(path) as stored:
+                return CachedImage(torch.from_numpy(stored['image']).float(), int(stored['queries']))
+        except FileNotFoundError:
+            return None
+        except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
+            print_log(f'{path} is damaged ({error}); crafting that image again', 'current', logging.WARNING)
+            return None
+
+    def store(self, key: str, image: Tensor, queries: int) -> None:
+        """Keep an image."""
+        path = self.path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        array = image.detach().cpu().numpy()
+        whole = array.astype(np.uint8) if 0 <= array.min() and array.max() <= PIXEL_MAX else array
+        # Nothing waits for the disk: what a power failure leaves behind is found out by its checksum.
+        temporary = path.with_name(f'.{uuid.uuid4().hex}.npz')
+        np.savez(temporary, image=whole if np.array_equal(whole, array) else array, queries=queries)
+        os.replace(temporary, path)

@@ -1,0 +1,102 @@
+"""Adversarial training of any host model, inside the host's own training loop."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import torch
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
+
+from ..attacks import AttackSource, Randomness, build_attack, derive_seed
+from ..checkpoints import PREPROCESSOR, check_state_dict
+from ..purifiers import GeneratorPurifier
+from ..registry import HOOKS
+from .checks import check_num_classes, warn_of_unit_range
+from .seeding import seed_epoch
+
+# Blocks that a checkpoint of the plain model need not have: they start as the identity.
+DENOISING = 'backbone.denoising.'
+
+
+@HOOKS.register_module()
+class AdversarialTrainingHook(Hook):
+    """Replaces the images of each training batch by adversarial ones of the model as it is then (Madry et al., ICLR
+    2018; Xie et al., CVPR 2019). The loss, the loop, the optimizer and the checkpoints stay the host's.
+
+    The attack sees the model in eval mode and leaves it as it was, BatchNorm statistics included; the update is in
+    train mode, as ever. What attack and update draw at random depends on the seed and the iteration alone.
+
+    Args:
+        attack: config of the attack, e.g. ``dict(type='PGD', eps=16, step_size=1, steps=30, targeted='random')``.
+        clean_start: share of the batches on which the attack starts from the clean images and not at random.
+
+    Raises:
+        ValueError: for a bad attack, or a ``clean_start`` that is no share or changes nothing; before training, for a
+            model that is not the one to train, or does not fit its data or checkpoint.
+    """
+
+    def __init__(self, attack: dict, clean_start: float = 0.0):
+        self.attack = build_attack(attack)
+        warn_of_unit_range(self.attack)
+        if not 0 <= clean_start <= 1:
+            raise ValueError(f'clean_start is a share of the batches, 0 to 1, got {clean_start}')
+        if clean_start and not getattr(self.attack, 'random_start', None):
+            raise ValueError(f'clean_start={clean_start} does nothing: {attack["type"]} always starts in one way')
+        self.clean_start = clean_start
+        self._from_clean = build_attack({**attack, 'random_start': None}) if clean_start else None
+        self._source: Optional[AttackSource] = None
+        self._random_state: Optional[Tensor] = None
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        state = checkpoint.get('state_dict', checkpoint)
+        model = _unwrap(runner.model)
+        added = () if any(name.startswith(DENOISING) for name in state) else (DENOISING,)
+        runner.logger.info(str(check_state_dict(model, state, ignore=(*PREPROCESSOR, *added))))
+        if added:
+            # MMEngine would list every tensor of the blocks as missing.
+            state.update({name: value for name, value in model.state_dict().items() if name.startswith(DENOISING)})
+
+    def before_train(self, runner) -> None:
+        model = _unwrap(runner.model)
+        if isinstance(model.data_preprocessor, GeneratorPurifier):
+            raise ValueError(
+                f'AdversarialTrainingHook trains {type(model).__name__} itself, which has a purifier to be trained in '
+                'front of it: take the purifier out, or train it with PurifierTrainHook'
+            )
+        check_num_classes(model, runner.train_dataloader.dataset)
+        self._source = AttackSource(model, training=True)
+        self.attack.check_source(self._source)
+
+    def before_train_epoch(self, runner) -> None:
+        seed_epoch(runner)
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
+        samples, source = data_batch['data_samples'], self._source
+        source.task.check_samples(samples)
+        inputs = _unwrap(runner.model).data_preprocessor.cast_data(data_batch['inputs'])
+        images = inputs.float() if isinstance(inputs, Tensor) else [image.float() for image in inputs]
+        seed = derive_seed(runner.seed, 'adversarial', runner.iter, get_rank())
+        # Dropout, and the losses of some hosts, draw from global state, as the augmentation of the next batch does,
+        # which a resumed run must meet in the same state.
+        self._random_state = torch.get_rng_state()
+        torch.manual_seed(seed)
+        attack = self._from_clean if self.starts_clean(seed) else self.attack
+        data_batch['inputs'] = attack(source, images, samples, Randomness(seed))
+        torch.manual_seed(derive_seed(seed, 'update'))
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        torch.set_rng_state(self._random_state)
+
+    def starts_clean(self, seed: int) -> bool:
+        """Whether the attack on the batch of this seed starts from the clean images."""
+        return derive_seed(seed, 'start') < self.clean_start * 2**63
+
+    def after_train(self, runner) -> None:
+        self._source = None
+
+
+def _unwrap(model: nn.Module) -> nn.Module:
+    return model.module if is_model_wrapper(model) else model

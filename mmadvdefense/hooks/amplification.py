@@ -1,0 +1,104 @@
+"""How a perturbation grows from layer to layer (HGD: Liao et al., CVPR 2018, section 5.1)."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import ExitStack, contextmanager
+from typing import Iterator, Optional, Sequence
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
+
+from ..purifiers import Purifier
+from ..registry import HOOKS
+from ..tasks import FeatureTap
+from .measurements import Measurements
+
+
+@HOOKS.register_module()
+class ErrorAmplificationHook(Hook):
+    """Adds ``amplification/<layer>`` to the metrics of a test: ``|f(x*) - f(x)|_1 / |f(x)|_1``, the mean over images.
+
+    ``f`` is the output of a layer of the target, ``x`` the clean image without the purifier, and ``x*`` what the target
+    is tested on: attacked or not, purified or not. One more forward pass a batch.
+
+    Args:
+        layers: names as in ``model.named_modules()``.
+
+    Raises:
+        ValueError: for a name that the model does not have; the message lists near ones. In a test, for a layer whose
+            output has not one entry an image, or another shape for clean and attacked images.
+    """
+
+    # Before the attack, so that images are still clean.
+    priority = 'HIGH'
+
+    def __init__(self, layers: Sequence[str]):
+        self.layers = list(layers)
+
+    def before_test_epoch(self, runner) -> None:
+        self._model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self._taps = {layer: FeatureTap(self._model, layer) for layer in self.layers}
+        self._measurements = Measurements()
+        self._open: Optional[ExitStack] = None
+
+    def before_test_iter(self, runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
+        with _without_purifier(self._model), self._recording():
+            # A copy, because native preprocessors change the samples.
+            self._model.test_step(copy.deepcopy(data_batch))
+            self._clean = self._take()
+        self._open = ExitStack()
+        self._open.enter_context(self._recording())
+
+    def after_test_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        attacked = self._take()
+        self._open.close()
+        ratios = {layer: _ratio(layer, attacked[layer], self._clean[layer], len(outputs)) for layer in self.layers}
+        self._measurements.add([''] * len(outputs), ratios)
+
+    def after_test_epoch(self, runner, metrics: Optional[dict] = None) -> None:
+        table = self._measurements.gather(len(runner.test_dataloader.dataset))
+        if table is not None:
+            metrics.update({f'amplification/{layer}': sum(table[layer]) / len(table[layer]) for layer in self.layers})
+
+    def close(self) -> None:
+        """Leave no hook in the model; for who ends an epoch early."""
+        if getattr(self, '_open', None) is not None:
+            self._open.close()
+
+    @contextmanager
+    def _recording(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for tap in self._taps.values():
+                stack.enter_context(tap)
+            yield
+
+    def _take(self) -> dict[str, Tensor]:
+        return {layer: tap.take().detach() for layer, tap in self._taps.items()}
+
+
+@contextmanager
+def _without_purifier(model: nn.Module) -> Iterator[None]:
+    preprocessor = model.data_preprocessor
+    if not isinstance(preprocessor, Purifier):
+        yield
+        return
+    before, preprocessor.enabled = preprocessor.enabled, False
+    try:
+        yield
+    finally:
+        preprocessor.enabled = before
+
+
+def _ratio(layer: str, attacked: Tensor, clean: Tensor, images: int) -> Tensor:
+    if attacked.shape != clean.shape or len(clean) != images:
+        raise ValueError(
+            f'layer {layer!r} gives {tuple(clean.shape)} for {images} clean images and {tuple(attacked.shape)} for '
+            'attacked ones; name a layer whose output has a place for every image'
+        )
+    size = clean.flatten(1).abs().double().sum(1)
+    change = (attacked - clean).flatten(1).abs().double().sum(1)
+    # A layer that is silent and stays so has not amplified anything.
+    return torch.where(change == 0, change, change / size)

@@ -1,0 +1,104 @@
+"""What is measured on every image of an epoch, in the order of the data set, whatever the number of processes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Mapping, Optional, Sequence
+
+import torch
+from mmengine.dist import collect_results
+from torch import Tensor
+
+from ..pixels import Layout, Pixels, psnr, stack, unstack
+
+# Columns of whole numbers, and those that are yes or no.
+_COUNTS, _FLAGS = ('queries', 'decision'), ('right',)
+
+
+@dataclass
+class AttackedBatch:
+    """The images of a batch, and what became of them.
+
+    Attributes:
+        names: of the images: their files, or what else tells them apart.
+        layout: how the images lie in ``clean`` and ``adversarial``.
+        clean: ``(N, 3, H, W)`` pixels 0-255, smaller images padded.
+        adversarial: like ``clean``.
+        queries: ``(N,)``, how often the source was asked for each; None where nothing was attacked.
+        purified: what the native preprocessor was given.
+    """
+
+    names: list[str]
+    layout: Layout
+    clean: Tensor
+    adversarial: Tensor
+    queries: Optional[Tensor] = None
+    purified: Optional[Pixels] = None
+
+    def measure(self) -> dict[str, Tensor]:
+        """``(N,)`` each: L-infinity and L2 norm of the perturbation, PSNR (dB), and queries if there are any."""
+        delta = (self.adversarial - self.clean).flatten(1)
+        columns = {'linf': delta.abs().amax(1), 'l2': delta.norm(dim=1), 'psnr': self._quality()}
+        return columns if self.queries is None else {**columns, 'queries': self.queries}
+
+    def _quality(self) -> Tensor:
+        """PSNR of what the model sees against the clean image; padding does not count."""
+        clean = self.clean
+        if self.layout.is_uniform:
+            return psnr(stack(self.purified)[0].float().to(clean.device), clean)
+        pairs = zip(self.purified, unstack(clean, self.layout))
+        return torch.cat([psnr(image[None].float().to(clean.device), own[None]) for image, own in pairs])
+
+
+class Measurements:
+    """Columns of numbers, one row an image."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._columns: dict[str, list[Tensor]] = {}
+
+    def add(self, names: Sequence[str], columns: Mapping[str, Tensor]) -> None:
+        """Note a batch: the images' names, and numbers ``(N,)`` of any type and device."""
+        self._names.extend(names)
+        for name, values in columns.items():
+            self._columns.setdefault(name, []).append(values)
+
+    def gather(self, size: int) -> Optional[dict[str, list]]:
+        """All rows of all processes, on the first one; None on the others.
+
+        Args:
+            size: of the data set: what the sampler repeats to fill up the last batch is left out.
+
+        Returns:
+            Columns by name, ``'image'`` first.
+        """
+        columns = [torch.cat(values).double().cpu() for values in self._columns.values()]
+        rows = list(zip(self._names, torch.stack(columns, 1).tolist()))
+        gathered = collect_results(rows, size, device='cpu')
+        if gathered is None:
+            return None
+        table = {'image': [name for name, _ in gathered]}
+        for name, values in zip(self._columns, zip(*(row for _, row in gathered))):
+            kind = int if name in _COUNTS else bool if name in _FLAGS else float
+            table[name] = [kind(value) for value in values]
+        return table
+
+
+def summary(table: dict[str, list]) -> dict[str, float]:
+    """Means and maxima of what :class:`Measurements` gathered, under the names that the runner reports."""
+    numbers = {}
+    for name in ('linf', 'l2'):
+        numbers[f'perturbation/{name}_mean'] = _mean(table[name])
+        numbers[f'perturbation/{name}_max'] = max(table[name])
+    # One image that an attack did not change (its gradient vanished) must not make the mean infinite.
+    changed = [value for value in table['psnr'] if math.isfinite(value)]
+    numbers['purified/psnr'] = _mean(changed) if changed else math.inf
+    if 'queries' in table:
+        numbers['attack/queries_mean'] = _mean(table['queries'])
+        numbers['attack/queries_max'] = max(table['queries'])
+    return numbers
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)

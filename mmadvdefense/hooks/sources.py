@@ -1,0 +1,88 @@
+"""The model that an attack is run on, for each threat model."""
+
+from __future__ import annotations
+
+from typing import Optional, Union
+
+from mmengine.config import ConfigDict
+from torch import nn
+
+from ..attacks import AttackSource, BackwardPass, EnsembleSource
+from ..checkpoints import load_target
+from ..models import build_model
+from ..purifiers import EnsemblePurifier, Purifier
+from ..registry import MODELS
+from .checks import check_same_classes
+from .threats import CannotRun, ThreatModel
+
+
+def build_source(
+    target: nn.Module,
+    threat_model: str = 'white-box',
+    source: Union[dict, list[dict], None] = None,
+    substitute: Optional[str] = None,
+    draws: Optional[int] = None,
+) -> AttackSource:
+    """What an attack is run on.
+
+    Args:
+        target: the model that is defended, with its purifier if it has one.
+        threat_model: with the settings after it, see :class:`ThreatModel`.
+
+    Raises:
+        ValueError: for settings that do not fit the threat model, or a source of other classes than the target.
+        CannotRun: if this purifier cannot be attacked so; the message says why.
+    """
+    return source_for(target, ThreatModel(threat_model, source, substitute, draws))
+
+
+def source_for(target: nn.Module, threat: ThreatModel) -> AttackSource:
+    """:func:`build_source`, of a threat model."""
+    if threat.name == 'transfer':
+        if isinstance(threat.source, list):
+            return EnsembleSource([_other_model(source, target) for source in threat.source])
+        return _other_model(threat.source, target)
+    if threat.name == 'white-box':
+        return AttackSource(target)
+    purifier = enabled_purifier(target)
+    if threat.name == 'query':
+        return AttackSource(target, defence=purifier and purifier.clean, gradients=False)
+    if purifier is None:
+        raise CannotRun(f'{threat.name} attacks the purifier, and {type(target).__name__} has none that is enabled')
+    if threat.name == 'adaptive-bpda':
+        if isinstance(purifier, EnsemblePurifier):
+            raise CannotRun('an ensemble of purifiers makes several images of one, so that none takes its place')
+        other = threat.substitute and _substitute(threat.substitute, purifier).clean
+        return AttackSource(target, defence=BackwardPass(purifier.clean, other))
+    if threat.name == 'adaptive-full' and not purifier.differentiable:
+        raise CannotRun(f'{type(purifier).__name__} has no gradient to follow; use adaptive-bpda')
+    if threat.name == 'adaptive-full':
+        return AttackSource(target, defence=purifier.clean)
+    if not purifier.stochastic:
+        raise CannotRun(f'{type(purifier).__name__} draws nothing at random, so there is no mean to take over draws')
+    defence = purifier.clean if purifier.differentiable else BackwardPass(purifier.clean)
+    return AttackSource(target, defence=defence, draws=threat.draws)
+
+
+def enabled_purifier(target: nn.Module) -> Optional[Purifier]:
+    """The purifier in front of a model, None if it has none or it is switched off."""
+    preprocessor = target.data_preprocessor
+    return preprocessor if isinstance(preprocessor, Purifier) and preprocessor.enabled else None
+
+
+def _other_model(source: dict, target: nn.Module) -> AttackSource:
+    model = build_model(source['config'])
+    load_target(model, source['checkpoint'], trust=source.get('trust', False))
+    check_same_classes(model, target)
+    return AttackSource(model.to(target.data_preprocessor.device).eval())
+
+
+def _substitute(path: str, purifier: Purifier) -> Purifier:
+    native = type(purifier.native)
+    config = dict(
+        type='AlignPurifier',
+        native_type=f'{native.__module__.split(".")[0]}.{native.__name__}',
+        init_cfg=dict(type='Pretrained', checkpoint=path),
+    )
+    substitute = MODELS.build(ConfigDict(config)).to(purifier.device).eval()
+    return substitute.requires_grad_(False)

@@ -1,0 +1,121 @@
+"""What makes the adversarial images of a training batch: attacks on the target or on other models."""
+
+from __future__ import annotations
+
+from typing import Optional, Sequence, Union
+
+from ..attacks import Attack, AttackSource, CleanReference, EnsembleSource, Randomness, build_attack
+from ..pixels import Pixels
+from ..tasks import DetectionTask
+from .sources import build_source
+from .threats import ThreatModel
+
+TARGET = 'target'
+# The target, or dict(config=..., checkpoint=...), or several of these as an ensemble.
+SourceConfig = Union[str, dict, Sequence[Union[str, dict]]]
+
+
+class TrainingAttack:
+    """Draws an attack and a source for each batch, and runs the one on the other.
+
+    Args:
+        attack: config of an attack, or several. One with ``sources`` of its own is run on those.
+        sources: what attacks are run on: ``'target'``, another model as ``dict(config=..., checkpoint=...)``, or a list
+            of those, which is one source, an ensemble whose class scores are averaged. None for the target alone.
+        labels: ``'truth'``, or ``'predicted'`` for what the source itself predicts on the clean images, which keeps
+            one-step attacks from leaking the label (Kurakin et al., ICLR 2017).
+
+    Raises:
+        ValueError: for a bad attack, source or kind of label.
+    """
+
+    def __init__(
+        self,
+        attack: Union[dict, Sequence[dict]],
+        sources: Optional[Sequence[SourceConfig]] = None,
+        labels: str = 'truth',
+    ):
+        if labels not in ('truth', 'predicted'):
+            raise ValueError(f"labels of a training attack are 'truth' or 'predicted', got {labels!r}")
+        configs = list(attack) if isinstance(attack, (list, tuple)) else [attack]
+        if not configs:
+            raise ValueError("training needs at least one attack, e.g. attack=dict(type='FGSM', eps=8)")
+        self.labels = labels
+        self.attacks: list[Attack] = []
+        self._configs: list[list[list[Union[str, dict]]]] = []
+        for config in configs:
+            config = dict(config)
+            self._configs.append(_checked(config.pop('sources', sources)))
+            self.attacks.append(build_attack(config))
+        self._target: Optional[AttackSource] = None
+        self._sources: list[list[AttackSource]] = []
+
+    def prepare(self, target: AttackSource) -> None:
+        """Load the source models.
+
+        Raises:
+            ValueError: for a source of other classes than the target, or an attack that cannot run on its source.
+            FileNotFoundError: if a source's checkpoint is missing.
+        """
+        if self.labels == 'predicted' and isinstance(target.task, DetectionTask):
+            raise ValueError("a detector predicts no label for each true box: labels='predicted' is not for detection")
+        self._target = target
+        models: dict[str, AttackSource] = {}
+        self._sources = [[_build(source, target, models) for source in sources] for sources in self._configs]
+        for attack, sources in zip(self.attacks, self._sources):
+            for source in sources:
+                attack.check_source(source)
+
+    def release(self) -> None:
+        """Forget the source models."""
+        self._target, self._sources = None, []
+
+    def __call__(
+        self, clean: Pixels, data_samples: Sequence, randomness: Randomness, reference: CleanReference
+    ) -> Pixels:
+        """Adversarial images in the layout of ``clean``.
+
+        Args:
+            clean: float pixels 0-255 on the target's device.
+            data_samples: the host's; not changed.
+            randomness: of the batch.
+            reference: the target's output on ``clean``.
+        """
+        number = randomness.derive('attack').choice(len(self.attacks))
+        sources = self._sources[number]
+        source = sources[randomness.derive('source').choice(len(sources))]
+        if source is not self._target:
+            reference = CleanReference(source, clean)
+        if self.labels == 'predicted':
+            task = self._target.task
+            data_samples = task.relabel(data_samples, task.predicted(reference.logits, data_samples))
+        return self.attacks[number](source, clean, data_samples, randomness, reference)
+
+
+def _checked(sources: Optional[Sequence[SourceConfig]]) -> list[list[Union[str, dict]]]:
+    """Each source as the list of its models."""
+    if sources is None:
+        return [[TARGET]]
+    if isinstance(sources, (str, dict)) or not sources:
+        raise ValueError(f"sources is a list, such as ['target', dict(config=..., checkpoint=...)], got {sources!r}")
+    checked = [list(source) if isinstance(source, (list, tuple)) else [source] for source in sources]
+    for source in checked:
+        if not source or not all(isinstance(model, dict) or model == TARGET for model in source):
+            raise ValueError(
+                f"a source is 'target', dict(config=..., checkpoint=...), or a list of those, got {source!r}"
+            )
+        for model in source:
+            if isinstance(model, dict):
+                ThreatModel('transfer', source=model)
+    return checked
+
+
+def _build(source: list[Union[str, dict]], target: AttackSource, models: dict[str, AttackSource]) -> AttackSource:
+    """A source; ``models`` keeps those that have been loaded, since ensembles share them."""
+    members = []
+    for model in source:
+        key = TARGET if model == TARGET else f'{model["config"]} {model["checkpoint"]}'
+        if key not in models:
+            models[key] = target if model == TARGET else build_source(target.model, 'transfer', source=dict(model))
+        members.append(models[key])
+    return members[0] if len(members) == 1 else EnsembleSource(members)

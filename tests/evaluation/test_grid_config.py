@@ -1,0 +1,73 @@
+"""The grids that come with the package, and what a grid's config may say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmadvdefense.evaluation import grid_config as module
+from mmadvdefense.evaluation.grid_config import read_grid
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+
+
+@pytest.fixture
+def checked(monkeypatch) -> list[tuple]:
+    """Checkpoints need not be there; what was asked of which."""
+    asked: list[tuple] = []
+    monkeypatch.setattr(module, 'check_checkpoint', lambda path, trust=False: asked.append((path, trust)))
+    monkeypatch.chdir(CONFIGS.parent)
+    return asked
+
+
+@pytest.mark.parametrize('path', sorted((CONFIGS / 'robustness').glob('*.py')), ids=lambda path: path.stem)
+def test_grids_of_the_package(path, checked):
+    grid = read_grid(Config.fromfile(path))
+    assert 'none' in grid.defences and len(grid.defences) > 1
+    assert {'white-box', 'transfer', 'adaptive-full'} <= {c.threat.name for c in grid.threat_models}
+    assert all(set(column.attacks) <= set(grid.attacks) for column in grid.threat_models)
+    assert {path for path, _ in checked} >= {grid.target['checkpoint']}
+
+
+def _read(checked: list, **changes):
+    model = dict(config='configs/target/digits_target.py', checkpoint='a.pth')
+    settings = dict(
+        target=model,
+        defences=dict(none=None, own={**model, 'checkpoint': None}),
+        attacks=dict(FGSM=dict(type='FGSM', eps=8)),
+        threat_models=['white-box', dict(name='transfer', source=[model, {**model, 'trust': True}])],
+    )
+    return read_grid(Config({**settings, **changes}))
+
+
+def test_sources_and_defences(checked):
+    grid = _read(checked)
+    assert grid.defences['none'] == {} and grid.defences['own']['checkpoint'] is None
+    assert [source['trust'] for source in grid.threat_models[1].threat.sources] == [False, True]
+    # Two sources and the target; a model that loads itself has none.
+    assert checked == [('a.pth', False), ('a.pth', True), ('a.pth', False)]
+    trusted = read_grid(Config(dict(
+        target=dict(config='configs/target/digits_target.py', checkpoint='a.pth'),
+        defences=dict(none={}), attacks=dict(FGSM=dict(type='FGSM', eps=8)), threat_models=['white-box'],
+    )), trust=True)  # fmt: skip
+    assert trusted.target['trust'] and checked[-1] == ('a.pth', True)
+
+
+def test_models_inside_packages(checked):
+    grid = _read(checked, target=dict(config='mmpretrain::resnet/resnet18_8xb16_cifar10.py', checkpoint='a.pth'))
+    assert grid.target['config'].startswith('mmpretrain::')
+
+
+@pytest.mark.parametrize('name', ['defences', 'attacks', 'threat_models'])
+def test_nothing_to_test(checked, name):
+    with pytest.raises(ValueError, match=f'{name} is empty'):
+        _read(checked, **{name: [] if name == 'threat_models' else {}})
+
+
+def test_names_of_a_config_s_own(checked):
+    """Sources and budgets may have names, as long as they are no slips of settings'."""
+    assert _read(checked, source=dict(a=1), eps=8, resnet56='a').seed == 0
+    with pytest.raises(ValueError, match="unknown setting 'num_image' of a grid; did you mean 'num_images'"):
+        _read(checked, num_image=100)

@@ -1,0 +1,138 @@
+"""The text of a grid's tables, and the page that is made of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mmadvdefense.evaluation.report_tables import cell_outcome, markdown, terminal
+from mmadvdefense.evaluation.tables import Table
+
+REASON = 'Step has no gradient to follow; use adaptive-bpda'
+
+
+@pytest.fixture
+def report(make_result) -> dict[str, Any]:
+    """Two defences, two attacks and two threat models, of which one is about the purifier."""
+    layers = {'backbone.layer1': 0.25, 'head.fc': None}
+    cells = [
+        ('clean', make_result('none', rights='1111')),
+        ('white-box', make_result('none', 'white-box', 'FGSM', '1100', 8.0)),
+        ('white-box', make_result('none', 'white-box', 'PGD', '0000', 7.5, 10, amplification=layers)),
+        ('clean', make_result('step', rights='1110')),
+        ('white-box', make_result('step', 'white-box', 'FGSM', '1110', 8.0)),
+        ('white-box', make_result('step', 'white-box', 'PGD', '0111', 7.5, 10)),
+        ('adaptive-full', make_result('step', 'adaptive-full', 'PGD', reason=REASON)),
+    ]
+    test = {'threat_model': 'white-box', 'attack': 'PGD', 'defences': ['none', 'step']}
+    return {
+        'complete': True,
+        'config': 'configs/robustness/tiny.py',
+        'metric': 'accuracy/top1',
+        'seed': 3,
+        'quantized': False,
+        'layers': list(layers),
+        'data': {'type': 'Tiny', 'images': 4},
+        'defences': {'none': {}, 'step': {}},
+        'attacks': {'FGSM': {'title': 'FGSM (L-inf 8)'}, 'PGD': {'title': 'PGD (L-inf 8, 10 steps)'}},
+        'threat_models': {
+            'white-box': {'attacks': ['FGSM', 'PGD'], 'meaning': 'has the target'},
+            'adaptive-full': {'attacks': ['PGD'], 'meaning': 'has the purifier'},
+        },
+        'cells': [{'threat_model': threat, **result.as_dict()} for threat, result in cells],
+        'all_or_nothing': [
+            {'threat_model': 'white-box', 'defence': 'none', 'attacks': ['FGSM', 'PGD'], 'right': 0.0},
+            {'threat_model': 'white-box', 'defence': 'step', 'attacks': ['FGSM', 'PGD'], 'right': 50.0},
+        ],
+        'comparisons': [{**test, 'difference': -0.75, 't': -3.0, 'p': 0.0577, 'pairs': 4}],
+    }
+
+
+def test_terminal(report):
+    assert (
+        terminal(report)
+        == """\
+white-box
++-------------------+--------+-------+-------+----------------+
+| accuracy/top1 (%) | clean  | FGSM  | PGD   | all or nothing |
++-------------------+--------+-------+-------+----------------+
+| none              | 100.00 | 50.00 | 0.00  | 0.00           |
+| step              | 75.00  | 75.00 | 75.00 | 50.00          |
++-------------------+--------+-------+-------+----------------+
+
+adaptive-full
++-------------------+-------+-------------------------+
+| accuracy/top1 (%) | clean | PGD                     |
++-------------------+-------+-------------------------+
+| step              | 75.00 | cannot run: Step has no |
+|                   |       | gradient to follow; use |
+|                   |       | adaptive-bpda           |
++-------------------+-------+-------------------------+
+
+perturbations, in pixels (0-255)
++--------------+--------+---------+------------------+---------------+--------------+
+| threat model | attack | defence | L-inf mean / max | L2 mean / max | queries mean |
++--------------+--------+---------+------------------+---------------+--------------+
+| white-box    | FGSM   | all     | 8.00 / 8.00      | 8.00 / 8.00   | 2.0          |
+| white-box    | PGD    | all     | 7.50 / 7.50      | 7.50 / 7.50   | 10.0         |
++--------------+--------+---------+------------------+---------------+--------------+"""
+    )
+
+
+def test_page(report):
+    page = markdown(report)
+    assert page.startswith(
+        '# Robustness: configs/robustness/tiny.py\n\n'
+        '4 images of Tiny, seed 3, adversarial images not rounded.\n\n'
+        '- **white-box**: the attacker has the target\n'
+        '- **adaptive-full**: the attacker has the purifier\n'
+        '- FGSM: FGSM (L-inf 8)\n'
+        '- PGD: PGD (L-inf 8, 10 steps)\n\n'
+        '## white-box\n\n'
+        '| accuracy/top1 (%) | clean  | FGSM  | PGD   | all or nothing |\n'
+        '|-------------------|--------|-------|-------|----------------|\n'
+        '| none              | 100.00 | 50.00 | 0.00  | 0.00           |\n'
+    )
+    assert f'| step              | 75.00 | cannot run: {REASON} |' in page
+    assert (
+        '## paired t-test over images, white-box\n\n'
+        '| mean score, difference (p) | PGD              |\n'
+        '|----------------------------|------------------|\n'
+        '| none - step                | -75.00 (5.8e-02) |\n'
+    ) in page
+    assert '| PGD    | none    | 0.2500          | infinite |' in page
+    assert '| PGD    | step    | 75.00     | 75.00 [0.00, 100.00]          | -' in page
+    assert 'Not complete' not in page
+    assert '**Not complete**' in markdown({**report, 'complete': False})
+
+
+def test_images_that_differ_have_rows_of_their_own(report):
+    report['cells'][5]['measured']['perturbation/l2_mean'] = 9.0
+    lines = [line for line in terminal(report).splitlines() if line.startswith('| white-box    | PGD')]
+    assert lines == [
+        '| white-box    | PGD    | none    | 7.50 / 7.50      | 7.50 / 7.50   | 10.0         |',
+        '| white-box    | PGD    | step    | 7.50 / 7.50      | 9.00 / 7.50   | 10.0         |',
+    ]
+
+
+def test_before_anything_is_finished(report):
+    empty = {**report, 'cells': [], 'all_or_nothing': [], 'comparisons': [], 'complete': False}
+    assert terminal(empty) == ''
+
+
+@pytest.mark.parametrize(
+    ('metric', 'value', 'shown'),
+    [
+        ('pascal_voc/mAP', 0.7254, '72.54'),
+        ('coco/bbox_mAP', None, 'undefined'),
+        ('mIoU', 43.206, '43.21'),
+        ('own', 0.5, '0.50'),
+    ],
+)
+def test_fractions_are_shown_in_per_cent(metric, value, shown):
+    assert cell_outcome({'reason': None, 'metrics': {metric: value}}, metric) == shown
+
+
+def test_markdown_cells_are_one_cell():
+    assert Table('a', [['|f|', 'b'], ['1', '2']]).markdown().splitlines()[2] == '| \\|f\\| | b |'

@@ -1,0 +1,394 @@
+"""``tools/robustness.py`` from the command line: its tables and files, a kill, other batches, two processes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+pytest.importorskip('mmpretrain')
+ROOT = Path(__file__).parents[2]
+TOOL = ROOT / 'tools' / 'robustness.py'
+# Seven spread evenly over 500.
+IMAGES = [0, 71, 142, 214, 285, 357, 428]
+
+GRID = """
+custom_imports = dict(imports=['mmadvdefense', 'attacks_for_tests'], allow_failed_imports=False)
+target = dict(config='{root}/configs/target/digits_target.py', checkpoint='{target}')
+source = dict(config='{root}/configs/target/digits_target.py', checkpoint='{source}')
+defences = dict(
+    none=dict(),
+    align=dict(config='{defense}', checkpoint='{trained}'),
+    bits=dict(data_preprocessor=dict(type='BitDepthPurifier', bits=2)))
+attacks = dict(
+    FGSM=dict(type='FGSM', eps=1),
+    PGD=dict(type='KillablePGD', eps=2, step_size=1, steps=3))
+threat_models = ['white-box', dict(name='transfer', source=source), dict(name='adaptive-full', attacks=['PGD'])]
+num_images = 7
+num_examples = 2
+test_dataloader = dict(batch_size=4, num_workers=0)
+"""
+
+ATTACKS = '''
+import os
+import signal
+
+from mmadvdefense.attacks import PGD
+from mmadvdefense.registry import ATTACKS
+
+CALLS = []
+
+
+@ATTACKS.register_module(force=True)
+class KillablePGD(PGD):
+    """PGD that is killed (-9) in the middle of the batch whose number the environment names."""
+
+    def perturb(self, batch):
+        CALLS.append(len(batch))
+        adversarial = super().perturb(batch)
+        if len(CALLS) == int(os.environ.get('KILL_AT', 0)):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return adversarial
+'''
+
+
+@pytest.fixture(scope='session')
+def probe(target_checkpoint) -> dict[str, torch.Tensor]:
+    """The last layer of the digits' target fitted to its random features, so that there is something to attack."""
+    from mmengine.config import Config
+
+    from mmadvdefense.evaluation.image_selection import open_test_set
+    from mmadvdefense.models import build_model
+
+    config = Config.fromfile(ROOT / 'configs' / 'target' / 'digits_target.py')
+    model = build_model(config).eval()
+    model.load_state_dict(torch.load(target_checkpoint)['state_dict'])
+    dataset = open_test_set(config)
+    items = [dataset[index] for index in [*range(0, 500, 4), *IMAGES]]
+    with torch.no_grad():
+        inputs = model.data_preprocessor({'inputs': [item['inputs'] for item in items]})['inputs']
+        features = model.neck(model.backbone(inputs))[-1].double()
+    labels = torch.cat([item['data_samples'].gt_label for item in items])
+    centred = features - features.mean(0)
+    ridge = 1e-3 * centred.norm() ** 2 * torch.eye(features.shape[1], dtype=torch.double)
+    wanted = torch.nn.functional.one_hot(labels, 10).double() - 0.1
+    weight = torch.linalg.solve(centred.T @ centred + ridge, centred.T @ wanted).T
+    return {'head.fc.weight': weight.float(), 'head.fc.bias': -(weight @ features.mean(0)).float()}
+
+
+@pytest.fixture
+def grid(tmp_path, config, trained, target_checkpoint, save_target, probe, hooks_for_tests) -> Path:
+    """The config of a small grid of the built-in digits."""
+    for path in (trained, tmp_path / 'target.pth'):
+        state = torch.load(trained if path == trained else target_checkpoint)['state_dict']
+        torch.save({'state_dict': {**state, **probe}}, path)
+    (hooks_for_tests / 'attacks_for_tests.py').write_text(ATTACKS)
+    sys.modules.pop('attacks_for_tests', None)
+    path = tmp_path / 'grid.py'
+    target, source = tmp_path / 'target.pth', save_target(seed=9)
+    path.write_text(GRID.format(root=ROOT, target=target, source=source, defense=config, trained=trained))
+    return path
+
+
+@pytest.fixture
+def variant(grid) -> Callable[..., Path]:
+    """A config that inherits from :func:`grid`."""
+
+    def write(name: str, text: str) -> Path:
+        path = grid.with_name(f'{name}.py')
+        path.write_text(f"_base_ = './{grid.name}'\n{text}\n")
+        return path
+
+    return write
+
+
+SMALL = """
+threat_models = ['white-box']
+defences = dict(_delete_=True, none=dict(), bits=dict(data_preprocessor=dict(type='BitDepthPurifier', bits=2)))
+"""
+
+
+def _report(folder: Path) -> dict:
+    text = (folder / 'report.json').read_text()
+    return json.loads(text, parse_constant=lambda name: pytest.fail(f'{name} is no JSON'))
+
+
+def _samples(folder: Path) -> dict[tuple, list[dict]]:
+    """The rows of every cell."""
+    cells: dict[tuple, list[dict]] = {}
+    with (folder / 'samples.csv').open() as file:
+        for row in csv.DictReader(file):
+            cells.setdefault((row['threat_model'], row['attack'], row['defence']), []).append(row)
+    return cells
+
+
+def _tables(out: str) -> dict[str, list[list[str]]]:
+    """Rows by the title of their table."""
+    tables: dict[str, list[list[str]]] = {}
+    before = ''
+    for line in out.splitlines():
+        if line.startswith('+') and not before.startswith(('+', '|')):
+            rows = tables.setdefault(before, [])
+        elif line.startswith('|'):
+            rows.append([cell.strip() for cell in line.strip('|').split('|')])
+        before = line
+    return tables
+
+
+def _rights(rows: list[dict]) -> list[int]:
+    return [int(row['right']) for row in rows]
+
+
+def test_tables_and_files(run_tool, grid, config, trained, tmp_path):
+    out = tmp_path / 'copy.json'
+    done = run_tool('robustness', grid, '--work-dir', tmp_path / 'run', '--out', out)
+    assert done.code == 0, done.err[-3000:]
+    report, cells, tables = _report(tmp_path / 'run'), _samples(tmp_path / 'run'), _tables(done.out)
+    assert json.loads(out.read_text()) == report
+    assert report['format'] == 'mmadvdefense robustness report' and report['version'] == 1 and report['complete']
+    assert report['software']['torch'] == torch.__version__
+    assert report['data']['images'] == 7 and report['data']['classes'] == [str(digit) for digit in range(10)]
+
+    # Every cell is there, and what cannot run says why.
+    titles = ['white-box', 'transfer from digits_target', 'adaptive-full']
+    assert list(report['threat_models']) == titles
+    both = [(attack, defence) for defence in ('none', 'align', 'bits') for attack in ('FGSM', 'PGD')]
+    expected = {('clean', 'clean', defence) for defence in ('none', 'align', 'bits')}
+    expected |= {(title, *cell) for title in titles[:2] for cell in both}
+    assert set(cells) == expected | {('adaptive-full', 'PGD', 'align')}
+    reason = 'BitDepthPurifier has no gradient to follow; use adaptive-bpda'
+    assert {cell['reason'] for cell in report['cells'] if not cell['metrics']} == {reason}
+
+    # The table's numbers are those of the images.
+    assert tables['white-box'][0] == ['accuracy/top1 (%)', 'clean', 'FGSM', 'PGD', 'all or nothing']
+    for title in titles[:2]:
+        for defence, *shown in tables[title][1:]:
+            rights = [_rights(cells['clean', 'clean', defence])]
+            rights += [_rights(cells[title, attack, defence]) for attack in ('FGSM', 'PGD')]
+            rights.append([a * b for a, b in zip(*rights[1:])])
+            assert shown == [f'{100 * np.mean(column):.2f}' for column in rights], (title, defence)
+    assert tables['adaptive-full'][0] == ['accuracy/top1 (%)', 'clean', 'PGD']
+    wrapped = ' '.join(row[2] for row in tables['adaptive-full'][2:])
+    assert [row[0] for row in tables['adaptive-full'][1:3]] == ['align', 'bits'] and wrapped == f'cannot run: {reason}'
+    page = (tmp_path / 'run' / 'report.md').read_text()
+    assert f'cannot run: {reason}' in page and f'{len(cells["clean", "clean", "none"])} images' in page
+
+    # What an attack changed, and whether differences are chance.
+    for (threat, _, defence), rows in cells.items():
+        if threat != 'clean':
+            clean = [row['decision'] for row in cells['clean', 'clean', defence]]
+            assert [row['changed'] for row in rows] == [str(int(a['decision'] != b)) for a, b in zip(rows, clean)]
+    assert any(row['changed'] == '1' for rows in cells.values() for row in rows), 'or this would test nothing'
+    for test in report['comparisons']:
+        ours, theirs = (_rights(cells[test['threat_model'], test['attack'], name]) for name in test['defences'])
+        assert test['difference'] == pytest.approx(np.mean(ours) - np.mean(theirs))
+        if len(set(np.subtract(ours, theirs))) > 1:
+            assert test['p'] == pytest.approx(stats.ttest_rel(ours, theirs).pvalue)
+    assert len(report['comparisons']) == 2 * 2 * 3
+
+    # Defences that the attacker does not know met the same images, the others did not.
+    sizes = {key: [row['l2'] for row in rows] for key, rows in cells.items()}
+    for title in titles[:2]:
+        for attack in ('FGSM', 'PGD'):
+            assert sizes[title, attack, 'none'] == sizes[title, attack, 'align'] == sizes[title, attack, 'bits']
+    assert sizes['white-box', 'PGD', 'align'] not in (
+        sizes['transfer from digits_target', 'PGD', 'align'],
+        sizes['adaptive-full', 'PGD', 'align'],
+    )
+
+    # Images to look at.
+    examples = {path.stem: path for path in (tmp_path / 'run' / 'examples').glob('*.npz')}
+    (attacked,) = (cell for cell in report['cells'] if cell['threat_model'] == 'adaptive-full' and cell['metrics'])
+    with np.load(examples[attacked['file']]) as images:
+        assert set(images) == {f'{i}/{s}' for i in (0, 3) for s in ('clean', 'adversarial', 'purified', 'name')}
+        change = images['3/adversarial'].astype(int) - images['3/clean']
+        assert images['3/clean'].shape == (3, 32, 32) and 0 < abs(change).max() <= 2
+        assert (images['3/purified'] != images['3/adversarial']).any()
+
+    # The same numbers as of the tool that tests one model.
+    same = f'test_dataloader.dataset.indices={IMAGES}'.replace(' ', '')
+    one = (config, trained, '--attack', 'FGSM', '--eps', 1, '--cfg-options', same)
+    alone = run_tool('test', *one, '--out', out, '--work-dir', tmp_path / 'work')
+    assert alone.code == 0, alone.err[-3000:]
+    theirs = json.loads(out.read_text())['results'][2:]
+    for result, defence in zip(theirs, ('none', 'align')):
+        (ours,) = (
+            cell
+            for cell in report['cells']
+            if (cell['threat_model'], cell['condition']['name'], cell['defence']) == ('white-box', 'FGSM', defence)
+        )
+        for part in ('metrics', 'measured', 'scores', 'purifier'):
+            assert ours[part] == result[part], part
+
+
+def test_goes_on_after_a_kill(run_tool, run_process, variant, tmp_path, monkeypatch):
+    """In the middle of a batch; neither a cell nor an image is made twice, and the files are the same to the byte."""
+    small = variant('small', SMALL)
+    whole, killed = tmp_path / 'whole', tmp_path / 'killed'
+    assert run_tool('robustness', small, '--work-dir', whole).code == 0
+    monkeypatch.setenv('KILL_AT', '2')
+    dead = run_process(TOOL, small, '--work-dir', killed)
+    assert dead.code == -9, dead.err[-3000:]
+    monkeypatch.delenv('KILL_AT')
+    before = {path: path.stat().st_mtime_ns for path in killed.rglob('cells/*.json')}
+    images = {path: path.stat().st_mtime_ns for path in killed.rglob('adversarial/*/*.npz')}
+    assert len(before) == 2 and len(images) == 7 + 4, 'clean and FGSM are finished, of PGD a batch'
+    assert not _report(killed)['complete'] and not (killed / 'samples.csv').exists()
+
+    sys.modules.pop('attacks_for_tests', None)
+    assert run_tool('robustness', small, '--work-dir', killed).code == 0
+    assert sys.modules['attacks_for_tests'].CALLS == [3], 'the last batch alone'
+    assert all(path.stat().st_mtime_ns == time for path, time in {**before, **images}.items())
+    for name in ('report.json', 'report.md', 'samples.csv'):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
+    assert _report(killed)['complete']
+    for path in whole.glob('cells/*.json'):
+        ours, theirs = (json.loads((folder / 'cells' / path.name).read_text()) for folder in (whole, killed))
+        assert {**ours, 'seconds': 0} == {**theirs, 'seconds': 0}
+
+
+def _same_numbers(ours: Path, theirs: Path) -> None:
+    """Every image right or wrong alike, and the rest up to rounding."""
+    left, right = _samples(ours), _samples(theirs)
+    assert left.keys() == right.keys()
+    for key, rows in left.items():
+        for a, b in zip(rows, right[key]):
+            same = ('index', 'image', 'right', 'score', 'decision', 'changed', 'queries')
+            assert {name: a[name] for name in same} == {name: b[name] for name in same}, key
+            assert float(a['l2']) == pytest.approx(float(b['l2']), rel=0.02), key
+
+
+def test_batches_and_workers_do_not_matter(run_tool, variant, tmp_path):
+    small = variant('small', SMALL)
+    outs = {}
+    for name, batch_size, workers in (('a', 4, 0), ('b', 3, 2)):
+        loader = (f'test_dataloader.batch_size={batch_size}', f'test_dataloader.num_workers={workers}')
+        done = run_tool('robustness', small, '--work-dir', tmp_path / name, '--cfg-options', *loader)
+        assert done.code == 0, done.err[-3000:]
+        outs[name] = _tables(done.out)['white-box']
+    assert outs['a'] == outs['b']
+    _same_numbers(tmp_path / 'a', tmp_path / 'b')
+    # It is the same configuration: what one has made, the other takes.
+    again = run_tool('robustness', small, '--work-dir', tmp_path / 'a', '--cfg-options', 'test_dataloader.batch_size=1')
+    assert again.code == 0 and _tables(again.out)['white-box'] == outs['a']
+
+
+@pytest.mark.skipif(sys.platform == 'darwin', reason='gloo resolves no host name there')
+def test_two_processes_test_as_one(run_tool, run_process, variant, tmp_path):
+    small = variant('small', SMALL)
+    one = run_tool('robustness', small, '--work-dir', tmp_path / 'one')
+    assert one.code == 0, one.err[-3000:]
+    launcher = ('-m', 'torch.distributed.run', '--nproc_per_node=2', '--standalone')
+    two = run_process(*launcher, TOOL, small, '--launcher', 'pytorch', '--work-dir', tmp_path / 'two')
+    assert two.code == 0, two.err[-3000:]
+    assert _tables(one.out) == _tables(two.out)
+    assert {len(rows) for rows in _samples(tmp_path / 'two').values()} == {7}, 'the eighth fills up the second process'
+    _same_numbers(tmp_path / 'one', tmp_path / 'two')
+
+
+def test_images_are_made_once_for_all(run_tool, variant, tmp_path):
+    """Not for every defence, and not again by another grid with the same cache."""
+    step = "dict(_delete_=True, type='KillablePGD', eps=4, step_size=4, steps=1)"
+    text = f"{SMALL}\ncache_dir = '{tmp_path / 'cache'}'\nattacks = dict(FGSM={step})"
+    assert run_tool('robustness', variant('first', text), '--work-dir', tmp_path / 'first').code == 0
+    assert sys.modules['attacks_for_tests'].CALLS == [4, 3, 4, 3], 'two attacks on two batches, for two defences'
+    sys.modules['attacks_for_tests'].CALLS.clear()
+    more = (
+        text
+        + '\nnum_examples = 0\ndefences = dict(align=dict(_delete_=True), bits=dict(data_preprocessor=dict(bits=5)))'
+    )
+    done = run_tool('robustness', variant('second', more), '--work-dir', tmp_path / 'second')
+    assert done.code == 0, done.err[-3000:]
+    assert sys.modules['attacks_for_tests'].CALLS == []
+    assert not (tmp_path / 'second' / 'adversarial').exists()
+
+
+def test_a_folder_of_another_configuration(run_tool, variant, tmp_path):
+    small = variant('small', SMALL)
+    run = tmp_path / 'run'
+    assert run_tool('robustness', small, '--work-dir', run).code == 0
+    kept = {path.name: path.stat().st_mtime_ns for path in run.glob('cells/*.json')}
+    other = variant(
+        'other', SMALL.replace("['white-box']", "['white-box', 'query']") + '\nattacks = dict(PGD=dict(steps=2))'
+    )
+    refused = run_tool('robustness', other, '--work-dir', run)
+    assert f'{run} holds the report of another configuration ({small})' in refused.error
+    assert 'attacks.PGD.steps (3 there, 2 here)' in refused.error and '--force' in refused.error
+    assert {path.name: path.stat().st_mtime_ns for path in run.glob('cells/*.json')} == kept
+    done = run_tool('robustness', other, '--work-dir', run, '--force')
+    assert done.code == 0, done.err[-3000:]
+    now = {path.name: path.stat().st_mtime_ns for path in run.glob('cells/*.json')}
+    assert len(now) == 2 * (1 + 2 + 2)
+    same = {name for name in kept if '__PGD__' not in name}
+    assert {name: now.get(name) for name in same} == {name: kept[name] for name in same}, 'not run again'
+    assert not any(name in now for name in kept.keys() - same), 'of the other configuration'
+    rows = _tables(done.out)['query'][1:]
+    assert 'cannot run: FGSM needs' in rows[0][2] and {row[0] for row in rows} == {'none', 'bits', ''}
+
+
+def test_mistakes_end_in_one_line(run_tool, grid, variant, save_target, config, tmp_path):
+    seven = tmp_path / 'seven.py'
+    seven.write_text(f"_base_ = '{ROOT}/configs/target/digits_target.py'\nmodel = dict(head=dict(num_classes=7))\n")
+    missing = tmp_path / 'images' / 'a' / '0.png'
+    for name in ('a', 'b'):
+        (tmp_path / 'images' / name).mkdir(parents=True)
+        (tmp_path / 'images' / name / '1.png').write_bytes(b'')
+    folder = tmp_path / 'folder.py'
+    folder.write_text(
+        f"_base_ = '{ROOT}/configs/target/digits_target.py'\n"
+        "test_dataloader = dict(dataset=dict(_delete_=True, type='CustomDataset', pipeline=[],\n"
+        f"    classes=[str(i) for i in range(10)], ann_file='{tmp_path}/list.txt', data_prefix='{tmp_path}/images'))\n"
+    )
+    (tmp_path / 'list.txt').write_text('a/1.png 0\na/0.png 1\n')
+    own = 'threat_models = [dict(name={name!r}, {rest})]'
+    cases = {
+        "attack 'PGD': unknown attack 'PGDD'; did you mean PGD": "attacks = dict(PGD=dict(type='PGDD'))",
+        "attack 'PGD': PGD: .*eps .* >= 0, got -1": "attacks = dict(PGD=dict(type='PGD', eps=-1))",
+        "'clean' is the name": "attacks = dict(clean=dict(type='FGSM', eps=8))",
+        "unknown threat model 'whitebox'; did you mean white-box": "threat_models = ['whitebox']",
+        "unknown attack 'CW'; known": own.format(name='white-box', rest="attacks=['CW']"),
+        "'white-box' takes no draws": own.format(name='white-box', rest='draws=3'),
+        "has 'white-box' twice": "threat_models = ['white-box', 'white-box']",
+        'config of a source of .* not found: nowhere.py': own.format(
+            name='transfer', rest="source=dict(config='nowhere.py', checkpoint='a.pth')"
+        ),
+        'the attack source predicts 7 classes, the target 10': own.format(
+            name='transfer', rest=f"source=dict(config='{seven}', checkpoint='{save_target(num_classes=7)}')"
+        ),
+        'checkpoint of the target not found: nowhere.pth': "target = dict(checkpoint='nowhere.pth')",
+        "defence 'align' has no checkpoint": f"defences = dict(align=dict(_delete_=True, config='{config}'))",
+        "defence 'bits': unknown purifier 'JPGPurifier'; did you mean JPEGPurifier": (
+            "defences = dict(bits=dict(data_preprocessor=dict(_delete_=True, type='JPGPurifier')))"
+        ),
+        'num_images must be in 1-500': 'num_images = 501',
+        'leave one out': 'indices = [1]',
+        'indices are positions in a data set of 500 images: 500 is none': 'num_images = None\nindices = [0, 500]',
+        "has no layer 'backbone.layer9'; near names: backbone.layer": "layers = ['backbone.layer9']",
+        "unknown setting 'quantise' of a grid; did you mean 'quantize'": 'quantise = True',
+        re.escape(f'{missing} is missing: image 1 of CustomDataset'): (
+            f"target = dict(config='{folder}')\nnum_images = None"
+        ),
+    }  # fmt: skip
+    for number, (message, text) in enumerate(cases.items()):
+        done = run_tool('robustness', variant(f'case{number}', text), '--work-dir', tmp_path / 'run')
+        assert re.search(message, done.error), f'{message}: {done.error}'
+    assert not (tmp_path / 'run').exists(), 'before any work'
+    no_defences = tmp_path / 'american.py'
+    no_defences.write_text(grid.read_text().replace('defences =', 'defenses ='))
+    refused = run_tool('robustness', no_defences)
+    assert "'defences' is missing; did you mean 'defences' by 'defenses'" in refused.error
+
+
+def test_budgets_of_the_range_0_to_1_are_warned_of(run_tool, variant, tmp_path):
+    text = SMALL + "\nattacks = dict(FGSM=dict(eps=0.031), PGD=dict(_delete_=True, type='FGSM', eps=8))"
+    with pytest.warns(UserWarning, match=r'FGSM: eps=0.031 is in pixels'):
+        done = run_tool('robustness', variant('unit', text), '--work-dir', tmp_path / 'run')
+    assert done.code == 0, done.err[-3000:]

@@ -1,0 +1,59 @@
+"""Test defences against attacks under several threat models, cell by cell, and write tables that can be traced.
+
+CONFIG names a target, defences, attacks and threat models (docs/robustness.md). An interrupted run goes on where it
+stopped when it is started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from _common import UsageError, add_common_arguments, load_config, run
+from mmengine.dist import barrier, init_dist, is_distributed, is_main_process
+
+from mmadvdefense import recipes
+from mmadvdefense.checkpoints import write_json
+from mmadvdefense.evaluation.grid import Grid
+from mmadvdefense.evaluation.grid_config import read_grid
+from mmadvdefense.evaluation.grid_plan import plan_grid
+from mmadvdefense.evaluation.report_tables import terminal
+from mmadvdefense.evaluation.run_folder import RunFolder
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='a config of configs/robustness')
+    add_common_arguments(parser)
+    parser.add_argument(
+        '--force', action='store_true', help='go on in a work directory that holds the report of another configuration'
+    )
+    parser.add_argument('--out', metavar='report.json', help='write the report there as well')
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    config = load_config(arguments)
+    recipes.settle_distributed(config, arguments.launcher, training=False)
+    if arguments.launcher != 'none' and not is_distributed():
+        # Now, and not with the first runner: all processes must find the same cells finished.
+        init_dist(arguments.launcher)
+    plan = plan_grid(read_grid(config, arguments.trust_checkpoint))
+    folder = RunFolder(config.work_dir)
+    if is_main_process():
+        try:
+            folder.claim(arguments.config, plan.settings, arguments.force)
+        except FileExistsError as error:
+            raise UsageError(str(error)) from error
+    barrier()
+    report = Grid(plan, folder, arguments.config, arguments.launcher).run()
+    if is_main_process():
+        print(terminal(report))
+        if arguments.out:
+            write_json(arguments.out, report)
+        print(f'report: {Path(arguments.out or folder.path / "report.json")}; page: {folder.path / "report.html"}')
+
+
+if __name__ == '__main__':
+    run(main)
