@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Optional
 
 from _common import UsageError, add_common_arguments, load_config, require_checkpoint, run
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
 from mmadvdefense import recipes
@@ -26,6 +26,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
     parser.add_argument('--no-validate', action='store_true', help='do not evaluate during training')
     parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate with the batch size')
+    parser.add_argument(
+        '--images-per-class', type=int, metavar='N', help='train on N images of each class (classification)'
+    )
+    parser.add_argument('--images-seed', type=int, default=0, help='which images --images-per-class takes')
     return parser.parse_args()
 
 
@@ -35,6 +39,8 @@ def apply_arguments(config: Config, arguments: argparse.Namespace) -> None:
     if arguments.amp:
         config.optim_wrapper.type = 'AmpOptimWrapper'
         config.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if arguments.images_per_class is not None:
+        take_images_per_class(config, arguments.images_per_class, arguments.images_seed)
     if arguments.auto_scale_lr:
         if 'base_batch_size' not in (config.get('auto_scale_lr') or {}):
             raise UsageError('--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config')
@@ -48,6 +54,16 @@ def apply_arguments(config: Config, arguments: argparse.Namespace) -> None:
     elif arguments.resume:
         config.resume = True
         config.load_from = arguments.resume
+
+
+def take_images_per_class(config: Config, number: int, seed: int) -> None:
+    if config.get('default_scope') != 'mmpretrain':
+        raise UsageError(
+            f'--images-per-class is for image classification, not for {config.get("default_scope")} configs'
+        )
+    dataset = config.train_dataloader.dataset
+    plain = dataset.dataset if dataset.type == 'ImagesPerClass' else dataset
+    config.train_dataloader.dataset = ConfigDict(type='ImagesPerClass', dataset=plain, number=number, seed=seed)
 
 
 def latest_checkpoint(work_dir: Path) -> Optional[Path]:

@@ -1,7 +1,8 @@
 """Built-in data that needs no download, and transforms that no host has."""
 
 from .digits import HandwrittenDigits
+from .images_per_class import take_images_per_class
 from .scenes import compose_scenes, write_digit_scenes
 from .transforms import AddGaussianNoise
 
-__all__ = ['AddGaussianNoise', 'HandwrittenDigits', 'compose_scenes', 'write_digit_scenes']
+__all__ = ['AddGaussianNoise', 'HandwrittenDigits', 'compose_scenes', 'take_images_per_class', 'write_digit_scenes']

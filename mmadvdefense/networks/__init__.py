@@ -2,21 +2,33 @@
 
 from .cifar_resnet import CIFARResNet
 from .converters import convert_pix2pixhd_discriminator, convert_pix2pixhd_generator
+from .denoising_autoencoder import DenoisingAutoEncoder
+from .denoising_backbone import build_denoising_backbone
+from .denoising_block import DenoisingBlock
 from .discriminator import MultiscaleDiscriminator
 from .dunet import DUNet
+from .energy import EnergyNetworks
 from .global_generator import GlobalGenerator
+from .hourglass import HourglassNetworks
 from .rfbnet import RFBNeck
+from .scalar_autoencoder import ScalarAutoEncoders
 from .torchvision_vgg import TorchvisionVGG
 from .wide_resnet import WideResNet
 
 __all__ = [
     'CIFARResNet',
     'DUNet',
+    'DenoisingAutoEncoder',
+    'DenoisingBlock',
+    'EnergyNetworks',
     'GlobalGenerator',
+    'HourglassNetworks',
     'MultiscaleDiscriminator',
     'RFBNeck',
+    'ScalarAutoEncoders',
     'TorchvisionVGG',
     'WideResNet',
+    'build_denoising_backbone',
     'convert_pix2pixhd_discriminator',
     'convert_pix2pixhd_generator',
 ]

@@ -1,0 +1,20 @@
+"""The denoising autoencoder that HGD compares its U-Net with."""
+
+from __future__ import annotations
+
+from mmadvdefense.registry import MODELS
+
+from .dunet import DUNet
+
+
+@MODELS.register_module()
+class DenoisingAutoEncoder(DUNet):
+    """DAE of `HGD <https://arxiv.org/abs/1712.02976>`_, section 3.1.1: DUNET without lateral connections, so that all
+    it learns of an image goes through the bottleneck. 9.7 M parameters by default.
+
+    Args:
+        kwargs: of :class:`DUNet`, without ``lateral``.
+    """
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(lateral=False, **kwargs)

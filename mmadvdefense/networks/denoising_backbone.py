@@ -1,0 +1,107 @@
+"""Denoising blocks in any backbone."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from mmengine.model import ModuleDict
+from torch import Tensor, nn
+
+from mmadvdefense.registry import MODELS
+
+from .denoising_block import DenoisingBlock
+
+# Where the blocks are in the backbone, and so in the names of its checkpoint.
+BLOCKS = 'denoising'
+
+
+@MODELS.register_module(name='DenoisingBackbone')
+def build_denoising_backbone(
+    backbone: dict,
+    after: str | Sequence[str] = 'stages',
+    kind: str = 'nonlocal_embedded',
+    input_size: Sequence[int] = (64, 64),
+) -> nn.Module:
+    """A backbone whose layers are followed by denoising blocks (Xie et al., CVPR 2019).
+
+    What is built is the backbone itself, so that all that looks at its type, its layers or its weights finds what it
+    knows: checkpoints of the plain backbone load, and the new model computes what the plain one does until it is
+    trained. The blocks are its child ``denoising``.
+
+    Args:
+        backbone: config of the backbone.
+        after: ``'stages'`` of a ResNet (the paper's four blocks), its residual ``'blocks'``, or names of layers of the
+            backbone, whose output is a feature map ``(N, C, H, W)``.
+        kind: of :class:`DenoisingBlock`.
+        input_size: height and width of an image that the backbone can run on, to see how many channels layers have.
+
+    Raises:
+        ValueError: for a layer that the backbone does not have (the message lists near names), that is not run as a
+            whole, or whose output is no feature map.
+    """
+    network = MODELS.build(dict(backbone))
+    names = _stages(network, after) if isinstance(after, str) else list(dict.fromkeys(after))
+    channels = _channels(network, names, input_size)
+    blocks = {name.replace('.', '_'): DenoisingBlock(channels[name], kind) for name in names}
+    network.add_module(BLOCKS, ModuleDict(blocks))
+    for name, block in zip(names, blocks.values()):
+        # A layer in between would change the names of the others, and hosts index the layers of sequences.
+        network.get_submodule(name).register_forward_hook(partial(_denoise, block))
+    return network
+
+
+def _denoise(block: DenoisingBlock, layer: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
+    return block(output)
+
+
+def _stages(network: nn.Module, after: str) -> list[str]:
+    if after not in ('stages', 'blocks'):
+        raise ValueError(f"after is 'stages', 'blocks' or a list of layers, got {after!r}")
+    stages = [name for name, _ in network.named_children() if re.fullmatch(r'layer\d+', name)]
+    if not stages:
+        children = ', '.join(name for name, _ in network.named_children())
+        raise ValueError(
+            f'{type(network).__name__} has no stages layer1, layer2, ... as ResNets have; name its layers with '
+            f'after=[...]; it consists of {children}'
+        )
+    if after == 'stages':
+        return stages
+    return [f'{stage}.{name}' for stage in stages for name, _ in network.get_submodule(stage).named_children()]
+
+
+def _channels(network: nn.Module, names: Sequence[str], input_size: Sequence[int]) -> dict[str, int]:
+    """Channels of each layer's output, seen in a run on one image."""
+    layers = dict(network.named_modules())
+    shapes: dict[str, tuple] = {}
+    handles = []
+    for name in names:
+        if name not in layers:
+            near = difflib.get_close_matches(name, layers, n=5, cutoff=0.3)
+            raise ValueError(f'{type(network).__name__} has no layer {name!r}; near names: {", ".join(near)}')
+        handles.append(layers[name].register_forward_hook(partial(_note_shape, shapes, name)))
+    # Statistics must stay; some backbones switch parts of themselves back on train().
+    training = [module for module in network.modules() if module.training]
+    try:
+        for module in training:
+            module.training = False
+        with torch.no_grad():
+            network(next(network.parameters()).new_zeros(1, 3, *input_size))
+    finally:
+        for module in training:
+            module.training = True
+        for handle in handles:
+            handle.remove()
+    for name in names:
+        if name not in shapes:
+            raise ValueError(f'{type(network).__name__} does not run its layer {name!r} as a whole; name one inside it')
+        if len(shapes[name]) != 4:
+            raise ValueError(f'the output of layer {name!r} is no feature map (N, C, H, W) but {shapes[name]}')
+    return {name: shape[1] for name, shape in shapes.items()}
+
+
+def _note_shape(shapes: dict, name: str, layer: nn.Module, inputs: tuple, output) -> None:
+    shapes[name] = tuple(output.shape) if isinstance(output, Tensor) else (type(output).__name__,)

@@ -1,0 +1,128 @@
+"""Choose when OAG, or another purifier that is fitted to each image, stops: on images with Gaussian noise.
+
+No attack is used, so that the defence is not tuned to one (Li et al., TIP 2021, section III-D). Prints the metric after
+each number of steps, and the number at which the curve flattens; put it into the config as ``num_steps``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+
+from _common import UsageError, add_common_arguments, load_config, require_checkpoint, run
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.runner import Runner
+from terminaltables import AsciiTable
+from torch import nn
+from torch.utils.data import DataLoader
+
+from mmadvdefense.checkpoints import load_target, write_json
+from mmadvdefense.evaluation.image_selection import choose_indices
+from mmadvdefense.evaluation.stopping import metric_by_step, stopping_step
+from mmadvdefense.models import build_model
+from mmadvdefense.pixels import PIXEL_MAX
+from mmadvdefense.purifiers import OnlinePurifier
+from mmadvdefense.registry import DATASETS
+
+STEPS = (25, 50, 75, 100, 150, 200, 250, 300)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config of the protected model')
+    parser.add_argument('checkpoint', help='its checkpoint')
+    add_common_arguments(parser)
+    parser.add_argument('--steps', type=int, nargs='+', default=STEPS, help='numbers of steps to try')
+    parser.add_argument(
+        '--sigma', type=float, default=0.25, help='of the noise, with pixels in 0-1 (default: 0.25, as in the paper)'
+    )
+    parser.add_argument('--num-images', type=int, default=64, help='spread evenly over the data set (default: 64)')
+    parser.add_argument(
+        '--split',
+        choices=['train', 'val', 'test'],
+        default='train',
+        help='where images come from; those of train are loaded without augmentation (default: train)',
+    )
+    parser.add_argument(
+        '--tolerance',
+        type=float,
+        default=0.01,
+        help='share of the best value that may be missing where the curve counts as flat (default: 0.01)',
+    )
+    parser.add_argument('--seed', type=int, default=0, help='of the noise')
+    parser.add_argument('--out', metavar='curve.json', help='write the curve there')
+    arguments = parser.parse_args()
+    if arguments.sigma < 0 or not 0 <= arguments.tolerance < 1:
+        parser.error('--sigma must be >= 0 and --tolerance in 0-1')
+    if min(arguments.steps) < 1:
+        parser.error(f'--steps are numbers from 1 on, got {min(arguments.steps)}')
+    return arguments
+
+
+def load_model(config: Config, arguments: argparse.Namespace) -> nn.Module:
+    model = build_model(config)
+    purifier = model.data_preprocessor
+    if not isinstance(purifier, OnlinePurifier):
+        raise UsageError(f'{arguments.config}: {type(purifier).__name__} takes no steps that could be chosen')
+    load_target(model, arguments.checkpoint, trust=arguments.trust_checkpoint)
+    purifier.progress = True
+    return model.to(get_device()).eval()
+
+
+def load_images(config: Config, arguments: argparse.Namespace) -> DataLoader:
+    """Images of the split as the test sees them."""
+    split = 'val' if arguments.split == 'train' else arguments.split
+    loader = copy.deepcopy(config.get(f'{split}_dataloader'))
+    if arguments.split == 'train':
+        dataset = config.train_dataloader.dataset
+        if 'pipeline' not in dataset:
+            raise UsageError(f'the training set is a {dataset.type} of others: use --split val or --split test')
+        loader.dataset = {**dataset, 'pipeline': loader.dataset.pipeline}
+    dataset = DATASETS.build(loader.dataset)
+    dataset.full_init()
+    chosen = choose_indices(len(dataset), min(arguments.num_images, len(dataset)), None)
+    loader.dataset = dataset.get_subset(chosen)
+    return Runner.build_dataloader(loader)
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    require_checkpoint(arguments.checkpoint, 'checkpoint', arguments.trust_checkpoint)
+    config = load_config(arguments)
+    model = load_model(config, arguments)
+    loader = load_images(config, arguments)
+    evaluator = config.test_evaluator if arguments.split == 'test' else config.val_evaluator
+    steps = sorted(set(arguments.steps))
+    metric, curve = metric_by_step(model, loader, evaluator, steps, arguments.sigma * PIXEL_MAX, arguments.seed)
+    chosen = stopping_step({step: curve[step] for step in steps}, arguments.tolerance)
+    rows = [[str(step) if step else 'not purified', f'{value:.2f}'] for step, value in curve.items()]
+    print(AsciiTable([['steps', metric], *rows]).table)
+    if chosen is None:
+        print('no number of steps gives anything but 0: the noise is too strong for this model, lower --sigma')
+    else:
+        print(f'the curve flattens at {chosen} steps: num_steps={chosen}')
+    if arguments.out:
+        write_json(arguments.out, report(arguments, len(loader.dataset), metric, curve, chosen))
+        print(f'curve written to {arguments.out}')
+
+
+def report(arguments: argparse.Namespace, num_images: int, metric: str, curve: dict, chosen: int | None) -> dict:
+    return {
+        'format': 'mmadvdefense stopping step',
+        'version': 1,
+        'config': arguments.config,
+        'checkpoint': arguments.checkpoint,
+        'split': arguments.split,
+        'num_images': num_images,
+        'sigma': arguments.sigma,
+        'seed': arguments.seed,
+        'tolerance': arguments.tolerance,
+        'metric': metric,
+        'curve': [{'steps': step, 'value': value} for step, value in curve.items()],
+        'num_steps': chosen,
+    }
+
+
+if __name__ == '__main__':
+    run(main)
