@@ -1,4 +1,4 @@
-# CamVid, a light PSPNet: which attacks transfer best from DeepLabv3. 60 of the 233 images; num_images=None for all.
+# CamVid, a light PSPNet: which attacks transfer best from DeepLabv3. 24 of the 233 images; num_images=None for all.
 target = dict(config='configs/target/light_pspnet_camvid.py', checkpoint='checkpoints/light_pspnet_camvid.pth')
 source = dict(config='configs/target/light_deeplabv3_camvid.py', checkpoint='checkpoints/light_deeplabv3_camvid.pth')
 
@@ -19,4 +19,4 @@ threat_models = [
     dict(name='transfer', source=source),
     dict(name='adaptive-full', attacks=['BIM']),
 ]
-num_images = 60
+num_images = 24

@@ -204,9 +204,11 @@ def test_relabel_keeps_the_given_samples():
     assert task.labels(samples, 'cpu').tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize('layer', ['logits', 'pre_logits'])
-def test_detectors_have_no_layer_of_logits(layer):
-    with pytest.raises(ValueError, match='last map of the backbone'):
+@pytest.mark.parametrize(
+    ('layer', 'message'), [('pre_logits', 'last map of the backbone'), ('logits', 'no dense head.*name a layer')]
+)
+def test_layers_that_a_detector_does_not_have(layer, message):
+    with pytest.raises(ValueError, match=message):
         make_task().feature_tap(layer)
 
 

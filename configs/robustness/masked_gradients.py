@@ -1,0 +1,14 @@
+# Defences that only hide their gradient, or only draw at random: high under white-box, broken by who looks.
+target = dict(config='configs/target/resnet20_cifar10.py', checkpoint='checkpoints/resnet20_cifar10.pth')
+
+defences = dict(
+    none=dict(),
+    jpeg=dict(data_preprocessor=dict(type='JPEGPurifier', quality=75)),
+    steps=dict(data_preprocessor=dict(type='BitDepthPurifier', bits=3)),
+    random=dict(data_preprocessor=dict(type='RandomResizePadPurifier', min_scale=0.7)),
+    align=dict(
+        config='configs/defense/resnet20_cifar10_align.py', checkpoint='checkpoints/resnet20_cifar10_align.pth'))
+
+attacks = {f'PGD {eps}': dict(type='PGD', eps=eps, step_size=eps / 4, steps=20) for eps in (4, 8)}
+threat_models = ['white-box', 'adaptive-full', 'adaptive-bpda', dict(name='adaptive-eot', draws=8)]
+num_images = 100
