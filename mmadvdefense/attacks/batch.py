@@ -25,6 +25,7 @@ class AttackBatch:
         target: class indices to move towards, None for an untargeted attack.
         queries: ``(N,)``, how often the source has been asked for each image; counted by :meth:`logits` and by
             objectives through :meth:`count`.
+        last_value: of the objective, at the last gradient.
     """
 
     source: AttackSource
@@ -35,6 +36,7 @@ class AttackBatch:
     layout: Layout
     target: Optional[Tensor] = None
     queries: Tensor = field(init=False)
+    last_value: Optional[Tensor] = None
     _choice: Optional[str] = None
     _labels: Optional[Tensor] = None
 

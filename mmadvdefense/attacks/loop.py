@@ -138,6 +138,9 @@ class GradientAttack(Attack):
                 seen = images if self.diversity is None else self.diversity(images, batch)
                 value = self.objective(batch.pixels(seen), batch)
                 (gradient,) = torch.autograd.grad(value, images)
+            # Held until the next step: freed all at once, the heap goes back to the system, and fetching it again for
+            # every step costs a tenth of the time on a CPU.
+            batch.last_value = value
             total = gradient if total is None else total + gradient
         return total
 

@@ -16,7 +16,7 @@ from .per_image import Parameters, PerImageConv2d
 @MODELS.register_module()
 class HourglassNetworks(nn.Module):
     """A small U-Net from noise to an image, with one network for each image: "hourglass" with skip connections of
-    Ulyanov et al., "Deep Image Prior" (CVPR 2018), at widths for small images.
+    Ulyanov et al., "Deep Image Prior" (CVPR 2018), at widths for small images. Multiples of 16 are fast.
 
     Every unit is a 3x3 convolution, a normalisation of each channel of each image (what batch norm is for one image)
     and LeakyReLU 0.2; a skip connection is a unit of 1x1. A sigmoid ends in [0, 1].
@@ -30,7 +30,7 @@ class HourglassNetworks(nn.Module):
         ValueError: for no stage, or one without channels.
     """
 
-    def __init__(self, noise_channels: int = 8, widths: Sequence[int] = (16, 32, 64), skip_channels: int = 4) -> None:
+    def __init__(self, noise_channels: int = 16, widths: Sequence[int] = (16, 32, 64), skip_channels: int = 16) -> None:
         super().__init__()
         if not widths or min(noise_channels, skip_channels, *widths) < 1:
             raise ValueError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Optional, Sequence
+from typing import Any, Callable, Optional, Sequence
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -82,17 +82,7 @@ class PerImageConv2d:
         return draw_uniform(images, (self.out_channels,), self.fan_in, randomness)
 
     def __call__(self, images: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor:
-        groups = len(images)
-        # Images become channels, and a group is an image.
-        outputs = F.conv2d(
-            images.flatten(0, 1)[None],
-            weight.flatten(0, 1),
-            None if bias is None else bias.flatten(),
-            self.stride,
-            self.padding,
-            groups=groups,
-        )
-        return outputs.view(groups, self.out_channels, *outputs.shape[2:])
+        return _grouped(F.conv2d, images, weight, bias, stride=self.stride, padding=self.padding)
 
     def transposed(self, features: Tensor, weight: Tensor, bias: Tensor, size: Sequence[int]) -> Tensor:
         """The transposed convolution, from K channels back to C.
@@ -103,15 +93,22 @@ class PerImageConv2d:
             bias: ``(N, C)``.
             size: ``(H, W)`` of what comes out.
         """
-        groups = len(features)
         left_over = [(side + 2 * self.padding - self.kernel_size) % self.stride for side in size]
-        outputs = F.conv_transpose2d(
-            features.flatten(0, 1)[None],
-            weight.flatten(0, 1),
-            bias.flatten(),
-            self.stride,
-            self.padding,
-            left_over,
-            groups=groups,
-        )
-        return outputs.view(groups, self.in_channels, *outputs.shape[2:])
+        settings = dict(stride=self.stride, padding=self.padding, output_padding=left_over)
+        return _grouped(F.conv_transpose2d, features, weight, bias, **settings)
+
+
+def _grouped(
+    convolution: Callable[..., Tensor], images: Tensor, weight: Tensor, bias: Optional[Tensor], **settings: Any
+) -> Tensor:
+    """Images become channels, and each is a group."""
+    count = len(images)
+    # One group alone is computed in another way than many, which rounds differently, and over hundreds of steps that
+    # grows: an image would depend on whether it has company. So it gets its own.
+    groups = max(count, 2)
+    images, weight, bias = (
+        value if value is None else value.expand(groups, *value.shape[1:]).flatten(0, 1)
+        for value in (images, weight, bias)
+    )
+    outputs = convolution(images[None], weight, bias, groups=groups, **settings)
+    return outputs.unflatten(1, (groups, -1))[0, :count]

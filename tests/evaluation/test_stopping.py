@@ -58,7 +58,7 @@ def _collate(items):
 
 def _accuracy(model, images, samples) -> float:
     logits = model(model.data_preprocessor.native(dict(inputs=images))['inputs'], mode='tensor')
-    return (logits.argmax(1) == torch.cat([sample.gt_label for sample in samples])).double().mean() * 100
+    return (logits.argmax(1) == torch.cat([sample.gt_label for sample in samples])).double().mean().item() * 100
 
 
 @torch.no_grad()

@@ -114,8 +114,8 @@ def test_images_appear_and_noise_does_not_yet(build_purifier, size):
     rows, columns = torch.meshgrid(torch.linspace(0, 6, size[0]), torch.linspace(0, 6, size[1]), indexing='ij')
     clean = torch.stack([(rows + phase).sin() * columns.cos() for phase in (0, 1, 2)])[None] * 90 + 127
     noisy = (clean + 25 * Randomness([5]).normal_like(clean)).clamp(0, 255)
-    purifier = build_purifier(dict(type='OAGPurifier', num_steps=120))
-    early, late = ((state - clean).square().mean() for state in purifier.trajectory(noisy, Randomness([0]), [2, 120]))
+    purifier = build_purifier(dict(type='OAGPurifier', num_steps=80))
+    early, late = ((state - clean).square().mean() for state in purifier.trajectory(noisy, Randomness([0]), [2, 80]))
     assert early > 1000
     assert late < 0.7 * (noisy - clean).square().mean()
 

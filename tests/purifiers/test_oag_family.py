@@ -44,6 +44,9 @@ def _seeds(*indices: int) -> Randomness:
     return Randomness([100 + index for index in indices])
 
 
+# Pixels: kernels add in another order for another number of images, and steps of Adam make that grow.
+ROUNDING = 2e-2
+
 # What is cleaned -----------------------------------------------------------------------------------------------------
 
 
@@ -54,7 +57,7 @@ def test_no_image_depends_on_its_neighbours(purifier, make_images):
     assert 0 <= together.min() and together.max() <= 255
     for index in range(16):
         alone = purifier.clean(images[index : index + 1], _seeds(index))[0]
-        assert (alone - together[index]).abs().max() < 1e-2
+        assert (alone - together[index]).abs().max() < ROUNDING
         assert (together[index] - together[index - 1]).abs().max() > 1
 
 
@@ -63,7 +66,7 @@ def test_images_of_several_sizes(purifier, images):
     together = purifier.clean(images, _seeds(0, 1, 2, 3))
     assert isinstance(together, list) and [image.shape for image in together] == [image.shape for image in images]
     for index, image in enumerate(images):
-        assert (purifier.clean([image], _seeds(index))[0] - together[index]).abs().max() < 1e-2
+        assert (purifier.clean([image], _seeds(index))[0] - together[index]).abs().max() < ROUNDING
     assert all(map(torch.equal, images, before)), 'the input stays'
 
 

@@ -1,7 +1,7 @@
 # OAG for images of about 32 pixels: few filters at positions half a kernel apart.
 purifier = dict(
     type='OAGPurifier',
-    num_steps=100,
+    num_steps=150,
     image_steps=20,
     noise=0.3,
     learning_rate=0.01,
