@@ -32,6 +32,8 @@ REQUIREMENTS = (
     Requirement('torch', '>=2.0'),
     Requirement('numpy'),
     Requirement('terminaltables'),
+    Requirement('rich'),
+    Requirement('scipy'),
     Requirement('mmengine', '>=0.10.4,<0.11', ('mmengine', 'mmengine-lite')),
     # PyPI has no wheel of 2.1.0, an isolated build leaves the ops out silently, and mmdet 3.3.0 refuses 2.2.0.
     Requirement('mmcv', '>=2.0.0rc4,<2.2.0', ('mmcv', 'mmcv-lite'), MMCV_COMMAND),
