@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 
 from mmadvdefense import __version__, recipes
 from mmadvdefense.attacks import attack_names, build_attack
+from mmadvdefense.attacks.targets import TARGETS
 from mmadvdefense.checkpoints import write_json
 from mmadvdefense.evaluation import Condition, Result, evaluate, robustness_table
 from mmadvdefense.hooks import DEFAULT_DRAWS, NEEDS_PURIFIER, THREAT_MODELS, ThreatModel
@@ -35,9 +36,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--eps', type=float, help='radius in pixels (0-255)')
     parser.add_argument('--step-size', type=float, help='pixels (0-255) a step')
     parser.add_argument('--steps', type=int, help='number of steps')
-    parser.add_argument(
-        '--targeted', nargs='?', const='random', choices=['random', 'least_likely'], help='towards a wrong class'
-    )
+    parser.add_argument('--targeted', nargs='?', const='random', choices=list(TARGETS), help='towards a wrong class')
     parser.add_argument(
         '--source',
         nargs=2,
