@@ -26,7 +26,7 @@ def checked(monkeypatch) -> list[tuple]:
 def test_grids_of_the_package(path, checked):
     grid = read_grid(Config.fromfile(path))
     assert 'none' in grid.defences and len(grid.defences) > 1
-    assert {'white-box', 'transfer', 'adaptive-full'} <= {c.threat.name for c in grid.threat_models}
+    assert {'white-box', 'adaptive-full'} <= {c.threat.name for c in grid.threat_models}
     assert all(set(column.attacks) <= set(grid.attacks) for column in grid.threat_models)
     assert {path for path, _ in checked} >= {grid.target['checkpoint']}
 
