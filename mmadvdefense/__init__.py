@@ -6,7 +6,7 @@ from .version import __version__
 compat.apply()
 
 # The rooms import the dependencies that have just been checked.
-from . import attacks, checkpoints, datasets, evaluation, hooks, losses, networks, purifiers  # noqa: E402
+from . import attacks, checkpoints, datasets, evaluation, hooks, losses, networks, optim, purifiers  # noqa: E402
 
 __all__ = [
     '__version__',
@@ -18,5 +18,6 @@ __all__ = [
     'hooks',
     'losses',
     'networks',
+    'optim',
     'purifiers',
 ]

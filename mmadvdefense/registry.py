@@ -3,7 +3,7 @@
 Modules are registered in the root, so that ``type='AlignPurifier'`` resolves from every default scope without a prefix.
 """
 
-from mmengine.registry import DATASETS, FUNCTIONS, HOOKS, MODEL_WRAPPERS, MODELS, TRANSFORMS, Registry
+from mmengine.registry import DATASETS, FUNCTIONS, HOOKS, MODEL_WRAPPERS, MODELS, OPTIM_WRAPPERS, TRANSFORMS, Registry
 
 ATTACKS = Registry('attack', scope='mmadvdefense', locations=['mmadvdefense.attacks'])
 
@@ -28,6 +28,7 @@ __all__ = [
     'HOOKS',
     'MODELS',
     'MODEL_WRAPPERS',
+    'OPTIM_WRAPPERS',
     'TRANSFORMS',
     'in_own_scope',
     'in_root_scope',

@@ -8,6 +8,7 @@ from typing import Optional
 
 from _common import UsageError, add_common_arguments, load_config, require_checkpoint, run
 from mmengine.config import Config, ConfigDict
+from mmengine.device import is_cuda_available
 from mmengine.runner import Runner
 
 from mmadvdefense import recipes
@@ -23,7 +24,9 @@ def parse_arguments() -> argparse.Namespace:
         const='auto',
         help='go on from the latest checkpoint of the work directory, or from the given one',
     )
-    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument(
+        '--amp', action='store_true', help='automatic mixed precision: float16 on a GPU, bfloat16 on a CPU'
+    )
     parser.add_argument('--no-validate', action='store_true', help='do not evaluate during training')
     parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate with the batch size')
     parser.add_argument(
@@ -37,8 +40,7 @@ def apply_arguments(config: Config, arguments: argparse.Namespace) -> None:
     if arguments.no_validate:
         config.val_cfg = config.val_dataloader = config.val_evaluator = None
     if arguments.amp:
-        config.optim_wrapper.type = 'AmpOptimWrapper'
-        config.optim_wrapper.setdefault('loss_scale', 'dynamic')
+        use_mixed_precision(config)
     if arguments.images_per_class is not None:
         take_images_per_class(config, arguments.images_per_class, arguments.images_seed)
     if arguments.auto_scale_lr:
@@ -54,6 +56,17 @@ def apply_arguments(config: Config, arguments: argparse.Namespace) -> None:
     elif arguments.resume:
         config.resume = True
         config.load_from = arguments.resume
+
+
+def use_mixed_precision(config: Config) -> None:
+    if is_cuda_available():
+        config.optim_wrapper.type = 'AmpOptimWrapper'
+        config.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    else:
+        # MMEngine's own refuses to run without a GPU.
+        config.optim_wrapper.type = 'BFloat16OptimWrapper'
+        for name in ('loss_scale', 'dtype', 'use_fsdp'):
+            config.optim_wrapper.pop(name, None)
 
 
 def take_images_per_class(config: Config, number: int, seed: int) -> None:

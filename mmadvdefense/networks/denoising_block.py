@@ -23,8 +23,8 @@ def nonlocal_softmax(theta: Tensor, phi: Tensor, x: Tensor) -> Tensor:
         phi: ``(N, E, H, W)``, of the positions that are averaged.
         x: ``(N, C, H, W)``, what is averaged.
     """
-    query, key, value = (maps.flatten(2).mT.unsqueeze(1) for maps in (theta, phi, x))
-    # With vectors of one length, no kernel has to keep the weights of all pairs of positions.
+    # With vectors of one length, each in one piece, no kernel has to keep the weights of all pairs of positions.
+    query, key, value = (maps.flatten(2).mT.contiguous().unsqueeze(1) for maps in (theta, phi, x))
     padding = (0, x.shape[1] - theta.shape[1])
     query, key = F.pad(query, padding), F.pad(key, padding)
     mean = F.scaled_dot_product_attention(query, key, value, scale=theta.shape[1] ** -0.5)

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 
 from mmadvdefense.attacks import derive_seed
 from mmadvdefense.hooks import AdversarialTrainingHook, AttackHook
+from mmadvdefense.optim import BFloat16OptimWrapper
 from mmadvdefense.registry import MODELS
 
 pytest.importorskip('mmpretrain')
@@ -250,16 +250,9 @@ def test_resumed_training_equals_uninterrupted(make_config, settings, saving, tm
     assert not torch.equal(first['backbone.conv1.weight'], whole['backbone.conv1.weight'])
 
 
-class AutocastWrapper(OptimWrapper):
-    """``AmpOptimWrapper`` refuses to run without a GPU; this is its forward half, on the CPU."""
-
-    def optim_context(self, model):
-        return torch.autocast('cpu', torch.bfloat16)
-
-
 def test_mixed_precision(make_config, settings):
     runner = Runner.from_cfg(make_config(**settings(PGD, backbone=DENOISING)))
-    runner.optim_wrapper = AutocastWrapper(torch.optim.SGD(runner.model.parameters(), lr=0.01))
+    runner.optim_wrapper = BFloat16OptimWrapper(torch.optim.SGD(runner.model.parameters(), lr=0.01))
     runner.train()
     assert all(parameter.isfinite().all() for parameter in runner.model.parameters())
     assert runner.model.backbone.denoising['layer3'].bn.weight.abs().sum() > 0, 'blocks learn'

@@ -11,11 +11,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.model import MMDistributedDataParallel
-from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 
 from mmadvdefense.hooks import PurifierTrainHook
+from mmadvdefense.optim import BFloat16OptimWrapper
 from mmadvdefense.purifiers import PurifierDistributedDataParallel
 
 pytest.importorskip('mmpretrain')
@@ -235,13 +235,6 @@ def test_gradient_accumulation_equals_one_large_batch(train):
             assert torch.allclose(ours[name], theirs[name], rtol=0, atol=1e-3 * step.item() + 1e-7), name
 
 
-class AutocastWrapper(OptimWrapper):
-    """``AmpOptimWrapper`` refuses to run without a GPU; this is its forward half, on the CPU."""
-
-    def optim_context(self, model):
-        return torch.autocast('cpu', torch.bfloat16)
-
-
 @pytest.mark.parametrize('losses', [None, PIXEL_ONLY], ids=['all terms', 'pixel'])
 def test_mixed_precision(make_config, losses):
     gradients = {}
@@ -250,7 +243,7 @@ def test_mixed_precision(make_config, losses):
     parameters = dict(runner.model.data_preprocessor.named_parameters())
     for name, parameter in parameters.items():
         parameter.register_post_accumulate_grad_hook(lambda p, name=name: gradients.update({name: p.grad.dtype}))
-    runner.optim_wrapper = AutocastWrapper(torch.optim.Adam(runner.model.data_preprocessor.parameters()))
+    runner.optim_wrapper = BFloat16OptimWrapper(torch.optim.Adam(runner.model.data_preprocessor.parameters()))
     runner.train()
     scalars = {name: history.current() for name, history in runner.message_hub.log_scalars.items()}
     terms = {name: value for name, value in scalars.items() if 'loss' in name}

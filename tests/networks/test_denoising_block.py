@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mmadvdefense.networks.denoising_block import EMBEDDED, KINDS, DenoisingBlock
 from mmadvdefense.registry import MODELS
@@ -49,6 +50,15 @@ def plain_loop(block, x):
             for weight, j in zip(weights, window):
                 out[n, :, i[0], i[1]] += weight * x[n, :, j[0], j[1]]
     return out
+
+
+@pytest.mark.parametrize('kind', ['nonlocal_embedded', 'nonlocal_gaussian'])
+def test_weights_of_all_pairs_are_not_kept(kind):
+    """Forward and backward run in the fused kernel, which refuses what it cannot take."""
+    x = features((2, 6, 8, 8)).float().requires_grad_()
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+        build(kind, 6).float().denoise(x).sum().backward()
+    assert x.grad.isfinite().all()
 
 
 @pytest.mark.parametrize('shape', SHAPES, ids=str)

@@ -1,0 +1,78 @@
+"""Train configs with several seeds each, for comparisons that need a mean and a spread.
+
+    python benchmarks/train_seeds.py configs/benchmark/resnet20_cifar10_unet_*.py --seeds 0 1 2 --jobs 2
+
+Every run is a tools/train.py of its own in <work-dirs>/<config>_seed<seed>, with its output in train.log there. Started
+again, it leaves alone what is finished and goes on with the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from mmengine.config import Config
+
+TRAIN = Path(__file__).resolve().parent.parent / 'tools' / 'train.py'
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('configs', nargs='+', type=Path)
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
+    parser.add_argument('--jobs', type=int, default=1, help='runs side by side, which share the CPU cores')
+    parser.add_argument('--amp', action='store_true', help='as tools/train.py has it')
+    parser.add_argument('--work-dirs', type=Path, default=Path('work_dirs'))
+    return parser.parse_args()
+
+
+def last_checkpoint(config: Path, folder: Path) -> Path:
+    """What a finished run leaves."""
+    train_cfg = Config.fromfile(config).train_cfg
+    iterations = train_cfg.get('max_iters')
+    return folder / (f'iter_{iterations}.pth' if iterations else f'epoch_{train_cfg.max_epochs}.pth')
+
+
+def train(config: Path, seed: int, folder: Path, threads: int, flags: list[str]) -> bool:
+    """Whether the run came to its end."""
+    name = f'{config.stem}, seed {seed}'
+    if last_checkpoint(config, folder).exists():
+        print(f'{name}: was finished', flush=True)
+        return True
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, str(TRAIN), str(config), '--work-dir', str(folder), '--resume', *flags]
+    command += ['--cfg-options', f'randomness.seed={seed}']
+    start = time.perf_counter()
+    with open(folder / 'train.log', 'a') as log:
+        environment = {'OMP_NUM_THREADS': str(threads), **os.environ}
+        done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=environment).returncode == 0
+    how = f'{time.perf_counter() - start:.0f} s' if done else f'failed, see {folder / "train.log"}'
+    print(f'{name}: {how}', flush=True)
+    return done
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    missing = [str(config) for config in arguments.configs if not config.exists()]
+    if missing:
+        sys.exit(f'config not found: {missing[0]}')
+    threads = max(1, (os.cpu_count() or 1) // arguments.jobs)
+    flags = ['--amp'] if arguments.amp else []
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        # All configs with the first seed come first: what there is can be compared before the end.
+        runs = [
+            pool.submit(train, config, seed, arguments.work_dirs / f'{config.stem}_seed{seed}', threads, flags)
+            for seed in arguments.seeds
+            for config in arguments.configs
+        ]
+        finished = [run.result() for run in runs]
+    sys.exit(0 if all(finished) else 1)
+
+
+if __name__ == '__main__':
+    main()
