@@ -7,6 +7,8 @@ stopped when it is started again.
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from pathlib import Path
 
 from _common import UsageError, add_common_arguments, load_config, run
@@ -14,6 +16,7 @@ from mmengine.dist import barrier, init_dist, is_distributed, is_main_process
 
 from mmadvdefense import recipes
 from mmadvdefense.checkpoints import write_json
+from mmadvdefense.evaluation.document import check_section, update_section
 from mmadvdefense.evaluation.grid import Grid
 from mmadvdefense.evaluation.grid_config import read_grid
 from mmadvdefense.evaluation.grid_plan import plan_grid
@@ -29,6 +32,7 @@ def parse_arguments() -> argparse.Namespace:
         '--force', action='store_true', help='go on in a work directory that holds the report of another configuration'
     )
     parser.add_argument('--out', metavar='report.json', help='write the report there as well')
+    parser.add_argument('--update', metavar='DOCUMENT.md', help='write the main tables into their place in a document')
     return parser.parse_args()
 
 
@@ -39,6 +43,8 @@ def main() -> None:
     if arguments.launcher != 'none' and not is_distributed():
         # Now, and not with the first runner: all processes must find the same cells finished.
         init_dist(arguments.launcher)
+    if arguments.update:
+        check_section(arguments.update, arguments.config)
     plan = plan_grid(read_grid(config, arguments.trust_checkpoint))
     folder = RunFolder(config.work_dir)
     if is_main_process():
@@ -52,6 +58,9 @@ def main() -> None:
         print(terminal(report))
         if arguments.out:
             write_json(arguments.out, report)
+        if arguments.update:
+            words = [word for word in sys.argv[1:] if word not in ('--update', arguments.update)]
+            update_section(arguments.update, report, shlex.join(['python', 'tools/robustness.py', *words]))
         print(f'report: {Path(arguments.out or folder.path / "report.json")}; page: {folder.path / "report.html"}')
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from statistics import mean
 from typing import Any, Optional
 
 from .report_tables import percent
@@ -18,8 +19,9 @@ class Curve:
 
     Attributes:
         title: what is shown.
-        lines: by defence ``(x, y)``.
-        bands: by defence the lower and upper ends of 95 % intervals, where they are those of ``y``.
+        lines: by method ``(x, y)``, of several trainings the mean.
+        bands: by method the lower and upper ends of what several trainings gave; of one training those of 95 %
+            intervals, where they are those of ``y``.
         ticks: names of the places on the x axis, None where x is a number.
     """
 
@@ -49,27 +51,45 @@ def budget_curves(report: dict[str, Any]) -> list[Curve]:
         if len({cell['condition']['attack']['eps'] for cell in cells}) < 2:
             continue
         curve = Curve(f'{cells[0]["condition"]["attack"]["type"]}, {threat}')
-        for defence in dict.fromkeys(cell['defence'] for cell in cells):
-            points = {cell['condition']['attack']['eps']: cell for cell in cells if cell['defence'] == defence}
-            if defence in clean:
-                points[0] = clean[defence]
+        for method, names in report['methods'].items():
+            points: dict[float, list[dict]] = {}
+            for cell in cells:
+                if cell['defence'] in names:
+                    points.setdefault(cell['condition']['attack']['eps'], []).append(cell)
+            if points and clean.keys() >= set(names):
+                points[0] = [clean[name] for name in names]
             x = sorted(points)
-            curve.lines[defence] = (x, [percent(points[eps]['metrics'][metric], metric) for eps in x])
-            if report['task'] == 'classification':
-                # There the metric is the mean of the images' scores, of which the intervals are.
-                low, high = zip(*(points[eps]['scores']['interval'] for eps in x))
-                curve.bands[defence] = (list(low), list(high))
+            values = [[percent(cell['metrics'][metric], metric) for cell in points[eps]] for eps in x]
+            if len(names) > 1:
+                _add(curve, method, x, values)
+            elif x:
+                curve.lines[method] = (x, [value for (value,) in values])
+                if report['task'] == 'classification':
+                    # There the metric is the mean of the images' scores, of which the intervals are.
+                    low, high = zip(*(points[eps][0]['scores']['interval'] for eps in x))
+                    curve.bands[method] = (list(low), list(high))
         curves.append(curve)
     return curves
 
 
+def _add(curve: Curve, method: str, x: list, values: list[list[float]]) -> None:
+    """A line of means, and a band where there are several values."""
+    curve.lines[method] = (x, [mean(several) for several in values])
+    if any(len(several) > 1 for several in values):
+        curve.bands[method] = (list(map(min, values)), list(map(max, values)))
+
+
 def amplification_curves(report: dict[str, Any]) -> list[Curve]:
-    """HGD's relative size of the perturbation layer by layer: one figure an attack, one line a defence."""
+    """HGD's relative size of the perturbation layer by layer: one figure an attack, one line a method."""
     curves: dict[str, Curve] = {}
+    found: dict[tuple[str, str], list[list[float]]] = {}
+    methods = {name: method for method, names in report['methods'].items() for name in names}
     for cell in report['cells']:
         sizes = [cell['amplification'].get(layer) for layer in report['layers']]
         if cell['condition']['attack'] is not None and sizes and None not in sizes:
             title = f'{cell["condition"]["name"]}, {cell["threat_model"]}'
-            curve = curves.setdefault(title, Curve(title, ticks=report['layers']))
-            curve.lines[cell['defence']] = (list(range(len(sizes))), sizes)
+            found.setdefault((title, methods[cell['defence']]), []).append(sizes)
+    for (title, method), trainings in found.items():
+        curve = curves.setdefault(title, Curve(title, ticks=report['layers']))
+        _add(curve, method, list(range(len(report['layers']))), [list(sizes) for sizes in zip(*trainings)])
     return list(curves.values())

@@ -58,7 +58,7 @@ class Grid:
                 runner = Runner.from_cfg(self._runner_config(defence))
                 for cell in cells:
                     self._run(runner, cell, progress)
-                if get_world_size() == 1:
+                if get_world_size() == 1 and defence.name in self.plan.shown:
                     # One process sees all images in turn, as the features of the first ones must be.
                     collect_grid_distributions(self.plan, self.folder, defence, runner)
                 del runner

@@ -31,7 +31,9 @@ class GridConfig:
 
     Attributes:
         target: ``config``, ``checkpoint`` and ``trust`` of the model that is defended.
-        defences: for each an empty dict, or what :func:`mmadvdefense.evaluation.defences.build_defence` takes.
+        defences: for each an empty dict, or what :func:`mmadvdefense.evaluation.defences.build_defence` takes. One
+            with a list of checkpoints has become one defence for each training, ``'align #1'``, ``'align #2'``, ...
+        methods: for each entry of the config's ``defences`` the names of its trainings in ``defences``.
         attacks: for each its config.
         threat_models: each with the attacks that are run under it.
         num_images: how many images, spread evenly over the test set; None for all.
@@ -50,6 +52,7 @@ class GridConfig:
 
     target: dict
     defences: dict[str, dict]
+    methods: dict[str, list[str]]
     attacks: dict[str, dict]
     threat_models: list[ThreatColumn]
     num_images: Optional[int] = None
@@ -65,7 +68,7 @@ class GridConfig:
     log_level: str = 'WARNING'
 
 
-OPTIONAL = tuple(item.name for item in fields(GridConfig) if item.name not in REQUIRED)
+OPTIONAL = tuple(item.name for item in fields(GridConfig) if item.name not in (*REQUIRED, 'methods'))
 
 
 def read_grid(config: Config, trust: bool = False) -> GridConfig:
@@ -98,9 +101,14 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
     for name in ('defences', 'attacks', 'threat_models'):
         if not config[name]:
             raise ValueError(f'{name} is empty: there is nothing to test')
+    trainings = {name: _trainings(name, spec) for name, spec in config.defences.items()}
+    specs = {name: spec for method in trainings.values() for name, spec in method.items()}
+    if len(specs) < sum(map(len, trainings.values())):
+        raise ValueError(f'two defences would have one name among {list(specs)}: give one of them another')
     return GridConfig(
         target=_model(config.target, 'the target', trust),
-        defences={name: _defence(name, spec, trust) for name, spec in config.defences.items()},
+        defences={name: _defence(name, spec, trust) for name, spec in specs.items()},
+        methods={method: list(names) for method, names in trainings.items()},
         attacks=attacks,
         threat_models=threats,
         **{name: config[name] for name in OPTIONAL if name in config},
@@ -146,6 +154,16 @@ def _threat(entry: Any, attacks: dict, trust: bool) -> ThreatColumn:
     if threat.substitute is not None:
         check_checkpoint(threat.substitute)
     return ThreatColumn(threat, names)
+
+
+def _trainings(name: str, spec: Optional[dict]) -> dict[str, Optional[dict]]:
+    """A defence by its name, or one for each of its checkpoints."""
+    checkpoints = (spec or {}).get('checkpoint')
+    if not isinstance(checkpoints, (list, tuple)):
+        return {name: spec}
+    if not checkpoints or len(set(checkpoints)) < len(checkpoints):
+        raise ValueError(f'defence {name!r} takes one checkpoint or several different ones, got {list(checkpoints)}')
+    return {f'{name} #{index}': {**spec, 'checkpoint': path} for index, path in enumerate(checkpoints, start=1)}
 
 
 def _defence(name: str, spec: Optional[dict], trust: bool) -> dict:

@@ -28,10 +28,10 @@ def write_grid_page(plan: GridPlan, folder: RunFolder, finished: Finished, repor
         finished: its cells with their results.
         report: of them.
     """
-    cells = [(cell.threat, result, folder.examples(cell)) for cell, result in finished]
+    cells = [(cell.threat, result, folder.examples(cell)) for cell, result in finished if cell.defence in plan.shown]
     classes = report['data']['classes']
     shown = {}
-    for defence in plan.defences.values():
+    for defence in (plan.defences[name] for name in plan.defences if name in plan.shown):
         path = distribution_path(plan, folder, defence)
         if path.exists():
             attack = plan.config.distributions['attack']

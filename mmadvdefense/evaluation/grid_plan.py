@@ -73,6 +73,11 @@ class GridPlan:
     images: int
     facts: dict[str, Any]
 
+    @property
+    def shown(self) -> set[str]:
+        """Of every method the first training, whose images and distributions a page shows."""
+        return {names[0] for names in self.config.methods.values()}
+
 
 def plan_grid(config: GridConfig) -> GridPlan:
     """Open the test set, look for every image's file, and build the target and the sources to see whether they fit.

@@ -7,6 +7,7 @@ import platform
 from importlib import metadata
 from typing import Any, Optional
 
+import numpy as np
 import torch
 
 from ..attacks import build_attack
@@ -48,6 +49,7 @@ def build_report(plan: GridPlan, finished: Finished, source: str) -> dict[str, A
         'data': plan.facts['data'],
         'target': {**config.target, 'weights': plan.settings['target']['checkpoint']},
         'defences': {name: _defence(plan, name) for name in plan.defences},
+        'methods': config.methods,
         'attacks': {
             name: {'config': attack, 'title': build_attack(attack).describe()}
             for name, attack in config.attacks.items()
@@ -107,14 +109,18 @@ def _all_or_nothing(plan: GridPlan, finished: Finished) -> list[dict[str, Any]]:
 
 
 def _comparisons(plan: GridPlan, finished: Finished) -> list[dict[str, Any]]:
-    """Paired t-tests of every two defences under the same attack."""
+    """Paired t-tests of every two methods under the same attack; of several trainings, an image's mean score."""
     rows = []
     for column, attack in itertools.product(plan.config.threat_models, plan.config.attacks):
         title = column.threat.title
-        cells = [(cell, result) for cell, result in _attacked(finished, title) if cell.condition.name == attack]
-        for (ours, our_result), (theirs, their_result) in itertools.combinations(cells, 2):
+        cells = {c.defence: r.samples for c, r in _attacked(finished, title) if c.condition.name == attack}
+        scores = {
+            method: np.mean([cells[name]['score'] for name in names], axis=0)
+            for method, names in plan.config.methods.items()
+            if cells.keys() >= set(names)
+        }
+        for ours, theirs in itertools.combinations(scores, 2):
             if plan.images > 1:
-                test = paired_t_test(our_result.samples['score'], their_result.samples['score'])
-                where = {'threat_model': title, 'attack': attack, 'defences': [ours.defence, theirs.defence]}
-                rows.append({**where, **test})
+                test = paired_t_test(scores[ours], scores[theirs])
+                rows.append({'threat_model': title, 'attack': attack, 'defences': [ours, theirs], **test})
     return rows

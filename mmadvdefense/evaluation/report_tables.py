@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from statistics import mean, stdev
+from typing import Any, Optional, Sequence
 
 from .results import CLEAN, MAIN_METRICS
 from .tables import Table, number_text, psnr_text, sizes_text
@@ -39,17 +40,30 @@ def terminal(report: dict[str, Any]) -> str:
 
 def markdown(report: dict[str, Any]) -> str:
     """The whole report as a page."""
+    lines = [
+        f'# Robustness: {report["config"]}\n',
+        facts(report),
+        *(f'\n{table.markdown()}' for table in [*report_tables(report), *detail_tables(report)]),
+    ]
+    return '\n'.join(lines) + '\n'
+
+
+def facts(report: dict[str, Any]) -> str:
+    """What the tables of a report are about, as Markdown."""
     data = report['data']
     rounded = 'rounded to 8 bit' if report['quantized'] else 'not rounded'
     lines = [
-        f'# Robustness: {report["config"]}\n',
         f'{data["images"]} images of {data["type"]}, seed {report["seed"]}, adversarial images {rounded}.\n',
         *([] if report['complete'] else ['**Not complete**: some cells have not been run.\n']),
         *(f'- **{name}**: the attacker {threat["meaning"]}' for name, threat in report['threat_models'].items()),
         *(f'- {name}: {attack["title"]}' for name, attack in report['attacks'].items()),
-        *(f'\n{table.markdown()}' for table in [*report_tables(report), *detail_tables(report)]),
+        *(
+            f'- {method}: mean ± standard deviation of {len(names)} trainings'
+            for method, names in report['methods'].items()
+            if len(names) > 1
+        ),
     ]
-    return '\n'.join(lines) + '\n'
+    return '\n'.join(lines)
 
 
 def cell_outcome(cell: dict[str, Any], metric: str) -> str:
@@ -82,14 +96,30 @@ def _scores(report: dict[str, Any], threat: str) -> Table:
     several = any(len(row['attacks']) > 1 for row in together.values())
     unit = ' (%)' if metric in MAIN_METRICS else ''
     rows = [[f'{metric}{unit}', CLEAN, *attacks, *(['all or nothing'] if several else [])]]
-    for defence in report['defences']:
-        cells = [_find(report, threat, attack, defence) for attack in attacks]
-        if any(cells):
-            clean = _find(report, CLEAN, CLEAN, defence)
-            row = ['-' if cell is None else cell_outcome(cell, metric) for cell in (clean, *cells)]
-            last = [f'{together[defence]["right"]:.2f}' if defence in together else '-'] if several else []
-            rows.append([defence, *row, *last])
+    for method, names in report['methods'].items():
+        columns = [[_find(report, threat, attack, name) for name in names] for attack in attacks]
+        if any(map(any, columns)):
+            clean = [_find(report, CLEAN, CLEAN, name) for name in names]
+            row = [_outcome(cells, metric) for cells in (clean, *columns)]
+            last = [_spread([together[name]['right'] for name in names if name in together])] if several else []
+            rows.append([method, *row, *last])
     return Table(threat, rows)
+
+
+def _outcome(cells: list[Optional[dict[str, Any]]], metric: str) -> str:
+    """What a table shows of the trainings of a method."""
+    there = [cell for cell in cells if cell is not None]
+    if len(there) < 2 or any(cell['reason'] is not None for cell in there):
+        return cell_outcome(there[0], metric) if there else '-'
+    return _spread([percent(cell['metrics'][metric], metric) for cell in there])
+
+
+def _spread(values: Sequence[Optional[float]], digits: int = 2) -> str:
+    """A number, or mean and standard deviation of several."""
+    if not values or None in values:
+        return 'undefined' if values else '-'
+    spread = f' ± {stdev(values):.{digits}f}' if len(values) > 1 else ''
+    return f'{mean(values):.{digits}f}{spread}'
 
 
 def _perturbations(report: dict[str, Any]) -> Table:
@@ -103,9 +133,17 @@ def _perturbations(report: dict[str, Any]) -> Table:
                 if cell['reason'] is None:
                     groups.setdefault(tuple(sizes_text(cell['measured'])), []).append(cell['defence'])
             for sizes, defences in groups.items():
-                who = 'all' if len(defences) == len(report['defences']) else ', '.join(defences)
+                who = 'all' if len(defences) == len(report['defences']) else ', '.join(_named(report, defences))
                 rows.append([threat, attack, who, *sizes])
     return Table('perturbations, in pixels (0-255)', rows)
+
+
+def _named(report: dict[str, Any], defences: list[str]) -> list[str]:
+    """Methods where all their trainings are among ``defences``, and what is left of these."""
+    whole = {
+        name: method for method, names in report['methods'].items() if set(names) <= set(defences) for name in names
+    }
+    return list(dict.fromkeys(whole.get(name, name) for name in defences))
 
 
 def _comparisons(report: dict[str, Any], threat: str) -> Table:
@@ -120,11 +158,14 @@ def _comparisons(report: dict[str, Any], threat: str) -> Table:
 
 def _amplification(report: dict[str, Any], threat: str) -> Table:
     rows = [['attack', 'defence', *report['layers']]]
-    for cell in _cells(report, threat):
-        if cell['amplification']:
-            numbers = [cell['amplification'][layer] for layer in report['layers']]
-            shown = ['infinite' if number is None else f'{number:.4f}' for number in numbers]
-            rows.append([cell['condition']['name'], cell['defence'], *shown])
+    for attack in [CLEAN, *report['attacks']]:
+        for method, names in report['methods'].items():
+            cells = [_find(report, threat, attack, name) for name in names]
+            found = [cell['amplification'] for cell in cells if cell and cell['amplification']]
+            if found:
+                columns = [[sizes[layer] for sizes in found] for layer in report['layers']]
+                shown = ['infinite' if None in numbers else _spread(numbers, 4) for numbers in columns]
+                rows.append([attack, method, *shown])
     return Table(f'error amplification |f(x*) - f(x)| / |f(x)|, {threat}', rows)
 
 

@@ -25,10 +25,10 @@ class Table:
         wrapped = [['\n'.join(textwrap.wrap(cell, _WIDTH)) for cell in row] for row in self.rows]
         return f'{self.title}\n{AsciiTable(wrapped).table}'
 
-    def markdown(self) -> str:
-        """With its title as a heading."""
+    def markdown(self, level: int = 2) -> str:
+        """With its title as a heading of this level."""
         rows = [[cell.replace('|', '\\|') for cell in row] for row in self.rows]
-        return f'## {self.title}\n\n{GithubFlavoredMarkdownTable(rows).table}'
+        return f'{"#" * level} {self.title}\n\n{GithubFlavoredMarkdownTable(rows).table}'
 
 
 def robustness_table(results: Sequence[Result], metric: Optional[str] = None) -> str:

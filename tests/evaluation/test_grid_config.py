@@ -71,3 +71,24 @@ def test_names_of_a_config_s_own(checked):
     assert _read(checked, source=dict(a=1), eps=8, resnet56='a').seed == 0
     with pytest.raises(ValueError, match="unknown setting 'num_image' of a grid; did you mean 'num_images'"):
         _read(checked, num_image=100)
+
+
+def test_a_list_of_checkpoints_is_several_trainings(checked):
+    model = dict(config='configs/target/digits_target.py')
+    grid = _read(checked, defences=dict(none=None, own={**model, 'checkpoint': ['b.pth', 'c.pth']}))
+    assert grid.methods == {'none': ['none'], 'own': ['own #1', 'own #2']}
+    assert [grid.defences[name]['checkpoint'] for name in grid.methods['own']] == ['b.pth', 'c.pth']
+    assert [path for path, _ in checked].count('c.pth') == 1
+
+
+@pytest.mark.parametrize('checkpoints', [[], ['b.pth', 'b.pth']])
+def test_trainings_that_are_none_or_not_different(checked, checkpoints):
+    with pytest.raises(ValueError, match="defence 'own' takes one checkpoint or several different ones"):
+        _read(checked, defences=dict(own=dict(config='configs/target/digits_target.py', checkpoint=checkpoints)))
+
+
+def test_two_defences_of_one_name(checked):
+    model = dict(config='configs/target/digits_target.py')
+    defences = {'own': {**model, 'checkpoint': ['b.pth', 'c.pth']}, 'own #1': {}}
+    with pytest.raises(ValueError, match='would have one name'):
+        _read(checked, defences=defences)

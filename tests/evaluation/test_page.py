@@ -65,6 +65,7 @@ def report():
         'data': {'type': 'CustomDataset', 'images': 4, 'classes': ['cat', 'dog'], 'channel_order': 'rgb'},
         'target': {'config': 'target.py', 'checkpoint': 'target.pth', 'weights': 'sha256:' + 'ab' * 32},
         'defences': {'none': {'purifier': None}, 'align': {'purifier': 'AlignPurifier'}},
+        'methods': {'none': ['none'], 'align': ['align']},
         'attacks': {name: {'config': {}, 'title': f'{name} (title)'} for name in attacks},
         'threat_models': {'white-box': {'name': 'white-box', 'meaning': 'has the target', 'attacks': attacks}},
         'cells': cells,
@@ -93,6 +94,26 @@ def test_amplification_has_a_line_for_each_defence(report):
     assert (first.title, second.title) == ('PGD 2, white-box', 'PGD 8, white-box')
     assert second.lines == {name: ([0, 1], pytest.approx([0.1, 0.9])) for name in ('none', 'align')}
     assert second.ticks == LAYERS
+
+
+def test_several_trainings_are_one_line_with_a_band(report):
+    second = [cell('align', eps) for eps in (0, 2, 8)]
+    for entry in report['cells']:
+        if entry['defence'] == 'align':
+            entry['defence'] = 'align #1'
+    for entry in second:
+        entry['defence'] = 'align #2'
+        entry['metrics']['accuracy/top1'] -= 10
+        entry['amplification'] = {layer: 3 * size for layer, size in entry['amplification'].items()}
+    report['cells'] += second
+    report['methods'] = {'none': ['none'], 'align': ['align #1', 'align #2']}
+    (curve,) = budget_curves(report)
+    assert curve.lines == {'none': ([0, 2, 8], [90, 40, 0]), 'align': ([0, 2, 8], [84, 75, 65])}
+    assert curve.bands['align'] == ([79, 70, 60], [89, 80, 70])
+    _, curve = amplification_curves(report)
+    assert curve.lines['align'] == ([0, 1], pytest.approx([0.2, 1.8]))
+    assert [list(map(pytest.approx, end)) for end in curve.bands['align']] == [[0.1, 0.9], [0.3, 2.7]]
+    assert 'none' not in curve.bands
 
 
 def distributions():

@@ -35,6 +35,7 @@ def report(make_result) -> dict[str, Any]:
         'layers': list(layers),
         'data': {'type': 'Tiny', 'images': 4},
         'defences': {'none': {}, 'step': {}},
+        'methods': {'none': ['none'], 'step': ['step']},
         'attacks': {'FGSM': {'title': 'FGSM (L-inf 8)'}, 'PGD': {'title': 'PGD (L-inf 8, 10 steps)'}},
         'threat_models': {
             'white-box': {'attacks': ['FGSM', 'PGD'], 'meaning': 'has the target'},
@@ -114,6 +115,51 @@ def test_images_that_differ_have_rows_of_their_own(report):
         '| white-box    | PGD    | none    | 7.50 / 7.50      | 7.50 / 7.50   | 10.0         |',
         '| white-box    | PGD    | step    | 7.50 / 7.50      | 9.00 / 7.50   | 10.0         |',
     ]
+
+
+@pytest.fixture
+def two_trainings(report, make_result) -> dict[str, Any]:
+    """``step`` trained twice; the second one is right on one image less, clean and attacked."""
+    layers = report['layers']
+    second = [
+        ('clean', make_result('step #2', rights='1100')),
+        ('white-box', make_result('step #2', 'white-box', 'FGSM', '1010', 8.0, amplification={layers[0]: 0.75})),
+        ('white-box', make_result('step #2', 'white-box', 'PGD', '0011', 7.5, 10)),
+        ('adaptive-full', make_result('step #2', 'adaptive-full', 'PGD', reason=REASON)),
+    ]
+    for cell in report['cells']:
+        if cell['defence'] == 'step':
+            cell['defence'] = 'step #1'
+            if cell['condition']['name'] == 'FGSM':
+                cell['amplification'] = {layers[0]: 0.25}
+    report['cells'] += [{'threat_model': threat, **result.as_dict()} for threat, result in second]
+    report['defences'] = {'none': {}, 'step #1': {}, 'step #2': {}}
+    report['methods'] = {'none': ['none'], 'step': ['step #1', 'step #2']}
+    report['all_or_nothing'][1]['defence'] = 'step #1'
+    report['all_or_nothing'].append({**report['all_or_nothing'][1], 'defence': 'step #2', 'right': 25.0})
+    report['layers'] = layers[:1]
+    return report
+
+
+def test_several_trainings_are_one_row(two_trainings):
+    lines = markdown(two_trainings).splitlines()
+    # Standard deviations of two numbers 25 apart: 25 / sqrt(2).
+    assert '| step              | 62.50 ± 17.68 | 62.50 ± 17.68 | 62.50 ± 17.68 | 37.50 ± 17.68  |' in lines
+    assert '- step: mean ± standard deviation of 2 trainings' in lines
+    assert f'| step              | 62.50 ± 17.68 | cannot run: {REASON} |' in lines
+    assert '| FGSM   | step    | 0.5000 ± 0.3536 |' in lines, 'amplification'
+    assert (
+        '| PGD    | step #2 | 50.00     | 50.00 [0.00, 100.00]          | -                    | 30.0               |'
+        in lines
+    )
+
+
+def test_perturbations_that_only_one_method_met_name_the_method(two_trainings):
+    for cell in two_trainings['cells']:
+        if cell['defence'].startswith('step') and cell['condition']['name'] == 'PGD' and cell['reason'] is None:
+            cell['measured']['perturbation/l2_mean'] = 9.0
+    lines = [line for line in terminal(two_trainings).splitlines() if line.startswith('| white-box    | PGD')]
+    assert [line.split('|')[3].strip() for line in lines] == ['none', 'step']
 
 
 def test_before_anything_is_finished(report):
