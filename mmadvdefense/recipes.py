@@ -11,16 +11,17 @@ from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 
 from . import compat
-from .purifiers import GeneratorPurifier, Purifier
+from .purifiers import GeneratorPurifier, HGDPurifier, Purifier
 from .registry import MODELS
 
 _PACKAGE = Path(__file__).resolve().parent
 # Inside the package where setup.py packed them, beside it in a clone.
 CONFIGS = (_PACKAGE / '.mim' / 'configs') if (_PACKAGE / '.mim').is_dir() else (_PACKAGE.parent / 'configs')
+# By the host's scope, the middle is the method: `align` or `hgd`.
 DEFAULT_RECIPES = {
-    'mmpretrain': '_base_/defenses/align_default_cls.py',
-    'mmdet': '_base_/defenses/align_default_det.py',
-    'mmseg': '_base_/defenses/align_default_seg.py',
+    'mmpretrain': '_base_/defenses/{}_default_cls.py',
+    'mmdet': '_base_/defenses/{}_default_det.py',
+    'mmseg': '_base_/defenses/{}_default_seg.py',
 }
 
 
@@ -71,7 +72,7 @@ def settle_purifier(config: Config) -> None:
 
 
 def complete_purifier(config: Config) -> None:
-    """Give a config that names a purifier with networks, but not which, those of its task's default recipe.
+    """Give a config that names a purifier with networks, but not which, those of the default recipe.
 
     Those of a config with a ``PurifierTrainHook`` are left alone, and the generator that an export brings along counts.
     Purifiers that are not trained are complete.
@@ -114,7 +115,7 @@ def complete_training(config: Config) -> None:
     if 'auto_scale_lr' in recipe:
         config.auto_scale_lr = recipe.auto_scale_lr
     print_log(
-        f'no PurifierTrainHook in the config: training with the default recipe {DEFAULT_RECIPES[scope]}', 'current'
+        f'no PurifierTrainHook in the config: training with the default recipe {default_recipe(config)}', 'current'
     )
 
 
@@ -123,8 +124,14 @@ def _needs_recipe(config: Config) -> bool:
     return trains_purifier(config) and not any(hook.get('type') == 'PurifierTrainHook' for hook in hooks)
 
 
+def default_recipe(config: Config) -> Optional[str]:
+    """The file, below :data:`CONFIGS`, with what a config leaves out that names a purifier; None for other hosts."""
+    recipe = DEFAULT_RECIPES.get(config.get('default_scope'))
+    return recipe and recipe.format('hgd' if _is_purifier(purifier_config(config), HGDPurifier) else 'align')
+
+
 def _default_recipe(config: Config) -> Optional[Config]:
-    recipe = DEFAULT_RECIPES.get(config.get('default_scope')) if _needs_recipe(config) else None
+    recipe = default_recipe(config) if _needs_recipe(config) else None
     return recipe and Config.fromfile(CONFIGS / recipe)
 
 

@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 
 import mmadvdefense
 from mmadvdefense import recipes
+from mmadvdefense.hooks import PurifierTrainHook
 from mmadvdefense.purifiers.generator import DEFAULT_GENERATOR
 
 pytest.importorskip('mmpretrain')
@@ -93,16 +94,20 @@ def test_nothing_to_settle():
 # The default recipe --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ('method', 'default'), [('align', DEFAULT_GENERATOR), ('hgd', dict(type='DUNet'))], ids=['align', 'hgd']
+)
 @pytest.mark.parametrize('scope', sorted(recipes.DEFAULT_RECIPES))
-def test_recipes_are_complete(scope):
-    recipe = Config.fromfile(recipes.CONFIGS / recipes.DEFAULT_RECIPES[scope])
+def test_recipes_are_complete(scope, method, default):
+    recipe = Config.fromfile(recipes.CONFIGS / recipes.DEFAULT_RECIPES[scope].format(method))
     # Where nothing applies the recipe (the host's own inference), the purifier builds its own default.
     generator = recipe.data_preprocessor.generator
     assert {key: list(v) if isinstance(v, tuple) else v for key, v in generator.items()} == {
-        key: list(v) if isinstance(v, tuple) else v for key, v in DEFAULT_GENERATOR.items()
+        key: list(v) if isinstance(v, tuple) else v for key, v in default.items()
     }
     (hook,) = recipe.custom_hooks
     assert hook.type == 'PurifierTrainHook' and hook.attack and hook.losses
+    PurifierTrainHook(**{key: value for key, value in hook.items() if key != 'type'})
     assert not any(loss.type == 'PerceptualLoss' for loss in hook.losses), 'nothing to download'
 
 
@@ -119,6 +124,16 @@ def test_completes_one_line():
     once = config.to_dict()
     recipes.complete_training(config)
     assert config.to_dict() == once
+
+
+def test_another_method_has_its_own_recipe():
+    config = _config(data_preprocessor=dict(NATIVE, type='HGDPurifier'))
+    assert recipes.default_recipe(config) == '_base_/defenses/hgd_default_cls.py'
+    recipes.complete_training(config)
+    assert config.data_preprocessor == dict(NATIVE, type='HGDPurifier', generator=dict(type='DUNet'))
+    (hook,) = config.custom_hooks
+    assert hook.train_on == 'adversarial' and hook.feature_layer == 'logits' and hook.labels == 'predicted'
+    assert [attack.attack.type for attack in hook.attack] == ['FGSM', 'IFGSM', 'IFGSM', 'IFGSM']
 
 
 def test_what_the_config_says_stays():

@@ -1,13 +1,11 @@
-"""What all purifiers have in common that fit a network to each image."""
+"""What all purifiers have in common that fit a network to each image, beside what test_every_purifier.py is about."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from mmengine.registry import DefaultScope
 from rich.console import Console
 
-from mmadvdefense.attacks import BackwardPass
 from mmadvdefense.hooks import build_source
 from mmadvdefense.purifiers import OnlinePurifier
 from mmadvdefense.randomness import Randomness
@@ -70,14 +68,6 @@ def test_images_of_several_sizes(purifier, images):
     assert all(map(torch.equal, images, before)), 'the input stays'
 
 
-def test_seed(settings, build_purifier, images):
-    """Without an attacker's numbers they come from the seed and the image."""
-    first, again, other = (build_purifier({**settings, 'seed': seed}).clean(images) for seed in (0, 0, 1))
-    assert all(map(torch.equal, first, again))
-    assert not any(map(torch.equal, first, other))
-    assert build_purifier(settings).stochastic
-
-
 def test_trajectory_is_that_of_shorter_runs(settings, build_purifier, images):
     states = build_purifier(settings).trajectory(images, _seeds(0, 1, 2, 3), [1, 4, 6])
     for steps, state in zip([1, 4, 6], states):
@@ -116,33 +106,6 @@ def test_settings_that_mean_nothing(settings, build_purifier, change, message):
 # In a host -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize('scope', ['mmpretrain', 'mmseg', 'mmdet'])
-def test_in_front_of_every_native_preprocessor(settings, build_purifier, images, scope):
-    purifier = build_purifier(settings, scope)
-    assert type(purifier.native).__module__.startswith(scope)
-    if scope == 'mmpretrain':
-        images = [images[0], images[2]]
-    elif scope == 'mmseg':
-        images = [image[:, :5, :6] for image in images]
-    samples = None
-    cleaned = purifier.clean(images)
-    with DefaultScope.overwrite_default_scope(scope):
-        ours = purifier(dict(inputs=images, data_samples=samples))['inputs']
-        expected = purifier.native(dict(inputs=cleaned, data_samples=samples), False)['inputs']
-    assert torch.equal(torch.as_tensor(ours), torch.as_tensor(expected))
-
-
-def test_nothing_is_kept(purifier, settings, build_purifier, make_images):
-    """The checkpoint of a protected model is the target's."""
-    images = make_images(2, 3, 8, 8)
-    cleaned = purifier.clean(images)
-    assert not [name for name in purifier.state_dict() if not name.startswith('native.')]
-    assert not list(purifier.parameters())
-    other = build_purifier(settings)
-    other.load_state_dict(purifier.state_dict())
-    assert torch.equal(other.clean(images), cleaned)
-
-
 @pytest.mark.parametrize('mode', [torch.enable_grad, torch.no_grad, torch.inference_mode])
 def test_whatever_the_model_is_tested_under(purifier, make_images, mode):
     images = make_images(2, 3, 8, 8)
@@ -156,17 +119,6 @@ def test_whatever_the_model_is_tested_under(purifier, make_images, mode):
 
 
 # Attackers who know of it --------------------------------------------------------------------------------------------
-
-
-def test_only_bpda_has_a_gradient(purifier, make_images):
-    assert not purifier.differentiable
-    images = make_images(2, 3, 8, 8).requires_grad_()
-    assert not purifier.clean(images, _seeds(0, 1)).requires_grad
-    through = BackwardPass(purifier.clean)(images, _seeds(0, 1))
-    assert torch.equal(through, purifier.clean(images, _seeds(0, 1)))
-    weights = torch.randn_like(images)
-    (gradient,) = torch.autograd.grad((through * weights).sum(), images)
-    assert torch.equal(gradient, weights)
 
 
 def test_threat_models(settings, make_classifier):

@@ -1,0 +1,19 @@
+# What the comparisons of defences of ResNet-20 on CIFAR-10 share: the attacks of HGD, OAG and Align at Align's budget.
+target = dict(config='configs/target/resnet20_cifar10.py', checkpoint='checkpoints/resnet20_cifar10.pth')
+source = dict(config='configs/target/resnet56_cifar10.py', checkpoint='checkpoints/resnet56_cifar10.pth')
+
+_eps, _step = 0.031 * 255, 0.0075 * 255
+attacks = dict(
+    FGSM=dict(type='FGSM', eps=_eps),
+    PGD=dict(type='PGD', eps=_eps, step_size=_step, steps=8),
+    MIFGSM=dict(type='MIFGSM', eps=_eps, step_size=_step, steps=8),
+    DeepFool=dict(type='DeepFool', eps=_eps, steps=50),
+    CW=dict(type='CarliniWagner', eps=_eps, step_size=_step, steps=8))
+threat_models = [
+    'white-box',
+    dict(name='transfer', source=source, attacks=['FGSM', 'PGD', 'MIFGSM']),
+]
+# Adversarial images of the target and of the source, which several grids share.
+cache_dir = 'work_dirs/cifar10_relatives_adversarial'
+num_examples = 4
+test_dataloader = dict(batch_size=100, num_workers=0)
