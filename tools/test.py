@@ -26,7 +26,7 @@ from mmadvdefense.registry import ATTACKS
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config of the protected model')
-    parser.add_argument('checkpoint', help='its checkpoint')
+    parser.add_argument('checkpoint', nargs='?', help='its checkpoint; a DefendedEnsemble brings its own')
     add_common_arguments(parser)
     parser.add_argument(
         '--attack',
@@ -149,7 +149,8 @@ def report(results: list[Result], config: Config, arguments: argparse.Namespace)
 def main() -> None:
     arguments = parse_arguments()
     attack = attack_config(arguments)
-    require_checkpoint(arguments.checkpoint, 'checkpoint', arguments.trust_checkpoint)
+    if arguments.checkpoint is not None:
+        require_checkpoint(arguments.checkpoint, 'checkpoint', arguments.trust_checkpoint)
     if arguments.source:
         if not Path(arguments.source[0]).exists():
             raise UsageError(f'config of the source not found: {arguments.source[0]}')
@@ -158,6 +159,13 @@ def main() -> None:
         require_checkpoint(arguments.substitute, 'substitute purifier', trust=False)
     rows = conditions(attack, threat_models(arguments))
     config = load_config(arguments)
+    loads_itself = config.model.get('type') == 'DefendedEnsemble'
+    if loads_itself == (arguments.checkpoint is not None):
+        raise UsageError(
+            f'{arguments.config} is a DefendedEnsemble, whose members have checkpoints of their own: give none'
+            if loads_itself
+            else f'give the checkpoint of {arguments.config} as the second argument'
+        )
     config.load_from = arguments.checkpoint
     config.resume = False
     recipes.complete_purifier(config)

@@ -36,6 +36,21 @@ def test_a_source_that_holds_more_than_data_has_to_be_trusted(run_tool, config, 
     assert run_tool(*call, '--trust-checkpoint').code == 0
 
 
+def test_an_ensemble_brings_its_checkpoints(run_tool, child, config, trained, tmp_path):
+    members = [dict(config=str(config), checkpoint=str(trained))] * 2
+    ensemble = child('ensemble', f"model = dict(_delete_=True, type='DefendedEnsemble', members={members})\n")
+    ensemble.write_text(ensemble.read_text() + 'data_preprocessor = dict(_delete_=True, num_classes=10)\n')
+    call = ('test', ensemble, '--attack', 'FGSM', '--eps', 8)
+    one = run_tool('test', config, trained, *call[2:], '--out', tmp_path / 'one.json')
+    two = run_tool(*call, '--out', tmp_path / 'two.json')
+    assert one.code == two.code == 0, two.err[-3000:]
+    # Twice the same member is that member.
+    alone, both = (_results(tmp_path / f'{name}.json')['results'] for name in ('one', 'two'))
+    assert [row['metrics'] for row in alone] == [row['metrics'] for row in both] and len(both) == 4
+    assert 'members have checkpoints of their own' in run_tool('test', ensemble, trained, *call[2:]).error
+    assert 'give the checkpoint of' in run_tool('test', config, *call[2:]).error
+
+
 @pytest.mark.usefixtures('hooks_for_tests')
 def test_table_and_file(run_tool, config, trained, tmp_path, save_target):
     source = save_target(seed=9)
