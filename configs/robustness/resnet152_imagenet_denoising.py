@@ -1,0 +1,10 @@
+# Feature Denoising in the paper's setting. What is attacked is the model itself: it has no purifier.
+_base_ = '../_base_/attacks/suite_denoising.py'
+
+target = dict(config='configs/target/resnet50_imagenet.py', checkpoint='checkpoints/resnet50_imagenet.pth')
+defences = dict(
+    none=dict(),
+    denoising=dict(
+        config='configs/defense/resnet152_imagenet_denoising.py',
+        checkpoint='checkpoints/resnet152_imagenet_denoising.pth'))
+threat_models = ['white-box']

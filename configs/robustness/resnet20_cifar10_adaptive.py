@@ -1,0 +1,31 @@
+# The defences of resnet20_cifar10_objectives.py and resnet20_cifar10_relatives.py (first seeds) against who knows them:
+# the gradient through the purifier where it has one, else the identity on the backward pass, and draws where it is random.
+_base_ = '../_base_/robustness/cifar10_relatives.py'
+
+
+def trained(kind, name, iterations):
+    name = f'resnet20_cifar10_{kind}_{name}'
+    return dict(config=f'configs/benchmark/{name}.py', checkpoint=f'work_dirs/{name}_seed0/iter_{iterations}.pth')
+
+
+defences = dict(
+    none=dict(),
+    align=trained('unet', 'align', 400),
+    pixel=trained('unet', 'pixel', 400),
+    feature=trained('unet', 'feature', 400),
+    logits=trained('unet', 'logits', 400),
+    label=trained('unet', 'label', 400),
+    dunet_logits=trained('own', 'lgd', 200),
+    jpeg=dict(data_preprocessor=dict(type='JPEGPurifier', quality=75)),
+    bit_depth=dict(data_preprocessor=dict(type='BitDepthPurifier', bits=3)),
+    mean=dict(data_preprocessor=dict(type='MeanFilterPurifier')),
+    median=dict(data_preprocessor=dict(type='MedianFilterPurifier')),
+    total_variation=dict(data_preprocessor=dict(type='TotalVariationPurifier')),
+    resize_pad=dict(data_preprocessor=dict(type='RandomResizePadPurifier', min_scale=0.9)),
+    pixel_deflection=dict(data_preprocessor=dict(type='PixelDeflectionPurifier', deflections=100)))
+threat_models = [
+    dict(name='white-box', attacks=['PGD']),
+    dict(name='adaptive-full', attacks=['PGD']),
+    dict(name='adaptive-bpda', attacks=['PGD']),
+]
+num_images = 200

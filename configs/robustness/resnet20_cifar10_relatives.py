@@ -1,0 +1,26 @@
+# The defences of this family with their own networks, training attacks and optimizers, each after the same number of
+# images, and the transformations that need no training. Train the former first:
+# python benchmarks/train_seeds.py configs/benchmark/resnet20_cifar10_own_*.py --amp --seeds 0 1 2
+_base_ = '../_base_/robustness/cifar10_relatives.py'
+
+
+def trainings(name):
+    return dict(
+        config=f'configs/benchmark/resnet20_cifar10_own_{name}.py',
+        checkpoint=[f'work_dirs/resnet20_cifar10_own_{name}_seed{seed}/iter_200.pth' for seed in range(3)])
+
+
+defences = dict(
+    none=dict(),
+    align=trainings('align'),
+    hgd_pixel=trainings('pgd'),
+    hgd_feature=trainings('fgd'),
+    hgd_logits=trainings('lgd'),
+    hgd_label=trainings('cgd'),
+    jpeg=dict(data_preprocessor=dict(type='JPEGPurifier', quality=75)),
+    bit_depth=dict(data_preprocessor=dict(type='BitDepthPurifier', bits=3)),
+    mean=dict(data_preprocessor=dict(type='MeanFilterPurifier')),
+    median=dict(data_preprocessor=dict(type='MedianFilterPurifier')),
+    total_variation=dict(data_preprocessor=dict(type='TotalVariationPurifier')),
+    resize_pad=dict(data_preprocessor=dict(type='RandomResizePadPurifier', min_scale=0.9)),
+    pixel_deflection=dict(data_preprocessor=dict(type='PixelDeflectionPurifier', deflections=100)))
