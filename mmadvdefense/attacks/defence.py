@@ -32,8 +32,14 @@ class BackwardPass:
             cleaned = self.defence(images, randomness)
         smooth = images if self.substitute is None else self.substitute(images, randomness)
         if isinstance(images, Tensor):
-            return _Replace.apply(smooth, cleaned)
-        return [_Replace.apply(before, after) for before, after in zip(smooth, cleaned)]
+            return _replace(smooth, cleaned)
+        return [_replace(before, after) for before, after in zip(smooth, cleaned)]
+
+
+def _replace(smooth: Tensor, value: Tensor) -> Tensor:
+    # An ensemble of purifiers gives several views of an image, one below the other in the channels.
+    views = value.shape[-3] // smooth.shape[-3]
+    return _Replace.apply(torch.cat([smooth] * views, -3), value)
 
 
 class _Replace(torch.autograd.Function):
