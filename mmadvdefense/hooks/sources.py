@@ -10,7 +10,7 @@ from torch import nn
 from ..attacks import AttackSource, BackwardPass, EnsembleSource
 from ..checkpoints import load_target
 from ..models import build_model
-from ..purifiers import EnsemblePurifier, Purifier
+from ..purifiers import Purifier
 from ..registry import MODELS
 from .checks import check_same_classes
 from .threats import CannotRun, ThreatModel
@@ -50,8 +50,6 @@ def source_for(target: nn.Module, threat: ThreatModel) -> AttackSource:
     if purifier is None:
         raise CannotRun(f'{threat.name} attacks the purifier, and {type(target).__name__} has none that is enabled')
     if threat.name == 'adaptive-bpda':
-        if isinstance(purifier, EnsemblePurifier):
-            raise CannotRun('an ensemble of purifiers makes several images of one, so that none takes its place')
         other = threat.substitute and _substitute(threat.substitute, purifier).clean
         return AttackSource(target, defence=BackwardPass(purifier.clean, other))
     if threat.name == 'adaptive-full' and not purifier.differentiable:
