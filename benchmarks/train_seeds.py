@@ -3,7 +3,8 @@
     python benchmarks/train_seeds.py configs/benchmark/resnet20_cifar10_unet_*.py --seeds 0 1 2 --jobs 2
 
 Every run is a tools/train.py of its own in <work-dirs>/<config>_seed<seed>, with its output in train.log there. Started
-again, it leaves alone what is finished and goes on with the rest.
+again, it leaves alone what is finished and goes on with the rest. Nothing is validated: tools/robustness.py tests what
+comes out.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def train(config: Path, seed: int, folder: Path, threads: int, flags: list[str])
         print(f'{name}: was finished', flush=True)
         return True
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, str(TRAIN), str(config), '--work-dir', str(folder), '--resume', *flags]
+    command = [sys.executable, str(TRAIN), str(config), '--work-dir', str(folder), '--resume', '--no-validate', *flags]
     command += ['--cfg-options', f'randomness.seed={seed}']
     start = time.perf_counter()
     with open(folder / 'train.log', 'a') as log:
