@@ -11,7 +11,7 @@ attacks = dict(
     CW=dict(type='CarliniWagner', eps=_eps, step_size=_step, steps=8))
 threat_models = [
     'white-box',
-    dict(name='transfer', source=source, attacks=['FGSM', 'PGD', 'MIFGSM']),
+    dict(name='transfer', source=source, attacks=['PGD']),
 ]
 # Adversarial images of the target and of the source, which several grids share.
 cache_dir = 'work_dirs/cifar10_relatives_adversarial'
