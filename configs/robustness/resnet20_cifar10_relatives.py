@@ -15,9 +15,9 @@ defences = dict(
     # A step of the paper's generator takes three times as long as one of DUNET: one seed.
     align=trainings('align', seeds=1),
     hgd_pixel=trainings('pgd'),
-    hgd_feature=trainings('fgd', seeds=1),
-    hgd_logits=trainings('lgd', seeds=1),
-    hgd_label=trainings('cgd', seeds=1),
+    hgd_feature=trainings('fgd'),
+    hgd_logits=trainings('lgd'),
+    hgd_label=trainings('cgd'),
     jpeg=dict(data_preprocessor=dict(type='JPEGPurifier', quality=75)),
     bit_depth=dict(data_preprocessor=dict(type='BitDepthPurifier', bits=3)),
     mean=dict(data_preprocessor=dict(type='MeanFilterPurifier')),

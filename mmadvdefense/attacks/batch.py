@@ -78,7 +78,9 @@ class AttackBatch:
         return self.source.losses(images, self.samples if samples is None else samples, self.randomness)
 
     def select(self, index: Sequence[int]) -> AttackBatch:
-        """The part of this batch with these positions. Its queries are counted on their own: see :meth:`merge`."""
+        """The part of this batch with these positions, padded as the whole is (see :meth:`cropped`). Its queries
+        counted on their own (see :meth:`merge`).
+        """
         index = list(index)
         at = torch.tensor(index, dtype=torch.long, device=self.clean.device)
         part = replace(
@@ -92,6 +94,11 @@ class AttackBatch:
             _labels=None,
         )
         return part
+
+    def cropped(self) -> AttackBatch:
+        """The same images, padded no further than the largest of them, as if they had come in a batch of their own."""
+        height, width = (max(sides) for sides in zip(*self.layout.sizes))
+        return replace(self, clean=self.clean[..., :height, :width])
 
     def merge(self, part: AttackBatch, index: Sequence[int]) -> None:
         """Add the queries of a part made by :meth:`select`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Sequence, Union
 
 from torch import Tensor
@@ -62,7 +61,7 @@ class FirstSuccess(Attack):
         adversarial = batch.clean.clone()
         active = list(range(len(batch)))
         for attack in self.attacks:
-            part = _part(batch, active)
+            part = batch.select(active).cropped()
             found = attack._inside(attack.perturb(part), part)
             height, width = found.shape[-2:]
             adversarial[active, :, :height, :width] = found
@@ -72,10 +71,3 @@ class FirstSuccess(Attack):
             if not active:
                 break
         return adversarial
-
-
-def _part(batch: AttackBatch, index: Sequence[int]) -> AttackBatch:
-    """Some images, padded no further than the largest of them, as if they had come in a batch of their own."""
-    part = batch.select(index)
-    height, width = (max(sides) for sides in zip(*part.layout.sizes))
-    return replace(part, clean=part.clean[..., :height, :width])

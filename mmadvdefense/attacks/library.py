@@ -98,12 +98,11 @@ class LibraryAttack(Attack):
         model = UnitRangeClassifier(batch.clean.device)
         labels = batch.labels if batch.target is None else batch.target
         for index, (height, width) in enumerate(batch.layout.sizes):
-            part = batch.select([index])
+            part = batch.select([index]).cropped()
             model.batch = part
             seed = library_seed(batch, index)
             with torch.enable_grad(), _seeded(seed, batch.clean.device):
-                image = part.clean[..., :height, :width] / PIXEL_MAX
-                found = self.attack_image(model, image, labels[index : index + 1], seed)
+                found = self.attack_image(model, part.clean / PIXEL_MAX, labels[index : index + 1], seed)
             adversarial[index, :, :height, :width] = found.detach()[0] * PIXEL_MAX
             batch.merge(part, [index])
         model.batch = None

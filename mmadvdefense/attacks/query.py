@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import replace
 from typing import ClassVar, Optional, Union
 
 from torch import Tensor
@@ -68,8 +67,7 @@ class QueryAttack(Attack):
         # Images of one size at a time: neither numbers nor moves may depend on how far a neighbour pads an image.
         for height, width in sorted(set(batch.layout.sizes)):
             index = [i for i, size in enumerate(batch.layout.sizes) if size == (height, width)]
-            part = batch.select(index)
-            part = replace(part, clean=part.clean[..., :height, :width])
+            part = batch.select(index).cropped()
             oracle = self.make_oracle(part)
             self.search(oracle)
             adversarial[index, :, :height, :width] = oracle.best

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from typing import Optional, Sequence, Union
 
 from torch import Tensor
@@ -108,10 +107,8 @@ class RandomBudget(Attack):
         adversarial = batch.clean.clone()
         for budget in budgets.unique().tolist():
             index = (budgets.flatten() == budget).nonzero().flatten().tolist()
-            part = batch.select(index)
-            # Padded no further than the largest of them, as their starts are.
-            height, width = (max(sides) for sides in zip(*part.layout.sizes))
-            part = replace(part, clean=part.clean[..., :height, :width])
+            part = batch.select(index).cropped()
+            height, width = part.clean.shape[-2:]
             adversarial[index, :, :height, :width] = self._within(budget, part)
             batch.merge(part, index)
         return adversarial
