@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Callable, Mapping, Optional, Sequence
 
 from mmengine.fileio import LocalBackend, register_backend
-from mmengine.model import is_model_wrapper
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from . import compat
+from .models import unwrap
 
 PathLike = str | os.PathLike
 # The preprocessor of a protected model is its purifier, which the target's own checkpoint does not know.
@@ -85,8 +85,7 @@ def check_state_dict(
         CheckpointMismatch: If nothing in the checkpoint has a place in the model, if a shape differs, or if the
             checkpoint leaves a part of the model as it is. What a conversion by the model itself raises, passes.
     """
-    if is_model_wrapper(model):
-        model = model.module
+    model = unwrap(model)
     offered = _stripped(state_dict, ignore)
     wanted = {name: value for name, value in model.state_dict().items() if not name.startswith(tuple(ignore))}
     report = _compare(wanted, offered)
@@ -126,8 +125,7 @@ def load_target(
     state_dict = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else None
     if not isinstance(state_dict, Mapping):
         raise ValueError(f'{path} holds no state dict but a {type(checkpoint).__name__}')
-    if is_model_wrapper(model):
-        model = model.module
+    model = unwrap(model)
     report = check_state_dict(model, state_dict, ignore, source=path)
     model.load_state_dict(_stripped(state_dict, ignore), strict=False)
     return report

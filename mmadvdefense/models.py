@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Union
 
 from mmengine.config import Config
+from mmengine.model import is_model_wrapper
 from mmengine.registry import DefaultScope
 from torch import nn
 
@@ -23,6 +24,11 @@ def build_model(config: Union[str, Config]) -> nn.Module:
         model.setdefault('data_preprocessor', config.data_preprocessor)
     with DefaultScope.overwrite_default_scope(scope):
         return MODELS.build(model)
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The host model itself, without what distributed training wraps it in."""
+    return model.module if is_model_wrapper(model) else model
 
 
 @MODELS.register_module(name='DefendedEnsemble')

@@ -8,10 +8,10 @@ from typing import Iterable, Optional
 
 import numpy as np
 import torch
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from ..attacks import Attack, AttackSource, Randomness, derive_seed
+from ..models import unwrap
 from ..pixels import Pixels
 from ..purifiers import Purifier
 from ..randomness import image_identity
@@ -64,7 +64,7 @@ def collect_distributions(
     Raises:
         ValueError: if the model has no purifier.
     """
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrap(model)
     purifier = model.data_preprocessor
     if not isinstance(purifier, Purifier):
         raise ValueError(f'{type(model).__name__} has no purifier whose effect could be shown')

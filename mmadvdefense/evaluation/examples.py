@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Iterable, Iterator, Optional, Sequence
 
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from ..attacks import Attack, AttackSource, Randomness, derive_seed
+from ..models import unwrap
 from ..pixels import Pixels
 from ..purifiers import Purifier
 
@@ -54,7 +54,7 @@ def collect_examples(
     Raises:
         ValueError: if the model has no purifier.
     """
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrap(model)
     if not isinstance(model.data_preprocessor, Purifier):
         raise ValueError(f'{type(model).__name__} has no purifier whose effect could be shown')
     source = source or AttackSource(model)

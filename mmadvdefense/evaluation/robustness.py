@@ -10,10 +10,10 @@ from typing import Any, Iterator, Optional, Sequence, Union
 
 import numpy as np
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from ..hooks import NEEDS_PURIFIER, AttackHook, CannotRun, ErrorAmplificationHook
+from ..models import unwrap
 from ..purifiers import Purifier
 from .example_images import ExampleImagesHook
 from .results import Condition, Result
@@ -45,7 +45,7 @@ def evaluate(
     Raises:
         CannotRun: for a condition that means nothing for this model.
     """
-    preprocessor = _model(runner).data_preprocessor
+    preprocessor = unwrap(runner.model).data_preprocessor
     if not isinstance(preprocessor, Purifier):
         purifier = (False,)
     for condition in conditions:
@@ -90,7 +90,7 @@ def score(
     Returns:
         On the first process; on others without what was measured on images.
     """
-    preprocessor = _model(runner).data_preprocessor
+    preprocessor = unwrap(runner.model).data_preprocessor
     attack = AttackHook(
         condition.attack,
         threat_model=condition.threat,
@@ -178,10 +178,6 @@ def _switched(preprocessor, enabled: bool) -> Iterator[None]:
         yield
     finally:
         preprocessor.enabled = before
-
-
-def _model(runner: Runner):
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _work_dir(runner: Runner) -> Union[str, Path]:

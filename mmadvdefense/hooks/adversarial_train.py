@@ -7,11 +7,11 @@ from typing import Optional
 import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..attacks import AttackSource, Randomness, build_attack, derive_seed
 from ..checkpoints import PREPROCESSOR, check_state_dict
+from ..models import unwrap
 from ..purifiers import GeneratorPurifier
 from ..registry import HOOKS
 from .checks import check_num_classes, warn_of_unit_range
@@ -52,7 +52,7 @@ class AdversarialTrainingHook(Hook):
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         state = checkpoint.get('state_dict', checkpoint)
-        model = _unwrap(runner.model)
+        model = unwrap(runner.model)
         added = () if any(name.startswith(DENOISING) for name in state) else (DENOISING,)
         runner.logger.info(str(check_state_dict(model, state, ignore=(*PREPROCESSOR, *added))))
         if added:
@@ -60,7 +60,7 @@ class AdversarialTrainingHook(Hook):
             state.update({name: value for name, value in model.state_dict().items() if name.startswith(DENOISING)})
 
     def before_train(self, runner) -> None:
-        model = _unwrap(runner.model)
+        model = unwrap(runner.model)
         if isinstance(model.data_preprocessor, GeneratorPurifier):
             raise ValueError(
                 f'AdversarialTrainingHook trains {type(model).__name__} itself, which has a purifier to be trained in '
@@ -76,7 +76,7 @@ class AdversarialTrainingHook(Hook):
     def before_train_iter(self, runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
         samples, source = data_batch['data_samples'], self._source
         source.task.check_samples(samples)
-        inputs = _unwrap(runner.model).data_preprocessor.cast_data(data_batch['inputs'])
+        inputs = unwrap(runner.model).data_preprocessor.cast_data(data_batch['inputs'])
         images = inputs.float() if isinstance(inputs, Tensor) else [image.float() for image in inputs]
         seed = derive_seed(runner.seed, 'adversarial', runner.iter, get_rank())
         # Dropout, and the losses of some hosts, draw from global state, as the augmentation of the next batch does,
@@ -96,7 +96,3 @@ class AdversarialTrainingHook(Hook):
 
     def after_train(self, runner) -> None:
         self._source = None
-
-
-def _unwrap(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model

@@ -8,9 +8,9 @@ from typing import Iterator, Optional, Sequence
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
+from ..models import unwrap
 from ..purifiers import Purifier
 from ..registry import HOOKS
 from ..tasks import FeatureTap
@@ -39,7 +39,7 @@ class ErrorAmplificationHook(Hook):
         self.layers = list(layers)
 
     def before_test_epoch(self, runner) -> None:
-        self._model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self._model = unwrap(runner.model)
         self._taps = {layer: FeatureTap(self._model, layer) for layer in self.layers}
         self._measurements = Measurements()
         self._open: Optional[ExitStack] = None

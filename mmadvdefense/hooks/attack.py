@@ -7,11 +7,11 @@ from typing import Optional, Union
 
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from ..attacks import build_attack
 from ..checkpoints import check_state_dict
+from ..models import unwrap
 from ..pixels import check_channels, stack
 from ..randomness import image_identity
 from ..registry import HOOKS
@@ -91,11 +91,11 @@ class AttackHook(Hook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         if not self.stages:
             return
-        report = check_state_dict(_unwrap(runner.model), checkpoint.get('state_dict', checkpoint))
+        report = check_state_dict(unwrap(runner.model), checkpoint.get('state_dict', checkpoint))
         runner.logger.info(str(report))
 
     def _begin(self, runner, dataset) -> None:
-        target = _unwrap(runner.model)
+        target = unwrap(runner.model)
         check_num_classes(target, dataset)
         self._task = task_of(target)
         self._annotations_in_input_frame = annotations_in_input_frame(dataset)
@@ -125,7 +125,7 @@ class AttackHook(Hook):
 
     def _perturb(self, runner, data_batch: dict) -> None:
         samples = data_batch['data_samples']
-        preprocessor = _unwrap(runner.model).data_preprocessor
+        preprocessor = unwrap(runner.model).data_preprocessor
         inputs = preprocessor.cast_data(data_batch['inputs'])
         clean = inputs.float() if isinstance(inputs, Tensor) else [image.float() for image in inputs]
         identities = [self._identity(position, sample) for position, sample in enumerate(samples)]
@@ -198,7 +198,3 @@ class AttackHook(Hook):
     def after_test_epoch(self, runner, metrics: Optional[dict] = None) -> None:
         if 'test' in self.stages:
             self._finish(metrics, len(runner.test_dataloader.dataset))
-
-
-def _unwrap(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model

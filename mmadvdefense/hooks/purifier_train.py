@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..attacks import Attack, AttackSource, CleanReference, Randomness, derive_seed
 from ..checkpoints import PREPROCESSOR, check_state_dict
+from ..models import unwrap
 from ..purifiers import GeneratorPurifier, PurifierDistributedDataParallel, freeze_target
 from ..registry import HOOKS, MODELS, in_root_scope
 from .checks import check_num_classes
@@ -75,7 +76,7 @@ class PurifierTrainHook(Hook):
     # --- set-up ---------------------------------------------------------------------------------------------
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        model = _unwrap(runner.model)
+        model = unwrap(runner.model)
         state = checkpoint.get('state_dict', checkpoint)
         runner.logger.info(str(check_state_dict(model, state)))
         if not any(name.startswith(PREPROCESSOR) for name in state):
@@ -84,7 +85,7 @@ class PurifierTrainHook(Hook):
         self._checkpoint_loaded = True
 
     def before_train(self, runner) -> None:
-        model = _unwrap(runner.model)
+        model = unwrap(runner.model)
         purifier = model.data_preprocessor
         if not isinstance(purifier, GeneratorPurifier):
             raise ValueError(
@@ -142,7 +143,7 @@ class PurifierTrainHook(Hook):
         seed_epoch(runner)
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
-        model = _unwrap(runner.model)
+        model = unwrap(runner.model)
         # The runner calls model.train() at times of its own.
         freeze_target(model)
         for module in self._source.task.loss_modules():
@@ -159,7 +160,7 @@ class PurifierTrainHook(Hook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         self._reference = None
-        _unwrap(runner.model).data_preprocessor.num_updates += 1
+        unwrap(runner.model).data_preprocessor.num_updates += 1
 
     def after_train_epoch(self, runner) -> None:
         _share_statistics(runner)
@@ -211,11 +212,7 @@ class PurifierTrainHook(Hook):
 
 def _share_statistics(runner) -> None:
     """Give all ranks the mean of their BatchNorm statistics: one generator is scored and saved, not one a rank."""
-    purifier = _unwrap(runner.model).data_preprocessor
+    purifier = unwrap(runner.model).data_preprocessor
     if isinstance(purifier, GeneratorPurifier):
         buffers = [buffer for buffer in purifier.generator.buffers() if buffer.is_floating_point()]
         all_reduce_params(buffers, op='mean')
-
-
-def _unwrap(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model
