@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Iterable, Iterator, Optional, Sequence
 
 from torch import Tensor, nn
@@ -13,7 +12,8 @@ from torch import Tensor, nn
 from ..attacks import Attack, AttackSource, Randomness, derive_seed
 from ..models import unwrap
 from ..pixels import Pixels
-from ..purifiers import Purifier
+from ..purifiers import Purifier, switched
+from ..randomness import image_identity
 
 
 @dataclass
@@ -67,15 +67,16 @@ def collect_examples(
             samples = batch['data_samples'][:left]
             clean = model.data_preprocessor.load_pixels(batch['inputs'][:left])
             first = len(examples.clean)
-            names = [sample.get('sample_idx', sample.get('img_path', first + i)) for i, sample in enumerate(samples)]
-            randomness = Randomness([derive_seed(seed, 'test', Path(str(name)).name) for name in names])
+            names = [image_identity(sample) or str(first + i) for i, sample in enumerate(samples)]
+            randomness = Randomness([derive_seed(seed, 'test', name) for name in names])
             adversarial = attack(source, clean, samples, randomness)
             for state, images, enabled in (
                 ('clean', clean, False),
                 ('adversarial', adversarial, False),
                 ('purified', adversarial, True),
             ):
-                seen, predictions = _predict(model, images, samples, enabled)
+                with switched(model.data_preprocessor, enabled):
+                    seen, predictions = _predict(model, images, samples)
                 getattr(examples, state).extend(image.detach().float().cpu() for image in seen)
                 examples.predictions[state].extend(predictions)
     return examples
@@ -83,21 +84,20 @@ def collect_examples(
 
 @contextmanager
 def _testing(model: nn.Module) -> Iterator[None]:
-    training, enabled = model.training, model.data_preprocessor.enabled
+    training = model.training
     model.eval()
     try:
         yield
     finally:
-        model.data_preprocessor.enabled = enabled
         model.train(training)
 
 
-def _predict(model: nn.Module, images: Pixels, samples: Sequence, enabled: bool) -> tuple[Pixels, list]:
+def _predict(model: nn.Module, images: Pixels, samples: Sequence) -> tuple[Pixels, list]:
     """What the native preprocessor is given, and the predictions."""
     seen: list[Pixels] = []
-    preprocessor = model.data_preprocessor
-    preprocessor.enabled = enabled
-    handle = preprocessor.native.register_forward_pre_hook(lambda module, args: seen.append(args[0]['inputs']))
+    handle = model.data_preprocessor.native.register_forward_pre_hook(
+        lambda module, args: seen.append(args[0]['inputs'])
+    )
     try:
         # Copies, because native preprocessors change the samples.
         predictions = model.test_step({'inputs': images, 'data_samples': copy.deepcopy(list(samples))})

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator, Optional, Sequence, Union
+from typing import Any, Optional, Sequence, Union
 
 import numpy as np
 from mmengine.hooks import Hook
@@ -14,7 +13,7 @@ from mmengine.runner import Runner
 
 from ..hooks import NEEDS_PURIFIER, AttackHook, CannotRun, ErrorAmplificationHook
 from ..models import unwrap
-from ..purifiers import Purifier
+from ..purifiers import Purifier, switched
 from .example_images import ExampleImagesHook
 from .results import Condition, Result
 from .statistics import bootstrap_interval
@@ -57,7 +56,7 @@ def evaluate(
             for enabled in purifier:
                 if condition.threat_model in NEEDS_PURIFIER and not enabled:
                     continue
-                with _switched(preprocessor, enabled):
+                with switched(preprocessor, enabled):
                     result = score(runner, condition, seed, quantize, cache)
                 clean = next((r for r in results if r.purifier == enabled and r.condition.attack is None), None)
                 note_changes(result, clean)
@@ -166,18 +165,6 @@ def _scores(samples: dict[str, list], seed: int) -> dict:
         'interval': [100 * bound for bound in interval],
         'changed': None,
     }
-
-
-@contextmanager
-def _switched(preprocessor, enabled: bool) -> Iterator[None]:
-    if not isinstance(preprocessor, Purifier):
-        yield
-        return
-    before, preprocessor.enabled = preprocessor.enabled, enabled
-    try:
-        yield
-    finally:
-        preprocessor.enabled = before
 
 
 def _work_dir(runner: Runner) -> Union[str, Path]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ..pixels import PIXEL_MAX, Pixels
-from ..purifiers import OnlinePurifier
+from ..purifiers import OnlinePurifier, switched
 from ..randomness import Randomness, derive_seed, image_identity
 from .results import MAIN_METRICS
 
@@ -62,14 +62,11 @@ def metric_by_step(
         noisy = add_gaussian_noise(purifier.load_pixels(data['inputs'], samples), sigma, randomness)
         noisy_data = {**data, 'inputs': noisy}
         stages = [noisy, *purifier.snapshots(noisy_data, steps)]
-        purifier.enabled = False
-        try:
+        with switched(purifier, False):
             for each, images in zip(evaluators.values(), stages):
                 # Hosts change the samples that they are given.
                 outputs = model.test_step({**data, 'inputs': images, 'data_samples': copy.deepcopy(samples)})
                 each.process(outputs, noisy_data)
-        finally:
-            purifier.enabled = True
     results = {step: each.evaluate(len(loader.dataset)) for step, each in evaluators.items()}
     metric = _main_metric(results[0])
     return metric, {step: float(result[metric]) for step, result in results.items()}

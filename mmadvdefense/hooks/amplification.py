@@ -8,10 +8,10 @@ from typing import Iterator, Optional, Sequence
 
 import torch
 from mmengine.hooks import Hook
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..models import unwrap
-from ..purifiers import Purifier
+from ..purifiers import switched
 from ..registry import HOOKS
 from ..tasks import FeatureTap
 from .measurements import Measurements
@@ -45,7 +45,7 @@ class ErrorAmplificationHook(Hook):
         self._open: Optional[ExitStack] = None
 
     def before_test_iter(self, runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
-        with _without_purifier(self._model), self._recording():
+        with switched(self._model.data_preprocessor, False), self._recording():
             # A copy, because native preprocessors change the samples.
             self._model.test_step(copy.deepcopy(data_batch))
             self._clean = self._take()
@@ -77,19 +77,6 @@ class ErrorAmplificationHook(Hook):
 
     def _take(self) -> dict[str, Tensor]:
         return {layer: tap.take().detach() for layer, tap in self._taps.items()}
-
-
-@contextmanager
-def _without_purifier(model: nn.Module) -> Iterator[None]:
-    preprocessor = model.data_preprocessor
-    if not isinstance(preprocessor, Purifier):
-        yield
-        return
-    before, preprocessor.enabled = preprocessor.enabled, False
-    try:
-        yield
-    finally:
-        preprocessor.enabled = before
 
 
 def _ratio(layer: str, attacked: Tensor, clean: Tensor, images: int) -> Tensor:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from typing import Optional, Sequence, Union
+from contextlib import contextmanager
+from typing import Iterator, Optional, Sequence, Union
 
 from mmengine.model import BaseDataPreprocessor
 from mmengine.registry import DefaultScope
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import compat
 from ..pixels import Pixels, check_channels
@@ -217,6 +218,19 @@ def _soften(native, args: tuple, output: dict) -> None:
     for sample in output['data_samples'] or ():
         if 'gt_score' in sample:
             sample.set_gt_score(sample.gt_score.float())
+
+
+@contextmanager
+def switched(preprocessor: nn.Module, enabled: bool) -> Iterator[None]:
+    """Turn a purifier on or off for a while; does nothing to other preprocessors."""
+    if not isinstance(preprocessor, Purifier):
+        yield
+        return
+    before, preprocessor.enabled = preprocessor.enabled, enabled
+    try:
+        yield
+    finally:
+        preprocessor.enabled = before
 
 
 def channel_order_of(native: dict) -> Optional[str]:
