@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..pixels import PIXEL_MAX
 from ..registry import ATTACKS
+from ..settings import check_whole_number
 from .adapters import NORMS, TorchattacksAttack
 from .library import UnitRangeClassifier
 from .source import AttackSource
@@ -38,17 +39,15 @@ class AutoAttack(TorchattacksAttack):
             on images that are not square.
     """
 
+    needs_ball = True
+
     def __init__(
         self, eps: float, norm: str = 'linf', version: str = 'standard', steps: int = 100, queries: int = 5000
     ):
-        if eps is None:
-            raise ValueError('AutoAttack: eps is a radius in pixels (0-255) and must be >= 0, got None')
         super().__init__(eps, norm=norm)
         if version not in ('standard', 'rand'):
             raise ValueError(f"AutoAttack: version must be 'standard' or 'rand', got {version!r}")
-        for setting, value in (('steps', steps), ('queries', queries)):
-            if int(value) != value or value < 1:
-                raise ValueError(f'AutoAttack: {setting} must be a whole number >= 1, got {value}')
+        check_whole_number('AutoAttack', steps=steps, queries=queries)
         self.version, self.steps, self.queries = version, int(steps), int(queries)
 
     def check_source(self, source: AttackSource) -> None:

@@ -34,6 +34,7 @@ class Attack(ABC):
 
     Attributes:
         access: what it needs of the model: ``'gradients'``, ``'scores'`` or ``'decisions'``.
+        needs_ball: whether it cannot do without ``eps``.
         averages_draws: whether it can take the mean gradient over draws of a random defence (EOT).
         stochastic: whether its images depend on the seed.
 
@@ -44,16 +45,17 @@ class Attack(ABC):
         targeted: False, or how the target class is chosen: a name of ``mmadvdefense.attacks.targets``.
 
     Raises:
-        ValueError: for a negative ``eps`` or an unknown name.
+        ValueError: for a negative ``eps``, none where one is needed, or an unknown name.
     """
 
     access: ClassVar[str] = 'gradients'
     averages_draws: ClassVar[bool] = False
+    needs_ball: ClassVar[bool] = False
     stochastic: bool = False
 
     def __init__(self, eps: Optional[float], norm: str = 'linf', targeted: Union[bool, str] = False):
         name = type(self).__name__
-        if eps is not None and not eps >= 0:
+        if self.needs_ball if eps is None else not eps >= 0:
             raise ValueError(f'{name}: eps is a radius in pixels (0-255) and must be >= 0, got {eps}')
         if norm not in BALLS:
             raise ValueError(f'{name}: unknown norm {norm!r}; known: {", ".join(BALLS)}')

@@ -9,6 +9,7 @@ import torch
 from ..checkpoints import load_target
 from ..models import build_model
 from ..registry import ATTACKS
+from ..settings import check_whole_number
 from .curls import Curls, Steps
 from .oracle import Oracle
 from .query import DecisionAttack
@@ -54,9 +55,8 @@ class CurlsWhey(DecisionAttack):
     ):
         super().__init__(eps, queries, **options)
         name = type(self).__name__
-        for setting, value, least in (('steps', steps, 1), ('rounds', rounds, 0)):
-            if int(value) != value or value < least:
-                raise ValueError(f'{name}: {setting} must be a whole number >= {least}, got {value}')
+        check_whole_number(name, steps=steps)
+        check_whole_number(name, at_least=0, rounds=rounds)
         if not step_size > 0:
             raise ValueError(f'{name}: step_size is in pixels (0-255) and must be > 0, got {step_size}')
         if not noise_std >= 0:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..pixels import PIXEL_MAX
 from ..registry import ATTACKS
+from ..settings import check_whole_number
 from .boundary import bisect, noisy_starts
 from .low_frequency import LowFrequencies
 from .oracle import Oracle
@@ -66,8 +67,7 @@ class GeoDA(DecisionAttack):
     ):
         super().__init__(eps, queries, pixel_share, norm=norm)
         name = type(self).__name__
-        if int(subspace) != subspace or subspace < 1:
-            raise ValueError(f'{name}: subspace must be a whole number >= 1, got {subspace}')
+        check_whole_number(name, subspace=subspace)
         if not 0 < ratio <= 1:
             raise ValueError(f'{name}: ratio must be above 0 and at most 1, got {ratio}')
         for setting, value in (('sigma', sigma), ('tolerance', tolerance)):

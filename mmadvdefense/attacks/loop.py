@@ -54,6 +54,7 @@ class GradientAttack(Attack):
     """
 
     averages_draws = True
+    needs_ball = True
 
     def __init__(
         self,
@@ -75,8 +76,6 @@ class GradientAttack(Attack):
         restarts: int = 1,
     ):
         name = type(self).__name__
-        if eps is None:
-            raise ValueError(f'{name}: eps is a radius in pixels (0-255) and must be >= 0, got None')
         super().__init__(eps, norm, targeted)
         self.step_sizes = step_list(name, step_size, steps, step_sizes)
         self.step_size, self.steps = self.step_sizes[0], len(self.step_sizes)

@@ -7,6 +7,7 @@ from typing import Optional
 import torch
 from torch import Tensor
 
+from ..settings import check_whole_number
 from ..tasks import DetectionTask
 from .batch import AttackBatch
 from .source import AttackSource
@@ -19,9 +20,7 @@ def check_minimal_settings(name: str, pixel_share: float, **counts: int) -> None
     """Raise a ``ValueError`` for a share outside of (0, 1], or for a count that is no whole number >= 1."""
     if not 0 < pixel_share <= 1:
         raise ValueError(f'{name}: pixel_share is a share of the pixels in (0, 1], got {pixel_share}')
-    for what, count in counts.items():
-        if count is None or count < 1 or int(count) != count:
-            raise ValueError(f'{name}: {what} must be a whole number >= 1, got {count}')
+    check_whole_number(name, **counts)
 
 
 def check_class_scores(name: str, source: AttackSource) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Optional, Sequence
 
+from ..settings import check_whole_number
+
 if TYPE_CHECKING:
     from .loop import GradientAttack
 
@@ -22,8 +24,7 @@ def step_list(
         if not step_sizes or not all(size > 0 for size in step_sizes):
             raise ValueError(f'{name}: step_sizes are in pixels (0-255) and must be > 0, got {step_sizes}')
         return tuple(float(size) for size in step_sizes)
-    if steps is None or steps < 1 or int(steps) != steps:
-        raise ValueError(f'{name}: steps must be a whole number >= 1, got {steps}')
+    check_whole_number(name, steps=steps)
     if step_size is None or not step_size > 0:
         raise ValueError(f'{name}: step_size is in pixels (0-255) and must be > 0, got {step_size}')
     return (float(step_size),) * int(steps)
@@ -43,10 +44,7 @@ def check_options(attack: GradientAttack, draws: bool) -> None:
         raise ValueError(f'{name}: kernel_size must be odd, got {attack.kernel_size}')
     if attack.momentum is not None and not attack.momentum >= 0:
         raise ValueError(f'{name}: momentum must be >= 0, got {attack.momentum}')
-    for option in ('restarts', 'num_targets'):
-        value = getattr(attack, option)
-        if value < 1 or int(value) != value:
-            raise ValueError(f'{name}: {option} must be a whole number >= 1, got {value}')
+    check_whole_number(name, restarts=attack.restarts, num_targets=attack.num_targets)
     if attack.num_targets > 1 and attack.targeted != 'top_wrong':
         raise ValueError(f"{name}: num_targets needs targeted='top_wrong', got {attack.targeted!r}")
     if attack.restarts > 1 and not draws:

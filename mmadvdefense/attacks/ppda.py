@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..registry import ATTACKS
+from ..settings import check_whole_number
 from .low_frequency import LowFrequencies
 from .oracle import Oracle
 from .query import ScoreAttack
@@ -36,8 +37,7 @@ class PPDA(ScoreAttack):
     ):
         super().__init__(eps, queries, **options)
         name = type(self).__name__
-        if int(dimensions) != dimensions or dimensions < 1:
-            raise ValueError(f'{name}: dimensions must be a whole number >= 1, got {dimensions}')
+        check_whole_number(name, dimensions=dimensions)
         if not step_size > 0:
             raise ValueError(f'{name}: step_size is in pixels (0-255) and must be > 0, got {step_size}')
         self.dimensions = int(dimensions)

@@ -7,6 +7,7 @@ from typing import ClassVar, Optional, Union
 
 from torch import Tensor
 
+from ..settings import check_whole_number
 from .base import Attack
 from .batch import AttackBatch
 from .objectives import Objective, build_objective
@@ -34,6 +35,7 @@ class QueryAttack(Attack):
     """
 
     stochastic = True
+    needs_ball = True
 
     def __init__(
         self,
@@ -44,11 +46,8 @@ class QueryAttack(Attack):
         pixel_share: float = 1.0,
     ):
         name = type(self).__name__
-        if eps is None:
-            raise ValueError(f'{name}: eps is a radius in pixels (0-255) and must be >= 0, got None')
         super().__init__(eps, norm, targeted)
-        if int(queries) != queries or queries < 1:
-            raise ValueError(f'{name}: queries must be a whole number >= 1, got {queries}')
+        check_whole_number(name, queries=queries)
         if not 0 < pixel_share <= 1:
             raise ValueError(f'{name}: pixel_share must be above 0 and at most 1, got {pixel_share}')
         self.queries = int(queries)

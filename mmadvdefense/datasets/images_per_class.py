@@ -9,6 +9,8 @@ from mmengine.dataset import BaseDataset
 
 from mmadvdefense.registry import DATASETS
 
+from ..settings import check_whole_number
+
 
 @DATASETS.register_module(name='ImagesPerClass')
 def take_images_per_class(dataset: dict, number: int, seed: int = 0, skip: int = 0) -> BaseDataset:
@@ -24,9 +26,8 @@ def take_images_per_class(dataset: dict, number: int, seed: int = 0, skip: int =
     Raises:
         ValueError: for a data set that has not one label an image, or a class with too few images.
     """
-    for name, value, least in (('number', number, 1), ('skip', skip, 0)):
-        if value < least or int(value) != value:
-            raise ValueError(f'ImagesPerClass: {name} must be a whole number >= {least}, got {value}')
+    check_whole_number('ImagesPerClass', number=number)
+    check_whole_number('ImagesPerClass', at_least=0, skip=skip)
     built = DATASETS.build(dict(dataset))
     name = type(built).__name__
     if not isinstance(built, BaseDataset):

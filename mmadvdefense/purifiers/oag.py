@@ -11,6 +11,7 @@ from torch import Tensor
 from ..pixels import PIXEL_MAX
 from ..randomness import Randomness
 from ..registry import MODELS
+from ..settings import check_whole_number
 from .online import OnlinePurifier
 
 DEFAULT_NETWORK = dict(type='EnergyNetworks')
@@ -55,7 +56,7 @@ class OAGPurifier(OnlinePurifier):
         **kwargs,
     ):
         super().__init__(num_steps, **kwargs)
-        self._require_steps('image_steps', image_steps)
+        check_whole_number(type(self).__name__, image_steps=image_steps)
         self._require_positive('noise', noise)
         self._require_positive('learning_rate', learning_rate)
         self.image_steps = int(image_steps)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..pixels import PIXEL_MAX, Pixels
 from ..randomness import Randomness
+from ..settings import check_whole_number
 from .base import RandomPurifier
 from .sizes import map_by_size_randomly
 
@@ -39,13 +40,9 @@ class OnlinePurifier(RandomPurifier):
 
     def __init__(self, num_steps: int, progress: bool = False, **kwargs):
         super().__init__(**kwargs)
-        self._require_steps('num_steps', num_steps)
+        check_whole_number(type(self).__name__, num_steps=num_steps)
         self.num_steps = int(num_steps)
         self.progress = progress
-
-    def _require_steps(self, name: str, value: int) -> None:
-        if value < 1 or int(value) != value:
-            raise ValueError(f'{type(self).__name__}: {name} must be a whole number >= 1, got {value}')
 
     def _require_positive(self, name: str, value: float) -> None:
         if not value > 0:

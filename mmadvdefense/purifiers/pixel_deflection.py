@@ -11,6 +11,7 @@ from torch import Tensor
 from ..pixels import PIXEL_MAX, Pixels
 from ..randomness import Randomness
 from ..registry import MODELS
+from ..settings import check_whole_number
 from .base import RandomPurifier
 from .sizes import map_by_size_randomly
 
@@ -73,9 +74,7 @@ class PixelDeflectionPurifier(RandomPurifier):
     def __init__(self, deflections: int = 200, window: int = 10, sigma: float = 0.04 * PIXEL_MAX, **kwargs):
         super().__init__(**kwargs)
         name = type(self).__name__
-        for setting, value in (('deflections', deflections), ('window', window)):
-            if value < 1 or int(value) != value:
-                raise ValueError(f'{name}: {setting} must be a whole number >= 1, got {value}')
+        check_whole_number(name, deflections=deflections, window=window)
         if not sigma > 0:
             raise ValueError(f'{name}: sigma is in pixels (0-255) and must be > 0, got {sigma}')
         self._require_channel_order(name)

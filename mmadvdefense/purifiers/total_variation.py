@@ -9,6 +9,7 @@ from torch import Tensor
 from ..pixels import PIXEL_MAX, Pixels
 from ..randomness import Randomness
 from ..registry import MODELS
+from ..settings import check_whole_number
 from .base import RandomPurifier
 from .sizes import map_by_size_randomly
 
@@ -84,8 +85,7 @@ class TotalVariationPurifier(RandomPurifier):
             raise ValueError(f'{name}: weight is in pixels (0-255) and must be > 0, got {weight}')
         if not 0 <= drop_rate < 1:
             raise ValueError(f'{name}: drop_rate must be at least 0 and below 1, got {drop_rate}')
-        if steps < 1 or int(steps) != steps:
-            raise ValueError(f'{name}: steps must be a whole number >= 1, got {steps}')
+        check_whole_number(name, steps=steps)
         self.weight = float(weight)
         self.drop_rate = float(drop_rate)
         self.steps = int(steps)

@@ -1,0 +1,12 @@
+"""Checks of settings that attacks, purifiers and data sets share; their messages name the culprit."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+
+def check_whole_number(owner: str, at_least: int = 1, **settings: Optional[float]) -> None:
+    """Raise a ``ValueError`` that begins with ``owner`` for a setting that is no whole number, or too small a one."""
+    for name, value in settings.items():
+        if value is None or not value >= at_least or value % 1:
+            raise ValueError(f'{owner}: {name} must be a whole number >= {at_least}, got {value}')
