@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any, Union
 
 from mmengine.config import Config
@@ -24,6 +25,19 @@ def build_model(config: Union[str, Config]) -> nn.Module:
         model.setdefault('data_preprocessor', config.data_preprocessor)
     with DefaultScope.overwrite_default_scope(scope):
         return MODELS.build(model)
+
+
+def find_layer(model: nn.Module, name: str) -> nn.Module:
+    """A layer by its name in ``model.named_modules()``.
+
+    Raises:
+        ValueError: if the model has no such layer; the message lists near names.
+    """
+    layers = dict(model.named_modules())
+    if name not in layers:
+        near = difflib.get_close_matches(name, layers, n=5, cutoff=0.3)
+        raise ValueError(f'{type(model).__name__} has no layer {name!r}; near names: {", ".join(near)}')
+    return layers[name]
 
 
 def unwrap(model: nn.Module) -> nn.Module:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Optional
+import difflib
+from typing import Optional, Sequence
 
 
 def check_whole_number(owner: str, at_least: int = 1, **settings: Optional[float]) -> None:
@@ -10,3 +11,9 @@ def check_whole_number(owner: str, at_least: int = 1, **settings: Optional[float
     for name, value in settings.items():
         if value is None or not value >= at_least or value % 1:
             raise ValueError(f'{owner}: {name} must be a whole number >= {at_least}, got {value}')
+
+
+def did_you_mean(name: object, known: Sequence[str]) -> str:
+    """The end of a message about an unknown name: those that are near it, or all if none is."""
+    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.3) or known
+    return f'did you mean {", ".join(near)}?'

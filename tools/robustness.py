@@ -59,7 +59,8 @@ def main() -> None:
         if arguments.out:
             write_json(arguments.out, report)
         if arguments.update:
-            words = [word for word in sys.argv[1:] if word not in ('--update', arguments.update, '--force')]
+            own = ('--update', arguments.update, f'--update={arguments.update}', '--force')
+            words = [word for word in sys.argv[1:] if word not in own]
             update_section(arguments.update, report, shlex.join(['python', 'tools/robustness.py', *words]))
         print(f'report: {Path(arguments.out or folder.path / "report.json")}; page: {folder.path / "report.html"}')
 

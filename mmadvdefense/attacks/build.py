@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Union
 
 from ..registry import ATTACKS, in_own_scope
+from ..settings import did_you_mean
 from .base import Attack
 
 
@@ -24,8 +24,7 @@ def build_attack(config: Union[dict, Attack]) -> Attack:
         return config
     name = config.get('type')
     if name not in attack_names():
-        near = difflib.get_close_matches(str(name), attack_names(), n=3, cutoff=0.3) or attack_names()
-        raise ValueError(f'unknown attack {name!r}; did you mean {", ".join(near)}?')
+        raise ValueError(f'unknown attack {name!r}; {did_you_mean(name, attack_names())}')
     try:
         return ATTACKS.build(in_own_scope(config))
     except TypeError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -12,8 +11,8 @@ from mmengine.config import Config
 from .. import recipes
 from ..digests import plain_settings
 from ..models import build_model
-from ..purifiers import Purifier
-from ..registry import MODELS
+from ..purifiers import Purifier, purifier_names
+from ..settings import did_you_mean
 
 # What only training needs. ``None`` for each, because MMEngine wants all of a loop or nothing.
 _TRAINING = (
@@ -118,7 +117,5 @@ def build_defence(name: str, spec: Optional[dict], target: dict, base: Config) -
 
 def _check_type(name: str, preprocessor: dict) -> None:
     wanted = preprocessor.get('type')
-    known = [key for key, cls in MODELS.module_dict.items() if isinstance(cls, type) and issubclass(cls, Purifier)]
-    if not isinstance(wanted, type) and wanted not in known:
-        near = difflib.get_close_matches(str(wanted), known, n=3, cutoff=0.3) or sorted(known)
-        raise ValueError(f'defence {name!r}: unknown purifier {wanted!r}; did you mean {", ".join(near)}?')
+    if not isinstance(wanted, type) and wanted not in purifier_names():
+        raise ValueError(f'defence {name!r}: unknown purifier {wanted!r}; {did_you_mean(wanted, purifier_names())}')

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from functools import partial
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from mmadvdefense.registry import MODELS
 
+from ..models import find_layer
 from .denoising_block import DenoisingBlock
 
 # Where the blocks are in the backbone, and so in the names of its checkpoint.
@@ -75,14 +75,10 @@ def _stages(network: nn.Module, after: str) -> list[str]:
 
 def _channels(network: nn.Module, names: Sequence[str], input_size: Sequence[int]) -> dict[str, int]:
     """Channels of each layer's output, seen in a run on one image."""
-    layers = dict(network.named_modules())
     shapes: dict[str, tuple] = {}
     handles = []
     for name in names:
-        if name not in layers:
-            near = difflib.get_close_matches(name, layers, n=5, cutoff=0.3)
-            raise ValueError(f'{type(network).__name__} has no layer {name!r}; near names: {", ".join(near)}')
-        handles.append(layers[name].register_forward_hook(partial(_note_shape, shapes, name)))
+        handles.append(find_layer(network, name).register_forward_hook(partial(_note_shape, shapes, name)))
     # Statistics must stay; some backbones switch parts of themselves back on train().
     training = [module for module in network.modules() if module.training]
     try:

@@ -1,7 +1,7 @@
 """Data preprocessors that clean pixels before the host's own preprocessing."""
 
 from .align import AlignPurifier
-from .base import Purifier, RandomPurifier, channel_order_of, switched
+from .base import Purifier, RandomPurifier, channel_order_of, purifier_names, switched
 from .chain import PurifierChain
 from .dip import DIPPurifier
 from .ensemble import EnsemblePurifier
@@ -44,5 +44,6 @@ __all__ = [
     'TotalVariationPurifier',
     'channel_order_of',
     'freeze_target',
+    'purifier_names',
     'switched',
 ]

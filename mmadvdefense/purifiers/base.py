@@ -238,3 +238,10 @@ def channel_order_of(native: dict) -> Optional[str]:
     if native.get('bgr_to_rgb') or native.get('to_rgb'):
         return 'bgr'
     return 'rgb' if native.get('rgb_to_bgr') else None
+
+
+def purifier_names() -> list[str]:
+    """All purifiers that configs can name, sorted."""
+    return sorted(
+        name for name, cls in MODELS.module_dict.items() if isinstance(cls, type) and issubclass(cls, Purifier)
+    )

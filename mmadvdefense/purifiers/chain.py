@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Sequence
 
 from torch import nn
@@ -10,7 +9,9 @@ from torch import nn
 from ..pixels import Pixels
 from ..randomness import Randomness
 from ..registry import MODELS
-from .base import Purifier, RandomPurifier
+from ..settings import did_you_mean
+from .base import Purifier, purifier_names
+from .composite import CompositePurifier
 from .generator import GeneratorPurifier
 
 # What moves images to the device and does nothing else: a member hands its images to the next, not to the host.
@@ -18,10 +19,8 @@ NO_PREPROCESSOR = 'mmengine.BaseDataPreprocessor'
 
 
 @MODELS.register_module()
-class PurifierChain(RandomPurifier):
+class PurifierChain(CompositePurifier):
     """Applies purifiers one after another, each to what the one before has made of the images.
-
-    It has a gradient if all members have, draws random numbers if any does, and is ready when all are.
 
     Nothing in it is trained: train a purifier alone, and give its export to the member as ``init_cfg``.
 
@@ -46,11 +45,9 @@ class PurifierChain(RandomPurifier):
         name = config.get('type')
         cls = MODELS.get(name) if isinstance(name, str) else name
         if not (isinstance(cls, type) and issubclass(cls, Purifier)):
-            known = purifier_names()
-            near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.3) or known
             raise ValueError(
                 f'PurifierChain: purifiers[{index}] has type {name!r}, which is no purifier; '
-                f'did you mean {", ".join(near)}?'
+                f'{did_you_mean(name, purifier_names())}'
             )
         for setting in ('seed', 'native_type'):
             if setting in config:
@@ -59,22 +56,6 @@ class PurifierChain(RandomPurifier):
             return MODELS.build({'channel_order': self.channel_order, **config, 'native_type': NO_PREPROCESSOR})
         except TypeError as error:
             raise ValueError(f'PurifierChain: purifiers[{index}] ({name}): {error}') from error
-
-    @property
-    def differentiable(self) -> bool:
-        return super().differentiable and all(purifier.differentiable for purifier in self.purifiers)
-
-    @property
-    def stochastic(self) -> bool:
-        return any(purifier.stochastic for purifier in self.purifiers)
-
-    @property
-    def keeps_geometry(self) -> bool:
-        return all(purifier.keeps_geometry for purifier in self.purifiers)
-
-    def check_ready(self) -> None:
-        for purifier in self.purifiers:
-            purifier.check_ready()
 
     def purify(self, images: Pixels, randomness: Randomness) -> Pixels:
         for purifier in self.purifiers:
@@ -96,17 +77,3 @@ class PurifierChain(RandomPurifier):
                         "init_cfg=dict(type='Pretrained', checkpoint='purifier.pth')"
                     )
         return super().forward(data, training)
-
-    def _share_device(self) -> PurifierChain:
-        super()._share_device()
-        for purifier in self.purifiers:
-            purifier._device = self._device
-            purifier._share_device()
-        return self
-
-
-def purifier_names() -> list[str]:
-    """All purifiers that configs can name, sorted."""
-    return sorted(
-        name for name, cls in MODELS.module_dict.items() if isinstance(cls, type) and issubclass(cls, Purifier)
-    )

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from ..pixels import Pixels, stack
 from ..randomness import Randomness
-from .base import Purifier, RandomPurifier
+from .base import Purifier
+from .composite import CompositePurifier
 
 
-class EnsemblePurifier(RandomPurifier):
+class EnsemblePurifier(CompositePurifier):
     """Several purifiers side by side: cleaned images are their views, one below the other in the channels.
 
     The ensemble takes them apart again and hands each to its model. Its native preprocessor leaves pixels as they are,
@@ -28,23 +29,6 @@ class EnsemblePurifier(RandomPurifier):
         super().__init__(**kwargs)
         self.purifiers = nn.ModuleList(nn.Identity() if purifier is None else purifier for purifier in purifiers)
         self.average = average
-
-    @property
-    def members(self) -> list[Purifier]:
-        """The purifiers that there are."""
-        return [purifier for purifier in self.purifiers if isinstance(purifier, Purifier)]
-
-    @property
-    def differentiable(self) -> bool:
-        return super().differentiable and all(purifier.differentiable for purifier in self.members)
-
-    @property
-    def stochastic(self) -> bool:
-        return any(purifier.stochastic for purifier in self.members)
-
-    def check_ready(self) -> None:
-        for purifier in self.members:
-            purifier.check_ready()
 
     def purify(self, images: Pixels, randomness: Randomness) -> Pixels:
         """Views ``(N, 3 * V, H, W)``, or a list of ``(3 * V, H_i, W_i)``."""
@@ -71,13 +55,6 @@ class EnsemblePurifier(RandomPurifier):
         # Who measures what the native preprocessor is given expects one image.
         processed = self.native({**data, 'inputs': _mean_view(views)}, training)
         return {**processed, 'inputs': stack(views)[0]}
-
-    def _share_device(self) -> EnsemblePurifier:
-        super()._share_device()
-        for purifier in self.members:
-            purifier._device = self._device
-            purifier._share_device()
-        return self
 
 
 def _mean_view(views: Pixels) -> Pixels:

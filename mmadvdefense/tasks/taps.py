@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Literal, Optional
 
 import torch
 from torch import Tensor, nn
+
+from ..models import find_layer
 
 
 class FeatureTap:
@@ -22,11 +23,7 @@ class FeatureTap:
     """
 
     def __init__(self, model: nn.Module, layer: str, side: Literal['input', 'output'] = 'output'):
-        modules = dict(model.named_modules())
-        if layer not in modules:
-            near = difflib.get_close_matches(layer, modules, n=5, cutoff=0.3)
-            raise ValueError(f'{type(model).__name__} has no layer {layer!r}; near names: {", ".join(near)}')
-        self.module = modules[layer]
+        self.module = find_layer(model, layer)
         self.side = side
         self.value: Optional[Tensor] = None
         self._handle = None
