@@ -77,7 +77,7 @@ def complete_purifier(config: Config) -> None:
     Those of a config with a ``PurifierTrainHook`` are left alone, and the generator that an export brings along counts.
     Purifiers that are not trained are complete.
     """
-    recipe = _default_recipe(config)
+    recipe = _load_default_recipe(config)
     if recipe is None:
         return
     purifier = purifier_config(config)
@@ -99,7 +99,7 @@ def complete_training(config: Config) -> None:
     scope = config.get('default_scope')
     if _needs_recipe(config) and scope not in DEFAULT_RECIPES:
         raise ValueError(f'no default recipe for default_scope={scope!r}; known: {", ".join(DEFAULT_RECIPES)}')
-    recipe = _default_recipe(config)
+    recipe = _load_default_recipe(config)
     purifier = purifier_config(config)
     if purifier is not None and not trains_purifier(config):
         print_log(f'{purifier.type} is not trained: training the model itself, on purified images', 'current')
@@ -130,7 +130,7 @@ def default_recipe(config: Config) -> Optional[str]:
     return recipe and recipe.format('hgd' if _is_purifier(purifier_config(config), HGDPurifier) else 'align')
 
 
-def _default_recipe(config: Config) -> Optional[Config]:
+def _load_default_recipe(config: Config) -> Optional[Config]:
     recipe = default_recipe(config) if _needs_recipe(config) else None
     return recipe and Config.fromfile(CONFIGS / recipe)
 

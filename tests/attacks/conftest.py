@@ -46,11 +46,34 @@ def run_attack():
     return run
 
 
+class _UnitRange(nn.Module):
+    def __init__(self, host):
+        super().__init__()
+        self.host = host
+
+    def forward(self, images):
+        native = self.host.data_preprocessor
+        return self.host((images * 255 - native.mean) / native.std)
+
+
+@pytest.fixture
+def as_library_model():
+    """A host as torchattacks takes models: images in [0, 1] to logits."""
+    return _UnitRange
+
+
 class _Values(nn.Module):
     """Pixel values as features."""
 
     def forward(self, images):
         return (images.flatten(1),)
+
+
+@pytest.fixture
+def linear(make_classifier):
+    """Three classes, linear in the 48 values of images of 4 x 4 pixels."""
+    head = dict(type='LinearClsHead', num_classes=3, in_channels=3 * 4**2)
+    return make_classifier(_Values(), nn.Identity(), head=head, num_classes=3)
 
 
 @pytest.fixture

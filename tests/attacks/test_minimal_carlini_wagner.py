@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch import nn
 
 from mmadvdefense.attacks import PGD, AttackSource, CarliniWagner, Randomness, build_attack
 from mmadvdefense.attacks.carlini_wagner import CarliniWagnerBounded, CarliniWagnerL2
@@ -13,23 +12,6 @@ SIDE = 4
 QUICK = dict(type='CarliniWagner', steps=30, binary_search_steps=4, initial_const=0.1, learning_rate=0.02)
 EXACT = dict(type='CarliniWagner', steps=100, binary_search_steps=6, initial_const=0.1, learning_rate=0.005)
 BOUNDED = dict(type='CarliniWagner', eps=8, step_size=2, steps=5)
-
-
-class Pixels(nn.Module):
-    def forward(self, x):
-        return (x,)
-
-
-class Flatten(nn.Module):
-    def forward(self, features):
-        return (features[-1].flatten(1),)
-
-
-@pytest.fixture
-def linear(make_classifier):
-    """Three classes, linear in 48 pixel values."""
-    head = dict(type='LinearClsHead', num_classes=3, in_channels=3 * SIDE**2)
-    return make_classifier(Pixels(), Flatten(), head=head, num_classes=3)
 
 
 @pytest.fixture

@@ -4,28 +4,10 @@ import math
 
 import pytest
 import torch
-from torch import nn
 
 from mmadvdefense.attacks import AttackSource, DeepFool, EnsembleSource, Randomness, build_attack
 
 SIDE = 4
-
-
-class Pixels(nn.Module):
-    def forward(self, x):
-        return (x,)
-
-
-class Flatten(nn.Module):
-    def forward(self, features):
-        return (features[-1].flatten(1),)
-
-
-@pytest.fixture
-def linear(make_classifier):
-    """Three classes, linear in 48 pixel values."""
-    head = dict(type='LinearClsHead', num_classes=3, in_channels=3 * SIDE**2)
-    return make_classifier(Pixels(), Flatten(), head=head, num_classes=3)
 
 
 @pytest.fixture
@@ -152,22 +134,14 @@ def test_norms_are_those_of_the_form_and_tables_name_them():
     assert DeepFool(eps=100, norm='l2').describe() == 'DeepFool (L2 100, 50 steps, projected)'
 
 
-class UnitRange(nn.Module):
-    def __init__(self, host):
-        super().__init__()
-        self.host = host
-
-    def forward(self, images):
-        native = self.host.data_preprocessor
-        return self.host((images * 255 - native.mean) / native.std)
-
-
-def test_as_near_as_torchattacks(tiny_classifier, mostly_right):
+def test_as_near_as_torchattacks(tiny_classifier, mostly_right, as_library_model):
     torchattacks = pytest.importorskip('torchattacks')
     tiny_classifier.eval()
     images, samples = mostly_right
     labels = labels_of(samples)
-    theirs = torchattacks.DeepFool(UnitRange(tiny_classifier), steps=50, overshoot=0.02)(images / 255, labels) * 255
+    theirs = (
+        torchattacks.DeepFool(as_library_model(tiny_classifier), steps=50, overshoot=0.02)(images / 255, labels) * 255
+    )
     ours = run('DeepFool', tiny_classifier, images, samples).images
     assert (logits_of(tiny_classifier, ours).argmax(1) != labels).all()
     torch.testing.assert_close(size(ours - images, 'l2'), size(theirs - images, 'l2'), rtol=0.03, atol=0.02)

@@ -2,23 +2,10 @@
 
 import pytest
 import torch
-from torch import nn
 
 from mmadvdefense.attacks import BIM, DIFGSM, FGSM, MIFGSM, PGD, TIFGSM, AttackSource, Randomness
 
 torchattacks = pytest.importorskip('torchattacks')
-
-
-class UnitRange(nn.Module):
-    """A host as torchattacks takes models: images in [0, 1] to logits."""
-
-    def __init__(self, host):
-        super().__init__()
-        self.host = host
-
-    def forward(self, images):
-        native = self.host.data_preprocessor
-        return self.host((images * 255 - native.mean) / native.std)
 
 
 def assert_same(ours, theirs):
@@ -27,11 +14,11 @@ def assert_same(ours, theirs):
 
 
 @pytest.fixture
-def setting(tiny_classifier, make_images, make_samples):
+def setting(tiny_classifier, make_images, make_samples, as_library_model):
     tiny_classifier.eval()
     images, samples = make_images(8, 3, 16, 16), make_samples(8)
     labels = torch.cat([sample.gt_label for sample in samples])
-    return AttackSource(tiny_classifier), UnitRange(tiny_classifier), images, samples, labels
+    return AttackSource(tiny_classifier), as_library_model(tiny_classifier), images, samples, labels
 
 
 def test_fgsm(setting):
