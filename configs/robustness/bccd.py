@@ -1,4 +1,6 @@
 # BCCD, a light SSD: attacks of several steps, and which of them transfer best from FCOS.
+_base_ = '../_base_/robustness/dense_transfer.py'
+
 target = dict(config='configs/target/light_ssd_bccd.py', checkpoint='checkpoints/light_ssd_bccd.pth')
 source = dict(config='configs/target/light_fcos_bccd.py', checkpoint='checkpoints/light_fcos_bccd.pth')
 
@@ -7,11 +9,7 @@ defences = dict(
     align=dict(config='configs/defense/light_ssd_bccd_align.py', checkpoint='checkpoints/light_ssd_bccd_align.pth'))
 
 budget = dict(eps=8, step_size=2, steps=10, objective='cls+loc')
-attacks = dict(
-    BIM=dict(type='BIM', **budget),
-    MI=dict(type='MIFGSM', **budget),
-    DI=dict(type='DIFGSM', diversity=0.7, diversity_scales=(0.8, 1.0), **budget),
-    TI=dict(type='TIFGSM', kernel_size=7, **budget))
+attacks = dict(BIM=budget, MI=budget, DI=budget, TI=budget)
 
 threat_models = [
     dict(name='white-box', attacks=['BIM']),

@@ -1,4 +1,6 @@
 # CamVid, a light PSPNet: which attacks transfer best from DeepLabv3. 24 of the 233 images; num_images=None for all.
+_base_ = '../_base_/robustness/dense_transfer.py'
+
 target = dict(config='configs/target/light_pspnet_camvid.py', checkpoint='checkpoints/light_pspnet_camvid.pth')
 source = dict(config='configs/target/light_deeplabv3_camvid.py', checkpoint='checkpoints/light_deeplabv3_camvid.pth')
 
@@ -8,11 +10,7 @@ defences = dict(
         config='configs/defense/light_pspnet_camvid_align.py', checkpoint='checkpoints/light_pspnet_camvid_align.pth'))
 
 budget = dict(eps=0.03 * 255, step_size=0.01 * 255, steps=8)
-attacks = dict(
-    BIM=dict(type='BIM', **budget),
-    MI=dict(type='MIFGSM', **budget),
-    DI=dict(type='DIFGSM', diversity=0.7, diversity_scales=(0.8, 1.0), **budget),
-    TI=dict(type='TIFGSM', kernel_size=7, **budget))
+attacks = dict(BIM=budget, MI=budget, DI=budget, TI=budget)
 
 threat_models = [
     dict(name='white-box', attacks=['BIM']),

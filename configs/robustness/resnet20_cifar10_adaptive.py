@@ -16,13 +16,7 @@ defences = dict(
     logits=trained('unet', 'logits', 400),
     label=trained('unet', 'label', 400),
     dunet_logits=trained('own', 'lgd', 200),
-    jpeg=dict(data_preprocessor=dict(type='JPEGPurifier', quality=75)),
-    bit_depth=dict(data_preprocessor=dict(type='BitDepthPurifier', bits=3)),
-    mean=dict(data_preprocessor=dict(type='MeanFilterPurifier')),
-    median=dict(data_preprocessor=dict(type='MedianFilterPurifier')),
-    total_variation=dict(data_preprocessor=dict(type='TotalVariationPurifier')),
-    resize_pad=dict(data_preprocessor=dict(type='RandomResizePadPurifier', min_scale=0.9)),
-    pixel_deflection=dict(data_preprocessor=dict(type='PixelDeflectionPurifier', deflections=100)))
+    **_base_.filters)
 threat_models = [
     dict(name='white-box', attacks=['PGD']),
     dict(name='adaptive-full', attacks=['PGD']),

@@ -18,10 +18,4 @@ defences = dict(
     hgd_feature=trainings('fgd'),
     hgd_logits=trainings('lgd'),
     hgd_label=trainings('cgd'),
-    jpeg=dict(data_preprocessor=dict(type='JPEGPurifier', quality=75)),
-    bit_depth=dict(data_preprocessor=dict(type='BitDepthPurifier', bits=3)),
-    mean=dict(data_preprocessor=dict(type='MeanFilterPurifier')),
-    median=dict(data_preprocessor=dict(type='MedianFilterPurifier')),
-    total_variation=dict(data_preprocessor=dict(type='TotalVariationPurifier')),
-    resize_pad=dict(data_preprocessor=dict(type='RandomResizePadPurifier', min_scale=0.9)),
-    pixel_deflection=dict(data_preprocessor=dict(type='PixelDeflectionPurifier', deflections=100)))
+    **_base_.filters)

@@ -17,3 +17,12 @@ threat_models = [
 cache_dir = 'work_dirs/cifar10_relatives_adversarial'
 num_examples = 4
 test_dataloader = dict(batch_size=100, num_workers=0)
+# Defences that need no training and little time.
+filters = dict(
+    jpeg=dict(data_preprocessor=dict(type='JPEGPurifier', quality=75)),
+    bit_depth=dict(data_preprocessor=dict(type='BitDepthPurifier', bits=3)),
+    mean=dict(data_preprocessor=dict(type='MeanFilterPurifier')),
+    median=dict(data_preprocessor=dict(type='MedianFilterPurifier')),
+    total_variation=dict(data_preprocessor=dict(type='TotalVariationPurifier')),
+    resize_pad=dict(data_preprocessor=dict(type='RandomResizePadPurifier', min_scale=0.9)),
+    pixel_deflection=dict(data_preprocessor=dict(type='PixelDeflectionPurifier', deflections=100)))
