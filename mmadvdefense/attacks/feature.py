@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional, Sequence, Union
+from typing import ClassVar, Optional, Sequence, Union
 
 from ..registry import ATTACKS
 from .loop import GradientAttack
@@ -10,59 +10,68 @@ from .loop import GradientAttack
 Layers = Union[None, str, Sequence[str]]
 
 
+class FeatureAttack(GradientAttack):
+    """Raises an objective of a backbone's features, by default from a random start.
+
+    Args:
+        eps, step_size, steps, random_start: as in :class:`GradientAttack`, as are all others.
+        layers: of the objective that a subclass names.
+        objective_settings: more settings of that objective.
+    """
+
+    objective_type: ClassVar[str]
+
+    def __init__(
+        self,
+        eps: float,
+        step_size: Optional[float] = None,
+        steps: Optional[int] = None,
+        layers: Layers = None,
+        random_start: Optional[str] = 'uniform',
+        objective_settings: Optional[dict] = None,
+        **kwargs,
+    ):
+        objective = dict(type=self.objective_type, layers=layers, **(objective_settings or {}))
+        super().__init__(eps, step_size, steps, objective=objective, random_start=random_start, **kwargs)
+
+
 @ATTACKS.register_module()
-class SSP(GradientAttack):
+class SSP(FeatureAttack):
     """Self-supervised perturbation: away from the clean features, from a random start (Naseer et al., CVPR 2020).
 
     Args:
-        eps, step_size, steps: as in :class:`GradientAttack`, as are all others.
         layers: see :class:`~mmadvdefense.attacks.feature_objectives.FeatureDistanceObjective`.
+        options: of :class:`FeatureAttack`.
     """
 
-    def __init__(
-        self,
-        eps: float,
-        step_size: Optional[float] = None,
-        steps: Optional[int] = None,
-        layers: Layers = None,
-        random_start: Optional[str] = 'uniform',
-        **kwargs,
-    ):
-        objective = dict(type='FeatureDistanceObjective', layers=layers)
-        super().__init__(eps, step_size, steps, objective=objective, random_start=random_start, **kwargs)
+    objective_type = 'FeatureDistanceObjective'
 
 
 @ATTACKS.register_module()
-class FDA(GradientAttack):
+class FDA(FeatureAttack):
     """Feature disruptive attack: weak features up, strong ones down, at all layers (Ganeshan et al., ICCV 2019).
 
+    It starts at random, as the authors' code does.
+
     Args:
-        eps, step_size, steps: as in :class:`GradientAttack`, as are all others; a random start as in the authors' code.
         layers: see :class:`~mmadvdefense.attacks.feature_objectives.FeatureDisruptionObjective`.
+        options: of :class:`FeatureAttack`.
     """
 
-    def __init__(
-        self,
-        eps: float,
-        step_size: Optional[float] = None,
-        steps: Optional[int] = None,
-        layers: Layers = None,
-        random_start: Optional[str] = 'uniform',
-        **kwargs,
-    ):
-        objective = dict(type='FeatureDisruptionObjective', layers=layers)
-        super().__init__(eps, step_size, steps, objective=objective, random_start=random_start, **kwargs)
+    objective_type = 'FeatureDisruptionObjective'
 
 
 @ATTACKS.register_module()
-class TAP(GradientAttack):
+class TAP(FeatureAttack):
     """Transferable adversarial perturbations: far and smooth, without the paper's labels (Zhou et al., ECCV 2018).
 
     Args:
-        eps, step_size, steps: as in :class:`GradientAttack`, as are all others.
-        layers, feature_weight, smooth_weight, power, box_size: see
-            :class:`~mmadvdefense.attacks.feature_objectives.TransferablePerturbationObjective`.
+        feature_weight, smooth_weight, power, box_size: see
+            :class:`~mmadvdefense.attacks.feature_objectives.TransferablePerturbationObjective`, as for ``layers``.
+        options: of :class:`FeatureAttack`.
     """
+
+    objective_type = 'TransferablePerturbationObjective'
 
     def __init__(
         self,
@@ -74,28 +83,22 @@ class TAP(GradientAttack):
         smooth_weight: float = 0.005,
         power: float = 0.5,
         box_size: int = 3,
-        random_start: Optional[str] = 'uniform',
-        **kwargs,
+        **options,
     ):
-        objective = dict(
-            type='TransferablePerturbationObjective',
-            layers=layers,
-            feature_weight=feature_weight,
-            smooth_weight=smooth_weight,
-            power=power,
-            box_size=box_size,
-        )
-        super().__init__(eps, step_size, steps, objective=objective, random_start=random_start, **kwargs)
+        settings = dict(feature_weight=feature_weight, smooth_weight=smooth_weight, power=power, box_size=box_size)
+        super().__init__(eps, step_size, steps, layers, objective_settings=settings, **options)
 
 
 @ATTACKS.register_module()
-class DR(GradientAttack):
-    """Dispersion reduction: feature maps without contrast (Lu et al., CVPR 2020).
+class DR(FeatureAttack):
+    """Dispersion reduction: feature maps without contrast (Lu et al., CVPR 2020), from the clean image.
 
     Args:
-        eps, step_size, steps: as in :class:`GradientAttack`, as are all others.
         layers: see :class:`~mmadvdefense.attacks.feature_objectives.DispersionObjective`.
+        options: of :class:`FeatureAttack`.
     """
+
+    objective_type = 'DispersionObjective'
 
     def __init__(
         self,
@@ -103,7 +106,7 @@ class DR(GradientAttack):
         step_size: Optional[float] = None,
         steps: Optional[int] = None,
         layers: Layers = None,
-        **kwargs,
+        random_start: Optional[str] = None,
+        **options,
     ):
-        objective = dict(type='DispersionObjective', layers=layers)
-        super().__init__(eps, step_size, steps, objective=objective, **kwargs)
+        super().__init__(eps, step_size, steps, layers, random_start, **options)
