@@ -103,5 +103,6 @@ class TorchAttack(TorchattacksAttack):
             attack.set_mode_targeted_by_label(quiet=True)
         return attack, [attack] if hasattr(attack, 'seed') else []
 
-    def describe(self) -> str:
-        return super().describe().replace(type(self).__name__, self.name, 1)
+    @property
+    def title(self) -> str:
+        return self.name

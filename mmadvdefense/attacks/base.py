@@ -80,11 +80,24 @@ class Attack(ABC):
 
     def describe(self) -> str:
         """The attack with its budget, as tables show it: ``'PGD (L-inf 8, 10 steps)'``."""
-        budget = (
-            f'{_NORM_NAMES[self.norm]} {self.eps:g}' if self.eps is not None else f'minimal {_NORM_NAMES[self.norm]}'
-        )
+        return f'{self.title} ({", ".join(self.details())})'
+
+    @property
+    def title(self) -> str:
+        """The name of the attack, for :meth:`describe`."""
+        return type(self).__name__
+
+    def details(self) -> list[str]:
+        """What :meth:`describe` puts in brackets; a subclass adds what tells it from others of its kind."""
+        norm = _NORM_NAMES[self.norm]
+        budget = f'minimal {norm}' if self.eps is None else f'{norm} {self.eps:g}'
+        target = [f'target class: {self.targeted.replace("_", " ")}'] if self.targeted else []
+        return [budget, *self.length(), *target]
+
+    def length(self) -> list[str]:
+        """How long it goes on, for :meth:`details`."""
         steps = getattr(self, 'steps', None)
-        return f'{type(self).__name__} ({budget}{f", {steps} steps" if steps and steps > 1 else ""})'
+        return [f'{steps} steps'] if steps and steps > 1 else []
 
     def choose_targets(self, batch: AttackBatch) -> Optional[Tensor]:
         """Class indices to move towards, None for an untargeted attack."""

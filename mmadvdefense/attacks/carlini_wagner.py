@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..registry import ATTACKS
-from .base import _NORM_NAMES, Attack
+from .base import Attack
 from .batch import AttackBatch
 from .gradient import PGD
 from .minimal import PIXEL_SHARE, ActiveImages, check_class_scores, check_minimal_settings
@@ -30,6 +30,7 @@ class CarliniWagner(Attack):
     """
 
     form: ClassVar[str]
+    title = 'CarliniWagner'
 
     def __new__(cls, eps: Optional[float] = None, *args, **options) -> CarliniWagner:
         forms = [CarliniWagnerL2, CarliniWagnerBounded]
@@ -97,8 +98,8 @@ class CarliniWagnerL2(CarliniWagner):
         self.initial_const = initial_const
         self.descend = PenaltyDescent(confidence, self.steps, learning_rate, abort_early, pixel_share)
 
-    def describe(self) -> str:
-        return f'CarliniWagner (minimal L2, {self.binary_search_steps} x {self.steps} steps)'
+    def length(self) -> list[str]:
+        return [f'{self.binary_search_steps} x {self.steps} steps']
 
     def perturb(self, batch: AttackBatch) -> Tensor:
         adversarial = batch.clean.clone()
@@ -145,8 +146,8 @@ class CarliniWagnerBounded(CarliniWagner, PGD):
         objective = dict(type='MarginObjective', confidence=confidence)
         super().__init__(eps, step_size, steps, objective=objective, **options)
 
-    def describe(self) -> str:
-        return f'CarliniWagner ({_NORM_NAMES[self.norm]} {self.eps:g}, margin loss, {self.steps} steps)'
+    def length(self) -> list[str]:
+        return ['margin loss', f'{self.steps} steps']
 
 
 def _arguments(form: type[CarliniWagner]) -> set[str]:

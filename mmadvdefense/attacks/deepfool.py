@@ -77,8 +77,8 @@ class DeepFool(Attack):
         super().check_source(source)
         check_class_scores('DeepFool', source)
 
-    def describe(self) -> str:
-        return super().describe() if self.eps is None else f'{super().describe()[:-1]}, projected)'
+    def details(self) -> list[str]:
+        return [*super().details(), *([] if self.eps is None else ['projected'])]
 
     def perturb(self, batch: AttackBatch) -> Tensor:
         adversarial, total = batch.clean.clone(), torch.zeros_like(batch.clean)

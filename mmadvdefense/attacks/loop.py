@@ -94,13 +94,9 @@ class GradientAttack(Attack):
         self.stochastic = draws or self.targeted == 'random' or self.objective.stochastic
         check_options(self, draws)
 
-    def describe(self) -> str:
-        counts = [
-            f'{count} {what}'
-            for count, what in ((self.num_targets, 'targets'), (self.restarts, 'restarts'))
-            if count > 1
-        ]
-        return ', '.join([super().describe().removesuffix(')'), *counts]) + ')'
+    def details(self) -> list[str]:
+        counts = ((self.num_targets, 'targets'), (self.restarts, 'restarts'))
+        return [*super().details(), *(f'{count} {what}' for count, what in counts if count > 1)]
 
     def start(self, clean: Tensor, randomness: Randomness) -> Tensor:
         """Where the first gradient is taken, ``(N, 3, H, W)``; projected into the ball by the caller."""

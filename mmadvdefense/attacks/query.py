@@ -73,8 +73,8 @@ class QueryAttack(Attack):
             batch.merge(part, index)
         return adversarial
 
-    def describe(self) -> str:
-        return f'{super().describe()[:-1]}, {self.queries} queries)'
+    def details(self) -> list[str]:
+        return [*super().details(), f'{self.queries} queries']
 
 
 class ScoreAttack(QueryAttack):

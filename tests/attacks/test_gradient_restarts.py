@@ -83,7 +83,7 @@ def test_runs_are_told():
     assert build_attack(SETTINGS).describe() == 'PGD (L-inf 4, 3 steps)'
     assert build_attack({**SETTINGS, 'restarts': 4}).describe() == 'PGD (L-inf 4, 3 steps, 4 restarts)'
     many = {**SETTINGS, 'restarts': 2, 'targeted': 'top_wrong', 'num_targets': 9}
-    assert build_attack(many).describe() == 'PGD (L-inf 4, 3 steps, 9 targets, 2 restarts)'
+    assert build_attack(many).describe() == 'PGD (L-inf 4, 3 steps, target class: top wrong, 9 targets, 2 restarts)'
 
 
 def test_a_random_target_is_the_same_in_all_restarts(tiny_classifier, image_batch, run_attack, monkeypatch):

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmadvdefense.attacks import BIM, PGD, AttackSource, Randomness
+from mmadvdefense.attacks import BIM, PGD, AttackSource, Randomness, build_attack
 from mmadvdefense.attacks.targets import TARGETS, random_target, top_wrong_target, top_wrong_targets
 
 LOGITS = torch.tensor([[5.0, 1.0, 3.0, 2.0], [5.0, 1.0, 3.0, 2.0], [0.0, -1.0, -2.0, -3.0]])
@@ -79,3 +79,11 @@ def test_one_target_is_the_most_likely_wrong_class(tiny_classifier, image_batch)
     before, _ = log_probability(tiny_classifier, images, target)
     after, _ = log_probability(tiny_classifier, one, target)
     assert (after > before).all()
+
+
+def test_titles_say_how_the_target_is_chosen():
+    settings = dict(type='PGD', eps=8, step_size=2, steps=10)
+    assert build_attack({**settings, 'targeted': True}).describe() == 'PGD (L-inf 8, 10 steps, target class: random)'
+    nine = build_attack({**settings, 'targeted': 'top_wrong', 'num_targets': 9})
+    assert nine.describe() == 'PGD (L-inf 8, 10 steps, target class: top wrong, 9 targets)'
+    assert build_attack(settings).describe() == 'PGD (L-inf 8, 10 steps)'
