@@ -33,6 +33,8 @@ class GridConfig:
         target: ``config``, ``checkpoint`` and ``trust`` of the model that is defended.
         defences: for each an empty dict, or what :func:`mmadvdefense.evaluation.defences.build_defence` takes. One
             with a list of checkpoints has become one defence for each training, ``'align #1'``, ``'align #2'``, ...
+        limited: of defences whose entry has ``attacks``, those that are run on them, where they are among the attacks
+            of a threat model.
         methods: for each entry of the config's ``defences`` the names of its trainings in ``defences``.
         attacks: for each its config.
         threat_models: each with the attacks that are run under it.
@@ -52,6 +54,7 @@ class GridConfig:
 
     target: dict
     defences: dict[str, dict]
+    limited: dict[str, list[str]]
     methods: dict[str, list[str]]
     attacks: dict[str, dict]
     threat_models: list[ThreatColumn]
@@ -68,7 +71,7 @@ class GridConfig:
     log_level: str = 'WARNING'
 
 
-OPTIONAL = tuple(item.name for item in fields(GridConfig) if item.name not in (*REQUIRED, 'methods'))
+OPTIONAL = tuple(item.name for item in fields(GridConfig) if item.name not in (*REQUIRED, 'limited', 'methods'))
 
 
 def read_grid(config: Config, trust: bool = False) -> GridConfig:
@@ -102,12 +105,18 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
         if not config[name]:
             raise ValueError(f'{name} is empty: there is nothing to test')
     trainings = {name: _trainings(name, spec) for name, spec in config.defences.items()}
-    specs = {name: spec for method in trainings.values() for name, spec in method.items()}
+    specs = {name: dict(spec or {}) for method in trainings.values() for name, spec in method.items()}
+    limited = {
+        name: _known_attacks(spec.pop('attacks'), attacks, f'defence {name!r}')
+        for name, spec in specs.items()
+        if 'attacks' in spec
+    }
     if len(specs) < sum(map(len, trainings.values())):
         raise ValueError(f'two defences would have one name among {list(specs)}: give one of them another')
     return GridConfig(
         target=_model(config.target, 'the target', trust),
         defences={name: _defence(name, spec, trust) for name, spec in specs.items()},
+        limited=limited,
         methods={method: list(names) for method, names in trainings.items()},
         attacks=attacks,
         threat_models=threats,
@@ -139,12 +148,7 @@ def _check_distributions(settings: Optional[dict], attacks: dict) -> None:
 
 def _threat(entry: Any, attacks: dict, trust: bool) -> ThreatColumn:
     settings = dict(name=entry) if isinstance(entry, str) else dict(entry)
-    names = list(settings.pop('attacks', attacks))
-    unknown = [name for name in names if name not in attacks]
-    if unknown:
-        raise ValueError(
-            f'threat model {settings.get("name")!r}: unknown attack {unknown[0]!r}; known: {list(attacks)}'
-        )
+    names = _known_attacks(settings.pop('attacks', attacks), attacks, f'threat model {settings.get("name")!r}')
     source = settings.get('source')
     if source is not None:
         sources = [source] if isinstance(source, dict) else list(source)
@@ -154,6 +158,13 @@ def _threat(entry: Any, attacks: dict, trust: bool) -> ThreatColumn:
     if threat.substitute is not None:
         check_checkpoint(threat.substitute)
     return ThreatColumn(threat, names)
+
+
+def _known_attacks(names: Sequence[str], attacks: dict, what: str) -> list[str]:
+    unknown = [name for name in names if name not in attacks]
+    if unknown:
+        raise ValueError(f'{what}: unknown attack {unknown[0]!r}; known: {list(attacks)}')
+    return list(names)
 
 
 def _trainings(name: str, spec: Optional[dict]) -> dict[str, Optional[dict]]:
@@ -166,8 +177,7 @@ def _trainings(name: str, spec: Optional[dict]) -> dict[str, Optional[dict]]:
     return {f'{name} #{index}': {**spec, 'checkpoint': path} for index, path in enumerate(checkpoints, start=1)}
 
 
-def _defence(name: str, spec: Optional[dict], trust: bool) -> dict:
-    spec = dict(spec or {})
+def _defence(name: str, spec: dict, trust: bool) -> dict:
     return _model(spec, f'defence {name!r}', trust, loads_itself=True) if {'config', 'checkpoint'} & set(spec) else spec
 
 

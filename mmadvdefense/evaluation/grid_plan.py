@@ -141,6 +141,8 @@ def _cells(config: GridConfig, defence: Defence, common: dict, parts: dict) -> l
         if threat.name in NEEDS_PURIFIER and defence.purifier is None:
             continue
         for name in column.attacks:
+            if name not in config.limited.get(defence.name, column.attacks):
+                continue
             about = {**own, 'attack': parts['attacks'][name], 'threat_model': _threat_settings(threat)}
             condition = Condition.under(threat, name, config.attacks[name])
             reason = _reason(threat, config.attacks[name])

@@ -93,7 +93,10 @@ def _find(report: dict[str, Any], threat: str, attack: str, defence: str) -> Opt
 def _scores(report: dict[str, Any], threat: str) -> Table:
     metric, attacks = report['metric'], report['threat_models'][threat]['attacks']
     together = {row['defence']: row for row in report['all_or_nothing'] if row['threat_model'] == threat}
-    several = any(len(row['attacks']) > 1 for row in together.values())
+    most = max((len(row['attacks']) for row in together.values()), default=0)
+    # Who met fewer attacks is not compared with who met all.
+    together = {name: row for name, row in together.items() if len(row['attacks']) == most}
+    several = most > 1
     unit = ' (%)' if metric in MAIN_METRICS else ''
     rows = [[f'{metric}{unit}', CLEAN, *attacks, *(['all or nothing'] if several else [])]]
     for method, names in report['methods'].items():
@@ -133,7 +136,8 @@ def _perturbations(report: dict[str, Any]) -> Table:
                 if cell['reason'] is None:
                     groups.setdefault(tuple(sizes_text(cell['measured'])), []).append(cell['defence'])
             for sizes, defences in groups.items():
-                who = 'all' if len(defences) == len(report['defences']) else ', '.join(_named(report, defences))
+                everyone = (len(groups) == 1 and len(defences) > 1) or len(defences) == len(report['defences'])
+                who = 'all' if everyone else ', '.join(_named(report, defences))
                 rows.append([threat, attack, who, *sizes])
     return Table('perturbations, in pixels (0-255)', rows)
 

@@ -94,6 +94,16 @@ def test_trainings_that_are_none_or_not_different(checked, checkpoints):
         _read(checked, defences=dict(own=dict(config='configs/target/digits_target.py', checkpoint=checkpoints)))
 
 
+def test_a_defence_may_name_the_attacks_that_are_run_on_it(checked):
+    model = dict(config='configs/target/digits_target.py')
+    own = {**model, 'checkpoint': ['b.pth', 'c.pth'], 'attacks': ['FGSM']}
+    grid = _read(checked, defences=dict(none=None, own=own, filter=dict(attacks=[])))
+    assert grid.limited == {'own #1': ['FGSM'], 'own #2': ['FGSM'], 'filter': []}
+    assert grid.defences['filter'] == {} and 'attacks' not in grid.defences['own #1']
+    with pytest.raises(ValueError, match="defence 'own': unknown attack 'FGM'; known: .*FGSM"):
+        _read(checked, defences=dict(own=dict(attacks=['FGM'])))
+
+
 def test_two_defences_of_one_name(checked):
     model = dict(config='configs/target/digits_target.py')
     defences = {'own': {**model, 'checkpoint': ['b.pth', 'c.pth']}, 'own #1': {}}

@@ -162,6 +162,18 @@ def test_perturbations_that_only_one_method_met_name_the_method(two_trainings):
     assert [line.split('|')[3].strip() for line in lines] == ['none', 'step']
 
 
+def test_attacks_that_were_not_run_on_a_defence(report):
+    report['cells'] = [c for c in report['cells'] if (c['defence'], c['condition']['name']) != ('step', 'FGSM')]
+    row = next(row for row in report['all_or_nothing'] if row['defence'] == 'step')
+    row['attacks'] = [name for name in row['attacks'] if name != 'FGSM']
+    lines = terminal(report).splitlines()
+    title = next(i for i, line in enumerate(lines) if line.strip() == 'white-box')
+    found = [[part.strip() for part in line.strip('|').split('|')] for line in lines[title : title + 6] if '|' in line]
+    assert found[0][2:] == ['FGSM', 'PGD', 'all or nothing']
+    assert found[1][2] != '-' and found[1][4] != '-'
+    assert found[2][0] == 'step' and found[2][2] == '-' and found[2][3] != '-' and found[2][4] == '-'
+
+
 def test_before_anything_is_finished(report):
     empty = {**report, 'cells': [], 'all_or_nothing': [], 'comparisons': [], 'complete': False}
     assert terminal(empty) == ''

@@ -311,6 +311,23 @@ def test_images_are_made_once_for_all(run_tool, variant, tmp_path):
     assert not (tmp_path / 'second' / 'adversarial').exists()
 
 
+def test_attacks_that_one_defence_is_spared(run_tool, variant, tmp_path):
+    text = SMALL.replace('bits=2)))', "bits=2), attacks=['PGD']))")
+    assert text != SMALL
+    done = run_tool('robustness', variant('spared', text), '--work-dir', tmp_path / 'run')
+    assert done.code == 0, done.err[-3000:]
+    none, bits = _tables(done.out)['white-box'][1:]
+    assert '-' not in none and [cell == '-' for cell in bits] == [False, False, True, False, True]
+    cells = {(cell['defence'], cell['condition']['name']) for cell in _report(tmp_path / 'run')['cells']}
+    assert ('bits', 'PGD') in cells and ('bits', 'FGSM') not in cells
+    # Nothing is run again where a defence is no longer spared.
+    kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / 'run').glob('cells/*.json')}
+    done = run_tool('robustness', variant('all', SMALL), '--work-dir', tmp_path / 'run')
+    assert done.code == 0, done.err[-3000:]
+    now = {path.name: path.stat().st_mtime_ns for path in (tmp_path / 'run').glob('cells/*.json')}
+    assert len(now) == len(kept) + 1 and kept.items() <= now.items()
+
+
 def test_a_folder_of_another_configuration(run_tool, variant, tmp_path):
     small = variant('small', SMALL)
     run = tmp_path / 'run'
