@@ -31,7 +31,7 @@ def images_trained_on(config: Config) -> int:
 
 def test_all_are_there():
     assert set(UNET) == {'align', 'pixel', 'feature', 'logits', 'label'}
-    assert set(OWN) == {'align', 'pgd', 'fgd', 'lgd', 'cgd', 'denoising'}
+    assert set(OWN) == {'align', 'residual', 'pgd', 'fgd', 'lgd', 'cgd', 'denoising'}
 
 
 @pytest.mark.parametrize('path', [*UNET.values(), *OWN.values()], ids=lambda path: path.stem)
@@ -68,5 +68,11 @@ def test_methods_are_compared_with_their_own_networks_after_as_many_images():
                 generator = MODELS.build(config.data_preprocessor).generator
             parameters = sum(parameter.numel() for parameter in generator.parameters())
             # As docs/results.md says.
-            expected = (GlobalGenerator, 11378179) if name == 'align' else (DUNet, 11033984)
+            expected = (GlobalGenerator, 11378179) if name in ('align', 'residual') else (DUNet, 11033984)
             assert (type(generator), parameters) == expected
+
+
+def test_the_residual_generator_is_the_published_one_otherwise():
+    published, residual = (Config.fromfile(OWN[name]).to_dict() for name in ('align', 'residual'))
+    assert residual['data_preprocessor']['generator'].pop('residual') is True
+    assert residual == published
