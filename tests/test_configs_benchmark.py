@@ -30,7 +30,7 @@ def images_trained_on(config: Config) -> int:
 
 
 def test_all_are_there():
-    assert set(UNET) == {'align', 'pixel', 'feature', 'logits', 'label'}
+    assert set(UNET) == {'align', 'pixel', 'feature', 'logits', 'both', 'label'}
     assert set(OWN) == {'align', 'residual', 'pgd', 'fgd', 'lgd', 'cgd', 'denoising'}
 
 
