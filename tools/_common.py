@@ -24,12 +24,25 @@ class UsageError(Exception):
     """A mistake in the call or the config that a person can mend; shown as one line."""
 
 
+class SettingsAction(DictAction):
+    """MMEngine's reading of ``key=value``, which recurses without an end where a list holds a dict."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        try:
+            super().__call__(parser, namespace, values, option_string)
+        except (RecursionError, AssertionError):
+            parser.error(
+                f'{option_string} takes numbers, words, lists and tuples, and no dict(...), as in {" ".join(values)}: '
+                'set one key at a time, such as custom_hooks.0.attack.eps=4, or write it into a config file'
+            )
+
+
 def add_common_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--work-dir', help='where logs and results go (default: ./work_dirs/CONFIG_NAME)')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=SettingsAction,
         help='override settings of the config: key=value, nested keys with dots, lists as key="[a,b]"',
     )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')

@@ -280,6 +280,13 @@ def test_mistakes_end_in_one_line(run_tool, config, child, tmp_path, target_chec
         assert not _files(work), 'nothing half-written'
 
 
+def test_a_dict_on_the_command_line(run_tool, config):
+    """MMEngine would recurse until Python stops it."""
+    done = run_tool('train', config, '--cfg-options', "custom_hooks=[dict(type='EMAHook', momentum=0.1)]")
+    assert done.code == 2 and 'no dict(...), as in custom_hooks=[dict(' in done.err
+    assert 'Traceback' not in done.err
+
+
 def _hook(attack: str) -> str:
     return f"custom_hooks = [dict(type='PurifierTrainHook', {attack})]"
 
