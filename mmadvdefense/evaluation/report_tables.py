@@ -51,12 +51,13 @@ def markdown(report: dict[str, Any]) -> str:
 def facts(report: dict[str, Any]) -> str:
     """What the tables of a report are about, as Markdown."""
     data = report['data']
+    run = {name for threat in report['threat_models'].values() for name in threat['attacks']}
     rounded = 'rounded to 8 bit' if report['quantized'] else 'not rounded'
     lines = [
         f'{data["images"]} images of {data["type"]}, seed {report["seed"]}, adversarial images {rounded}.\n',
         *([] if report['complete'] else ['**Not complete**: some cells have not been run.\n']),
         *(f'- **{name}**: the attacker {threat["meaning"]}' for name, threat in report['threat_models'].items()),
-        *(f'- {name}: {attack["title"]}' for name, attack in report['attacks'].items()),
+        *(f'- {name}: {attack["title"]}' for name, attack in report['attacks'].items() if name in run),
         *(
             f'- {method}: mean ± standard deviation of {len(names)} trainings'
             for method, names in report['methods'].items()

@@ -174,6 +174,11 @@ def test_attacks_that_were_not_run_on_a_defence(report):
     assert found[2][0] == 'step' and found[2][2] == '-' and found[2][3] != '-' and found[2][4] == '-'
 
 
+def test_attacks_that_no_threat_model_runs_are_not_named(report):
+    report['attacks']['CW'] = {'title': 'CarliniWagner (L-inf 8)'}
+    assert '- PGD: PGD' in markdown(report) and 'CarliniWagner' not in markdown(report)
+
+
 def test_before_anything_is_finished(report):
     empty = {**report, 'cells': [], 'all_or_nothing': [], 'comparisons': [], 'complete': False}
     assert terminal(empty) == ''
