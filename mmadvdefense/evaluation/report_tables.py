@@ -154,7 +154,11 @@ def _named(report: dict[str, Any], defences: list[str]) -> list[str]:
 def _comparisons(report: dict[str, Any], threat: str) -> Table:
     tests = [row for row in report['comparisons'] if row['threat_model'] == threat]
     attacks = [name for name in report['threat_models'][threat]['attacks'] if any(t['attack'] == name for t in tests)]
-    shown = {(*t['defences'], t['attack']): f'{100 * t["difference"]:+.2f} ({t["p"]:.1e})' for t in tests}
+    # What is too small for a float is not zero.
+    chance = [f'{test["p"]:.1e}' if test['p'] else '<1e-300' for test in tests]
+    shown = {
+        (*test['defences'], test['attack']): f'{100 * test["difference"]:+.2f} ({p})' for test, p in zip(tests, chance)
+    }
     rows = [['mean score, difference (p)', *attacks]]
     for ours, theirs in dict.fromkeys(tuple(test['defences']) for test in tests):
         rows.append([f'{ours} - {theirs}', *(shown.get((ours, theirs, attack), '-') for attack in attacks)])

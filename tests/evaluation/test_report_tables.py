@@ -179,6 +179,11 @@ def test_attacks_that_no_threat_model_runs_are_not_named(report):
     assert '- PGD: PGD' in markdown(report) and 'CarliniWagner' not in markdown(report)
 
 
+def test_a_p_too_small_for_a_float(report):
+    report['comparisons'][0]['p'] = 0.0
+    assert '| none - step                | -75.00 (<1e-300) |' in markdown(report)
+
+
 def test_before_anything_is_finished(report):
     empty = {**report, 'cells': [], 'all_or_nothing': [], 'comparisons': [], 'complete': False}
     assert terminal(empty) == ''
