@@ -23,7 +23,9 @@ defences = dict(
     # Attacked itself, and a step of an attack takes ten times as long as on the plain model.
     denoising=dict(attacks=['FGSM', 'PGD', 'MIFGSM', 'CW'], **trainings('denoising')),
     **_base_.filters,
-    quilting=dict(data_preprocessor=dict(type='QuiltingPurifier', patches='checkpoints/cifar10_patches.pth')),
-    # At the steps that tools/tune_oag.py gives for noise of 0.25 and of 0.05.
+    # A tenth of a second an image. Its patches: tools/build_patches.py (configs/defense/resnet20_cifar10_quilting.py).
+    quilting=dict(
+        attacks=['FGSM', 'PGD'], data_preprocessor=dict(type='QuiltingPurifier', patches='checkpoints/cifar10_patches.pth')),
+    # Up to a third of a second, at the steps that tools/tune_oag.py gives for noise of 0.25 and of 0.05.
     oag_50=dict(attacks=['PGD'], data_preprocessor=dict(type='OAGPurifier', num_steps=50)),
     oag_150=dict(attacks=['PGD'], data_preprocessor=dict(type='OAGPurifier', num_steps=150)))
