@@ -1,16 +1,16 @@
 # The denoising ResNet-20, which is attacked itself: with the attacks of the other comparisons, and with ever more steps
 # towards a random class at eps 8, the paper's evaluation. 100 images, as the last attacks take long on a CPU.
-# Train it first: python benchmarks/train_seeds.py configs/benchmark/resnet20_cifar10_own_denoising.py --seeds 0
+# Train it first: python benchmarks/train_seeds.py configs/benchmark/resnet20_cifar10_own_denoising.py --seeds 0 1 2
 _base_ = '../_base_/robustness/cifar10_relatives.py'
 
 defences = dict(
     none=dict(),
     denoising=dict(
         config='configs/benchmark/resnet20_cifar10_own_denoising.py',
-        checkpoint='work_dirs/resnet20_cifar10_own_denoising_seed0/iter_200.pth'))
+        checkpoint=[f'work_dirs/resnet20_cifar10_own_denoising_seed{seed}/iter_200.pth' for seed in range(3)]))
 attacks = {
     f'PGD-{steps}': dict(type='PGD', eps=8, step_size=max(1, 8 / steps), steps=steps, targeted='random')
-    for steps in (10, 50)
+    for steps in (10, 50, 250)
 }
 threat_models = [
     dict(name='white-box', attacks=['FGSM', 'PGD', 'MIFGSM', 'CW', *attacks]),
