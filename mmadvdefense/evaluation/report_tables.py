@@ -137,10 +137,18 @@ def _perturbations(report: dict[str, Any]) -> Table:
                 if cell['reason'] is None:
                     groups.setdefault(tuple(sizes_text(cell['measured'])), []).append(cell['defence'])
             for sizes, defences in groups.items():
-                everyone = (len(groups) == 1 and len(defences) > 1) or len(defences) == len(report['defences'])
-                who = 'all' if everyone else ', '.join(_named(report, defences))
-                rows.append([threat, attack, who, *sizes])
+                rows.append([threat, attack, _who(report, defences, list(groups.values())), *sizes])
     return Table('perturbations, in pixels (0-255)', rows)
+
+
+def _who(report: dict[str, Any], defences: list[str], groups: list[list[str]]) -> str:
+    """A group of defences, of all groups that met an attack, in few words."""
+    if len(defences) == len(report['defences']) or (len(groups) == 1 and len(defences) > 1):
+        return 'all'
+    named = _named(report, defences)
+    if len(named) > 3 and 2 * len(defences) > sum(map(len, groups)):
+        return 'all others'
+    return ', '.join(named)
 
 
 def _named(report: dict[str, Any], defences: list[str]) -> list[str]:

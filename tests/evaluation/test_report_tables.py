@@ -162,6 +162,16 @@ def test_perturbations_that_only_one_method_met_name_the_method(two_trainings):
     assert [line.split('|')[3].strip() for line in lines] == ['none', 'step']
 
 
+def test_perturbations_that_most_met_are_those_of_all_others(report, make_result):
+    more = [make_result(f'filter {i}', 'white-box', 'PGD', size=7.5, queries=10) for i in range(3)]
+    report['cells'] += [{'threat_model': 'white-box', **result.as_dict()} for result in more]
+    for result in more:
+        report['defences'][result.defence], report['methods'][result.defence] = {}, [result.defence]
+    report['cells'][5]['measured']['perturbation/l2_mean'] = 9.0
+    lines = [line for line in terminal(report).splitlines() if line.startswith('| white-box    | PGD')]
+    assert [line.split('|')[3].strip() for line in lines] == ['all others', 'step']
+
+
 def test_attacks_that_were_not_run_on_a_defence(report):
     report['cells'] = [c for c in report['cells'] if (c['defence'], c['condition']['name']) != ('step', 'FGSM')]
     row = next(row for row in report['all_or_nothing'] if row['defence'] == 'step')
