@@ -78,8 +78,9 @@ class AttackBatch:
         return self.source.losses(images, self.samples if samples is None else samples, self.randomness)
 
     def select(self, index: Sequence[int]) -> AttackBatch:
-        """The part of this batch with these positions, padded as the whole is (see :meth:`cropped`). Its queries
-        counted on their own (see :meth:`merge`).
+        """The part of this batch with these positions, padded as the whole is (see :meth:`cropped`).
+
+        Its queries are counted on their own: see :meth:`merge`.
         """
         index = list(index)
         at = torch.tensor(index, dtype=torch.long, device=self.clean.device)

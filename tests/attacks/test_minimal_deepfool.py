@@ -139,9 +139,8 @@ def test_as_near_as_torchattacks(tiny_classifier, mostly_right, as_library_model
     tiny_classifier.eval()
     images, samples = mostly_right
     labels = labels_of(samples)
-    theirs = (
-        torchattacks.DeepFool(as_library_model(tiny_classifier), steps=50, overshoot=0.02)(images / 255, labels) * 255
-    )
+    library = torchattacks.DeepFool(as_library_model(tiny_classifier), steps=50, overshoot=0.02)
+    theirs = library(images / 255, labels) * 255
     ours = run('DeepFool', tiny_classifier, images, samples).images
     assert (logits_of(tiny_classifier, ours).argmax(1) != labels).all()
     torch.testing.assert_close(size(ours - images, 'l2'), size(theirs - images, 'l2'), rtol=0.03, atol=0.02)
