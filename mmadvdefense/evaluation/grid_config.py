@@ -106,11 +106,10 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
             raise ValueError(f'{name} is empty: there is nothing to test')
     trainings = {name: _trainings(name, spec) for name, spec in config.defences.items()}
     specs = {name: dict(spec or {}) for method in trainings.values() for name, spec in method.items()}
-    limited = {
-        name: _known_attacks(spec.pop('attacks'), attacks, f'defence {name!r}')
-        for name, spec in specs.items()
-        if 'attacks' in spec
-    }
+    limited = {}
+    for name, spec in specs.items():
+        if 'attacks' in spec:
+            limited[name] = _known_attacks(spec.pop('attacks'), attacks, f'defence {name!r}')
     if len(specs) < sum(map(len, trainings.values())):
         raise ValueError(f'two defences would have one name among {list(specs)}: give one of them another')
     return GridConfig(

@@ -102,15 +102,16 @@ def plan_grid(config: GridConfig) -> GridPlan:
         'data': {**data_settings(base), 'images': digest},
         **{name: plain_settings(getattr(config, name)) for name in ('seed', 'quantize', 'layers')},
     }
+    threats = {column.threat.title: _threat_settings(column.threat) for column in config.threat_models}
     parts = {
         'defences': {name: defence.settings() for name, defence in defences.items()},
         'attacks': plain_settings(config.attacks),
         'threat_models': {
-            column.threat.title: {**_threat_settings(column.threat), 'attacks': column.attacks}
+            column.threat.title: {**threats[column.threat.title], 'attacks': column.attacks}
             for column in config.threat_models
         },
     }
-    cells = [cell for defence in defences.values() for cell in _cells(config, defence, common, parts)]
+    cells = [cell for defence in defences.values() for cell in _cells(config, defence, common, parts, threats)]
     facts['data'] = {'type': type(dataset).__name__, 'images': len(indices), 'digest': digest, **facts['data']}
     return GridPlan(config, defences, cells, {**common, **parts}, len(indices), facts)
 
@@ -133,7 +134,7 @@ def _check_models(config: GridConfig, base: Config, dataset: BaseDataset) -> dic
     }
 
 
-def _cells(config: GridConfig, defence: Defence, common: dict, parts: dict) -> list[Cell]:
+def _cells(config: GridConfig, defence: Defence, common: dict, parts: dict, threats: dict) -> list[Cell]:
     own = {**common, 'defence': parts['defences'][defence.name]}
     cells = [Cell(defence.name, Condition(CLEAN), CLEAN, None, value_digest(own))]
     for column in config.threat_models:
@@ -143,7 +144,7 @@ def _cells(config: GridConfig, defence: Defence, common: dict, parts: dict) -> l
         for name in column.attacks:
             if name not in config.limited.get(defence.name, column.attacks):
                 continue
-            about = {**own, 'attack': parts['attacks'][name], 'threat_model': _threat_settings(threat)}
+            about = {**own, 'attack': parts['attacks'][name], 'threat_model': threats[threat.title]}
             condition = Condition.under(threat, name, config.attacks[name])
             reason = _reason(threat, config.attacks[name])
             cells.append(Cell(defence.name, condition, threat.title, reason, value_digest(about)))
