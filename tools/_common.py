@@ -30,7 +30,9 @@ class SettingsAction(DictAction):
     def __call__(self, parser, namespace, values, option_string=None) -> None:
         try:
             super().__call__(parser, namespace, values, option_string)
-        except (RecursionError, AssertionError):
+        except AssertionError as error:
+            parser.error(f'{option_string}: {error}')
+        except RecursionError:
             parser.error(
                 f'{option_string} takes numbers, words, lists and tuples, and no dict(...), as in {" ".join(values)}: '
                 'set one key at a time, such as custom_hooks.0.attack.eps=4, or write it into a config file'

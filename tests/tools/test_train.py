@@ -285,6 +285,8 @@ def test_a_dict_on_the_command_line(run_tool, config):
     done = run_tool('train', config, '--cfg-options', "custom_hooks=[dict(type='EMAHook', momentum=0.1)]")
     assert done.code == 2 and 'no dict(...), as in custom_hooks=[dict(' in done.err
     assert 'Traceback' not in done.err
+    done = run_tool('train', config, '--cfg-options', 'train_cfg.stages=[(1,2]')
+    assert done.code == 2 and 'Imbalanced brackets' in done.err
 
 
 def _hook(attack: str) -> str:
