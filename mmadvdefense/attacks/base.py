@@ -14,7 +14,7 @@ from ..randomness import Randomness
 from .balls import BALLS, Ball
 from .batch import AttackBatch
 from .source import AttackSource, CleanReference
-from .targets import TARGETS
+from .targets import target_choice
 
 
 @dataclass
@@ -42,7 +42,8 @@ class Attack(ABC):
         eps: radius of the ball in pixels (0-255), 8 is the literature's 8/255; None for attacks that look for the
             smallest change and have no ball.
         norm: ``'linf'`` or ``'l2'``.
-        targeted: False, or how the target class is chosen: a name of ``mmadvdefense.attacks.targets``.
+        targeted: False, or how the target class is chosen: a name of ``mmadvdefense.attacks.targets``, where
+            ``'top_wrong_2'`` is the second most likely wrong class, and so on.
 
     Raises:
         ValueError: for a negative ``eps``, none where one is needed, or an unknown name.
@@ -60,8 +61,11 @@ class Attack(ABC):
         if norm not in BALLS:
             raise ValueError(f'{name}: unknown norm {norm!r}; known: {", ".join(BALLS)}')
         targeted = 'random' if targeted is True else targeted
-        if targeted and targeted not in TARGETS:
-            raise ValueError(f'{name}: unknown choice of target {targeted!r}; known: {", ".join(TARGETS)}')
+        if targeted:
+            try:
+                target_choice(targeted)
+            except ValueError as error:
+                raise ValueError(f'{name}: {error}') from error
         self.eps = None if eps is None else float(eps)
         self.norm = norm
         self.targeted = targeted
@@ -103,7 +107,7 @@ class Attack(ABC):
         """Class indices to move towards, None for an untargeted attack."""
         if not self.targeted:
             return None
-        return TARGETS[self.targeted](batch.reference.logits, batch.labels, batch.randomness)
+        return target_choice(self.targeted)(batch.reference.logits, batch.labels, batch.randomness)
 
     def run(
         self,

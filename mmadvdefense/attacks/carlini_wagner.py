@@ -63,6 +63,8 @@ class CarliniWagnerL2(CarliniWagner):
         learning_rate: of Adam.
         abort_early: stop for an image whose loss has not fallen by 0.01 % in a tenth of the steps.
         pixel_share: of the labelled pixels of an image that shall reach the margin; counts for segmentors only.
+        clip_to: radius in pixels (0-255) of the L2 ball that the result is projected into, as foolbox does with its
+            ``epsilons``; what is found outside then falls short of the margin. None for the smallest change itself.
 
     Raises:
         ValueError: for a setting out of its range.
@@ -82,8 +84,11 @@ class CarliniWagnerL2(CarliniWagner):
         learning_rate: float = 0.01,
         abort_early: bool = True,
         pixel_share: float = PIXEL_SHARE,
+        clip_to: Optional[float] = None,
     ):
-        super().__init__(None, norm, targeted)
+        if clip_to is not None and not clip_to >= 0:
+            raise ValueError(f'CarliniWagner: clip_to is a radius in pixels (0-255) and must be >= 0, got {clip_to}')
+        super().__init__(clip_to, norm, targeted)
         if norm != 'l2':
             raise ValueError(f"CarliniWagner without eps has norm 'l2', got {norm!r}; the bounded form needs eps")
         check_minimal_settings('CarliniWagner', pixel_share, steps=steps, binary_search_steps=binary_search_steps)
@@ -97,6 +102,9 @@ class CarliniWagnerL2(CarliniWagner):
         self.binary_search_steps = int(binary_search_steps)
         self.initial_const = initial_const
         self.descend = PenaltyDescent(confidence, self.steps, learning_rate, abort_early, pixel_share)
+
+    def details(self) -> list[str]:
+        return [*super().details(), *([] if self.eps is None else ['projected'])]
 
     def length(self) -> list[str]:
         return [f'{self.binary_search_steps} x {self.steps} steps']

@@ -14,6 +14,7 @@ from .balls import BALLS
 from .base import Attack
 from .batch import AttackBatch
 from .minimal import PIXEL_SHARE, ActiveImages, check_class_scores, check_minimal_settings, class_scores, enough
+from .objectives import margins
 from .source import AttackSource
 
 # Pixels that each step goes further, as in the authors' code: else an image on a boundary would stay there.
@@ -30,7 +31,10 @@ class DeepFool(Attack):
     returned: with the overshoot, and clamped to 0-255. An image that the model gets wrong is left as it is.
 
     With ``eps`` it is the bounded form of robustness tables: the same perturbation, found without a bound, and then
-    projected into the ball, so that an image whose nearest boundary lies outside may well stay right.
+    projected into the ball, so that an image whose nearest boundary lies outside may well stay right. It ends right
+    behind the source's boundary, which hardly ever is one of another model; ``fill`` goes on to the edge of the ball.
+
+    With a target, each step goes to where the linearised target score would equal the best other one.
 
     Of segmentors, the scores are summed over the pixels that are still right (k is the k-th best wrong class of each),
     until ``pixel_share`` of the labelled pixels is wrong.
@@ -41,11 +45,15 @@ class DeepFool(Attack):
         steps: at most so many.
         overshoot: by which share of its length the perturbation is made longer, to end beyond the boundary.
         num_candidates: how many wrong classes are looked at, the most likely ones at each step, each for the price of
-            a backward pass. For segmentors 1 is enough: the second best ones of all pixels are hardly ever nearer.
-        pixel_share: of the labelled pixels of an image that shall be wrong; counts for segmentors only.
+            a backward pass. For segmentors 1 is enough: the second best ones of all pixels are hardly ever nearer. With
+            a target there is one anyway.
+        pixel_share: of the labelled pixels of an image that shall be wrong (of a targeted attack: of its target's
+            class); counts for segmentors only.
+        targeted: False, or how the target class is chosen, as for every attack.
+        fill: make a perturbation that is smaller than ``eps`` as large as that, in the direction found.
 
     Raises:
-        ValueError: for a setting out of its range, or ``targeted``.
+        ValueError: for a setting out of its range, or ``fill`` without ``eps``.
     """
 
     def __init__(
@@ -57,13 +65,11 @@ class DeepFool(Attack):
         num_candidates: int = 10,
         pixel_share: float = PIXEL_SHARE,
         targeted: Union[bool, str] = False,
+        fill: bool = False,
     ):
-        if targeted:
-            raise ValueError(
-                'DeepFool goes to the nearest boundary and has no targeted form; '
-                f"use dict(type='CarliniWagner', targeted={targeted!r})"
-            )
-        super().__init__(eps, norm or ('l2' if eps is None else 'linf'))
+        super().__init__(eps, norm or ('l2' if eps is None else 'linf'), targeted)
+        if fill and eps is None:
+            raise ValueError('DeepFool: fill needs the eps of the ball that is to be filled')
         check_minimal_settings('DeepFool', pixel_share, steps=steps, num_candidates=num_candidates)
         if not overshoot >= 0:
             raise ValueError(f'DeepFool: overshoot is a share of the perturbation and must be >= 0, got {overshoot}')
@@ -71,6 +77,8 @@ class DeepFool(Attack):
         self.overshoot = overshoot
         self.num_candidates = int(num_candidates)
         self.pixel_share = pixel_share
+        self.fill = fill
+        self.stochastic = self.targeted == 'random'
         self._metric = BALLS[self.norm](math.inf)
 
     def check_source(self, source: AttackSource) -> None:
@@ -78,7 +86,7 @@ class DeepFool(Attack):
         check_class_scores('DeepFool', source)
 
     def details(self) -> list[str]:
-        return [*super().details(), *([] if self.eps is None else ['projected'])]
+        return [*super().details(), *([] if self.eps is None else ['scaled to eps' if self.fill else 'projected'])]
 
     def perturb(self, batch: AttackBatch) -> Tensor:
         adversarial, total = batch.clean.clone(), torch.zeros_like(batch.clean)
@@ -87,9 +95,10 @@ class DeepFool(Attack):
             images = adversarial[active.at].requires_grad_()
             with torch.enable_grad():
                 logits, labels, known = class_scores(images, active.part)
-                right = known & (logits.argmax(1) == labels)
-                leads = self._leads(logits, labels, right)
-            going = ~enough(~right, known, self.pixel_share)
+                predicted = logits.argmax(1)
+                left = known & ((predicted == labels) if batch.target is None else (predicted != labels))
+                leads = (self._leads if batch.target is None else self._lags)(logits, labels, left)
+            going = ~enough(~left, known, self.pixel_share)
             if not going.any():
                 break
             step = self._step(leads, images)[going]
@@ -98,7 +107,19 @@ class DeepFool(Attack):
             perturbed = batch.clean[active.at] + (1 + self.overshoot) * total[active.at]
             adversarial[active.at] = perturbed.clamp(0, PIXEL_MAX)
         active.close()
-        return adversarial
+        return self._filled(adversarial, batch.clean) if self.fill else adversarial
+
+    def _filled(self, images: Tensor, clean: Tensor) -> Tensor:
+        """Changes that are smaller than ``eps`` made longer; no change stays none."""
+        delta = images - clean
+        size = self._metric.size(delta)
+        factor = torch.where(size > 0, self.eps / size, 1).clamp(min=1)
+        return clean + factor.view(-1, 1, 1, 1) * delta
+
+    def _lags(self, logits: Tensor, labels: Tensor, left: Tensor) -> Tensor:
+        """By how much the target exceeds the best other class, summed over pixels that are left: ``(N, 1)``, <= 0."""
+        missing = -margins(logits, labels.where(left, 0))
+        return missing.where(left, 0).sum(1, keepdim=True)
 
     def _leads(self, logits: Tensor, labels: Tensor, right: Tensor) -> Tensor:
         """By how much each candidate exceeds the true class, summed over pixels that are right: ``(N, k)``, <= 0."""

@@ -6,6 +6,8 @@ model's classes (padding, void) keeps it.
 
 from __future__ import annotations
 
+import re
+from functools import partial
 from typing import Callable
 
 from torch import Tensor
@@ -48,6 +50,17 @@ def top_wrong_target(logits: Tensor, labels: Tensor, randomness: Randomness) -> 
     return top_wrong_targets(logits, labels, 1)[0]
 
 
+def ranked_wrong_target(logits: Tensor, labels: Tensor, randomness: Randomness, rank: int) -> Tensor:
+    """The wrong class that the model finds the ``rank``-th most likely on the clean image, counted from 1.
+
+    Raises:
+        ValueError: if the model has fewer wrong classes.
+    """
+    if rank >= logits.shape[1]:
+        raise ValueError(f'top_wrong_{rank}: the model has {logits.shape[1] - 1} wrong classes')
+    return top_wrong_targets(logits, labels, rank)[rank - 1]
+
+
 def _is_class(labels: Tensor, num_classes: int) -> Tensor:
     return (labels >= 0) & (labels < num_classes)
 
@@ -62,3 +75,16 @@ TARGETS: dict[str, Callable[[Tensor, Tensor, Randomness], Tensor]] = {
     'least_likely': least_likely_target,
     'top_wrong': top_wrong_target,
 }
+
+
+def target_choice(name: str) -> Callable[[Tensor, Tensor, Randomness], Tensor]:
+    """How a target class is chosen: a name of :data:`TARGETS`, or ``'top_wrong_2'`` for the second most likely, etc.
+
+    Raises:
+        ValueError: for another name.
+    """
+    ranked = re.fullmatch(r'top_wrong_([1-9]\d*)', str(name))
+    if name not in TARGETS and not ranked:
+        known = [*TARGETS, 'top_wrong_2', 'top_wrong_3', '...']
+        raise ValueError(f'unknown choice of target {name!r}; known: {", ".join(known)}')
+    return TARGETS[name] if name in TARGETS else partial(ranked_wrong_target, rank=int(ranked[1]))

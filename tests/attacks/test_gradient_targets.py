@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from mmadvdefense.attacks import BIM, PGD, AttackSource, Randomness, build_attack
-from mmadvdefense.attacks.targets import TARGETS, random_target, top_wrong_target, top_wrong_targets
+from mmadvdefense.attacks.targets import TARGETS, random_target, target_choice, top_wrong_target, top_wrong_targets
 
 LOGITS = torch.tensor([[5.0, 1.0, 3.0, 2.0], [5.0, 1.0, 3.0, 2.0], [0.0, -1.0, -2.0, -3.0]])
 LABELS = torch.tensor([0, 2, 3])
@@ -17,6 +17,19 @@ def test_top_wrong_targets_by_hand():
     # There are three wrong classes.
     assert torch.equal(top_wrong_targets(LOGITS, LABELS, 9), top_wrong_targets(LOGITS, LABELS, 3))
     assert top_wrong_target(LOGITS, LABELS, Randomness(0)).tolist() == [2, 0, 0]
+
+
+def test_one_rank_by_hand():
+    for rank, expected in enumerate([[2, 0, 0], [3, 3, 1], [1, 1, 2]], start=1):
+        assert target_choice(f'top_wrong_{rank}')(LOGITS, LABELS, Randomness(0)).tolist() == expected
+    with pytest.raises(ValueError, match='top_wrong_4: the model has 3 wrong classes'):
+        target_choice('top_wrong_4')(LOGITS, LABELS, Randomness(0))
+
+
+@pytest.mark.parametrize('name', ['top_wrong_0', 'top_wrong_', 'top_wrong_1.5', 'nearest'])
+def test_unknown_choices(name):
+    with pytest.raises(ValueError, match=f"PGD: unknown choice of target '{name}'; known: random, .*top_wrong_2"):
+        build_attack(dict(type='PGD', eps=8, step_size=2, steps=4, targeted=name))
 
 
 @pytest.mark.parametrize('name', TARGETS)

@@ -168,6 +168,22 @@ def test_the_model_is_left_as_it_was(tiny_classifier, mostly_right):
     assert torch.equal(mostly_right[0], given)
 
 
+@pytest.mark.parametrize('share', [0.4, 0.9, 1.5])
+def test_clipped_is_the_smallest_change_projected(share, linear, grey):
+    """As foolbox clips to its ``epsilons``: what is inside stays, what is outside ends at exactly that length."""
+    images, samples = grey
+    minimal = run(EXACT, linear, images, samples)
+    lengths = (minimal.images - images).flatten(1).norm(dim=1)
+    radius = share * lengths.median().item()
+    clipped = run({**EXACT, 'clip_to': radius}, linear, images, samples)
+    found = (clipped.images - images).flatten(1).norm(dim=1)
+    torch.testing.assert_close(found, lengths.clamp(max=radius), rtol=1e-4, atol=1e-3)
+    factor = (radius / lengths.clamp(min=1e-9)).clamp(max=1).view(-1, 1, 1, 1)
+    torch.testing.assert_close(clipped.images, images + factor * (minimal.images - images), rtol=0, atol=1e-3)
+    assert torch.equal(clipped.queries, minimal.queries)
+    assert (lengths > radius).any() or share > 1
+
+
 # --- in a ball ------------------------------------------------------------------------------------------------------
 
 
@@ -217,6 +233,9 @@ def test_the_form_is_in_the_name_of_the_row():
     assert (
         CarliniWagner(eps=128, step_size=9, steps=4, norm='l2').describe().startswith('CarliniWagner (L2 128, margin')
     )
+    clipped = CarliniWagner(steps=10, clip_to=7.9)
+    assert type(clipped) is CarliniWagnerL2
+    assert clipped.describe() == 'CarliniWagner (L2 7.9, 9 x 10 steps, projected)'
     assert not minimal.averages_draws and bounded.averages_draws
     assert not minimal.stochastic and CarliniWagner(targeted='random').stochastic
 
@@ -237,6 +256,8 @@ def test_the_form_is_in_the_name_of_the_row():
         (dict(confidence=-1), 'confidence .* got -1'),
         (dict(pixel_share=1.5), 'pixel_share .* got 1.5'),
         (dict(targeted='nearest'), "unknown choice of target 'nearest'"),
+        (dict(clip_to=-1), 'clip_to .* got -1'),
+        (dict(eps=8, step_size=2, steps=5, clip_to=8), 'takes clip_to in the minimal L2 form'),
         (dict(kappa=1), 'CarliniWagner: .*kappa'),
         (dict(eps=8, step_size=2, steps=5, kappa=1), 'CarliniWagner: .*kappa'),
     ],

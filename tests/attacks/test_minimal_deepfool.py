@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mmadvdefense.attacks import AttackSource, DeepFool, EnsembleSource, Randomness, build_attack
+from mmadvdefense.attacks.targets import target_choice
 
 SIDE = 4
 
@@ -127,6 +128,68 @@ def test_bounded_is_the_minimal_change_projected(norm, eps, tiny_classifier, mos
     torch.testing.assert_close(bounded[inside], minimal[inside])
 
 
+@pytest.mark.parametrize('norm, eps', [('linf', 6.0), ('l2', 60.0)])
+def test_filling_the_ball_goes_on_in_the_direction_found(norm, eps, linear, grey):
+    images, samples = grey
+    minimal = run('DeepFool', linear, images, samples, norm=norm)
+    filled = run('DeepFool', linear, images, samples, norm=norm, eps=eps, fill=True)
+    found, delta = minimal.images - images, filled.images - images
+    moved = size(found, norm) > 0
+    assert moved.sum() >= 3 and size(found, norm).max() < eps, 'or nothing is made longer'
+    torch.testing.assert_close(size(delta, norm), torch.where(moved, eps, 0.0), rtol=1e-4, atol=1e-3)
+    factor = torch.where(moved, eps / size(found, norm), 0).view(-1, 1, 1, 1)
+    torch.testing.assert_close(delta, factor * found, rtol=1e-3, atol=1e-2)
+    assert torch.equal(filled.queries, minimal.queries)
+
+
+def test_filling_leaves_what_is_too_long_to_the_projection(tiny_classifier, mostly_right):
+    images, samples = mostly_right
+    minimal = run('DeepFool', tiny_classifier, images, samples, norm='linf').images
+    eps = size(minimal - images, 'linf').median().item()
+    projected, filled = (
+        run('DeepFool', tiny_classifier, images, samples, eps=eps, fill=fill).images for fill in (False, True)
+    )
+    outside = size(minimal - images, 'linf') >= eps
+    assert 0 < outside.sum() < len(images)
+    torch.testing.assert_close(filled[outside], projected[outside])
+    assert size(filled - images, 'linf').max() <= eps + 1e-3
+
+
+def rivals_of(model, images, target, norm):
+    """How far a linear model's images are from where ``target`` beats each other class, ``(3, N)``; 0 where it does."""
+    logits, rows = logits_of(model, images), torch.arange(len(images))
+    normals = (model.head.fc.weight.detach().view(3, 3, -1) / model.data_preprocessor.std.view(3, 1)).flatten(1)
+    lag = logits - logits[rows, target][:, None]
+    reach = (normals[None] - normals[target][:, None]).norm(2 if norm == 'l2' else 1, dim=2)
+    reach[rows, target] = 1
+    return (lag / reach).clamp(min=0).T
+
+
+@pytest.mark.parametrize('norm', ['l2', 'linf'])
+@pytest.mark.parametrize('choice', ['top_wrong', 'top_wrong_2', 'least_likely'])
+def test_distance_to_a_target_of_a_linear_model(choice, norm, linear, grey):
+    images, samples = grey
+    logits, labels = logits_of(linear, images), labels_of(samples)
+    target = target_choice(choice)(logits, labels, Randomness(0))
+    result = run('DeepFool', linear, images, samples, norm=norm, targeted=choice, steps=20)
+    assert torch.equal(logits_of(linear, result.images).argmax(1), target)
+    found, needed = size(result.images - images, norm), rivals_of(linear, images, target, norm)
+    there = logits.argmax(1) == target
+    assert torch.equal(result.images[there], images[there]) and (found[~there] > 0).all()
+    # No shorter way can lead past every other class, and the first step goes to the best one's boundary.
+    assert (found >= needed.amax(0) - 1e-3).all()
+    one = result.queries == 2
+    best = needed.gather(0, logits.argmax(1)[None])[0]
+    torch.testing.assert_close(found[one], 1.02 * best[one], rtol=1e-3, atol=2e-3)
+    assert one.sum() >= 2
+
+
+def test_a_target_is_named_in_tables():
+    attack = DeepFool(eps=8, targeted='top_wrong_3', fill=True)
+    assert attack.describe() == 'DeepFool (L-inf 8, 50 steps, target class: top wrong 3, scaled to eps)'
+    assert DeepFool(targeted='random').stochastic and not DeepFool(targeted='top_wrong').stochastic
+
+
 def test_norms_are_those_of_the_form_and_tables_name_them():
     assert DeepFool().describe() == 'DeepFool (minimal L2, 50 steps)'
     assert DeepFool(norm='linf', steps=20).describe() == 'DeepFool (minimal L-inf, 20 steps)'
@@ -209,7 +272,8 @@ def test_the_mean_scores_of_an_ensemble_have_boundaries_too(make_classifier, mos
 @pytest.mark.parametrize(
     'settings, message',
     [
-        (dict(targeted='random'), r"DeepFool .* no targeted form; use dict\(type='CarliniWagner', targeted='random'\)"),
+        (dict(targeted='nearest'), "DeepFool: unknown choice of target 'nearest'"),
+        (dict(fill=True), 'DeepFool: fill needs the eps of the ball'),
         (dict(steps=0), 'DeepFool: steps must be a whole number >= 1, got 0'),
         (dict(steps=2.5), 'steps .* got 2.5'),
         (dict(num_candidates=0), 'num_candidates .* got 0'),
