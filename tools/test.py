@@ -15,7 +15,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from mmadvdefense import __version__, recipes
-from mmadvdefense.attacks import attack_names, build_attack
+from mmadvdefense.attacks import WorstOf, attack_names, build_attack
 from mmadvdefense.attacks.targets import TARGETS
 from mmadvdefense.checkpoints import write_json
 from mmadvdefense.evaluation import Condition, Result, evaluate, robustness_table
@@ -37,6 +37,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--step-size', type=float, help='pixels (0-255) a step')
     parser.add_argument('--steps', type=int, help='number of steps')
     parser.add_argument('--targeted', nargs='?', const='random', choices=list(TARGETS), help='towards a wrong class')
+    parser.add_argument('--num-targets', type=int, help='so many wrong classes; the worst for the model counts')
     parser.add_argument(
         '--source',
         nargs=2,
@@ -72,11 +73,11 @@ def attack_config(arguments: argparse.Namespace) -> Optional[dict]:
     given = {name: getattr(arguments, name) for name in ('eps', 'step_size', 'steps', 'targeted')}
     given = {name: value for name, value in given.items() if value is not None}
     if arguments.attack is None:
-        others = (arguments.source, arguments.threat_model, arguments.substitute, arguments.draws)
-        if given or any(other is not None for other in others):
+        others = ('num_targets', 'source', 'threat_model', 'substitute', 'draws')
+        if given or any(getattr(arguments, name) is not None for name in others):
             raise UsageError(
-                '--eps, --step-size, --steps, --targeted, --source, --threat-model, --substitute and --draws need '
-                '--attack'
+                '--eps, --step-size, --steps, --targeted, --num-targets, --source, --threat-model, --substitute and '
+                '--draws need --attack'
             )
         return None
     if arguments.attack.endswith('.py'):
@@ -90,6 +91,9 @@ def attack_config(arguments: argparse.Namespace) -> Optional[dict]:
         config = {'type': arguments.attack, **given}
         if 'eps' not in config and _needs_eps(arguments.attack):
             raise UsageError(f'--attack {arguments.attack} needs --eps (pixels, 0-255)')
+    if arguments.num_targets is not None:
+        own = config if config['type'] == 'EachTarget' else dict(type='EachTarget', attack=config)
+        config = {**own, 'num_targets': arguments.num_targets}
     try:
         build_attack(config)
     except ValueError as error:
@@ -125,9 +129,11 @@ def conditions(attack: Optional[dict], threats: Sequence[ThreatModel]) -> list[C
     """Clean images, and the attack under each threat model."""
     rows = [Condition('clean')]
     if attack is not None:
+        built = build_attack(attack)
+        name = built.title if isinstance(built, WorstOf) else attack['type']
         for threat in threats:
-            threat.check_attack(build_attack(attack))
-            rows.append(Condition.under(threat, f'{attack["type"]}, {threat.title}', attack))
+            threat.check_attack(built)
+            rows.append(Condition.under(threat, f'{name}, {threat.title}', attack))
     return rows
 
 

@@ -22,6 +22,7 @@ from .random_budget import RandomBudget
 from .sign_flip import SignFlip
 from .source import AttackSource, CleanReference
 from .square import Square
+from .worst_of import EachTarget, WorstOf
 
 __all__ = [
     'BIM',
@@ -46,6 +47,7 @@ __all__ = [
     'CurlsWhey',
     'DeepFool',
     'Defence',
+    'EachTarget',
     'EnsembleSource',
     'FeatureObjective',
     'FirstSuccess',
@@ -56,6 +58,7 @@ __all__ = [
     'SignFlip',
     'Square',
     'TorchAttack',
+    'WorstOf',
     'attack_names',
     'build_attack',
     'derive_seed',

@@ -35,7 +35,9 @@ class GradientAttack(Attack):
         objective: what is maximised: ``'cross_entropy'``, ``'kl'``, ``'task_loss'`` or a config.
         targeted: False, or how the target class is chosen: ``'random'``, ``'least_likely'`` or ``'top_wrong'``.
         num_targets: with ``'top_wrong'``: attack towards each of so many classes (or all wrong ones if there are
-            fewer), and keep the strongest image as :class:`~mmadvdefense.attacks.strongest.Strongest` defines it.
+            fewer), and keep the image that is strongest on the source, as
+            :class:`~mmadvdefense.attacks.strongest.Strongest` defines it. Where another model is tested, that is weaker
+            than AutoAttack's protocol: see :class:`~mmadvdefense.attacks.worst_of.EachTarget`.
         step_sizes: a size for each step, in place of ``step_size`` and ``steps``, e.g. decaying ones (HGD, appendix D).
         random_start: ``'uniform'`` in the ball, ``'normal'`` around the clean image, or None.
         start_std: standard deviation of the normal start in pixels; 0.001 * 255 as in TRADES.

@@ -9,7 +9,7 @@ from typing import Any, Optional, Sequence
 
 from mmengine.config import Config
 
-from ..attacks import build_attack
+from ..attacks import WorstOf, build_attack
 from ..compat import check_checkpoint
 from ..hooks import ThreatModel
 from .results import CLEAN
@@ -143,6 +143,8 @@ def _check_distributions(settings: Optional[dict], attacks: dict) -> None:
         raise ValueError(
             f'distributions takes an attack of the grid ({", ".join(attacks)}), count and layer; got {dict(settings)}'
         )
+    if settings and isinstance(build_attack(attacks[settings['attack']]), WorstOf):
+        raise ValueError(f'distributions takes one attack, and {settings["attack"]!r} is the worst of several')
 
 
 def _threat(entry: Any, attacks: dict, trust: bool) -> ThreatColumn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Optional, Union
 
@@ -9,7 +10,7 @@ from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from torch import Tensor, nn
 
-from ..attacks import build_attack
+from ..attacks import WorstOf, build_attack
 from ..checkpoints import check_state_dict
 from ..models import unwrap
 from ..pixels import check_channels, stack
@@ -22,6 +23,7 @@ from .crafting import Crafter
 from .measurements import AttackedBatch, Measurements, summary
 from .sources import enabled_purifier, source_for
 from .threats import CannotRun, ThreatModel
+from .worst_case import craft_worst, scores_in_test
 
 
 @HOOKS.register_module()
@@ -33,7 +35,9 @@ class AttackHook(Hook):
     they differ, infinite if there is none), and of attacks ``attack/queries_mean`` and ``queries_max``.
 
     Args:
-        attack: config of the attack; None leaves images clean and only measures.
+        attack: config of the attack; None leaves images clean and only measures. Of a
+            :class:`mmadvdefense.attacks.WorstOf` each image meets all attacks, and the tested model, asked about all of
+            them, decides which one counts.
         source: None to attack the target itself (white-box on O), or ``dict(config=..., checkpoint=...)`` of another
             model (transfer), or a list of those (an ensemble); ``trust=True`` loads a checkpoint that holds more than
             data.
@@ -83,7 +87,7 @@ class AttackHook(Hook):
         self.score_samples = score_samples
         self.samples: Optional[dict[str, list]] = None
         self.batch: Optional[AttackedBatch] = None
-        self._crafter: Optional[Crafter] = None
+        self._crafters: list[Crafter] = []
         self._handle = None
 
     # --- set-up ---------------------------------------------------------------------------------------------
@@ -99,22 +103,26 @@ class AttackHook(Hook):
         check_num_classes(target, dataset)
         self._task = task_of(target)
         self._annotations_in_input_frame = annotations_in_input_frame(dataset)
-        self._crafter = None if self.attack is None else self._make_crafter(target)
+        self._crafters = [] if self.attack is None else self._make_crafters(target)
         self._count = 0
         self._measurements = Measurements()
         native = getattr(target.data_preprocessor, 'native', target.data_preprocessor)
         self._handle = native.register_forward_pre_hook(self._note_purified)
 
-    def _make_crafter(self, target: nn.Module) -> Crafter:
+    def _make_crafters(self, target: nn.Module) -> list[Crafter]:
+        """One, or one for each attack of which the worst counts."""
         source = source_for(target, self.threat_model)
+        attacks = [(self.attack, self.attack_config)]
+        if isinstance(self.attack, WorstOf):
+            attacks = self.attack.candidates(source.task.num_classes)
+        purifier = enabled_purifier(target) if self.threat_model.knows_defence else None
+        made_for = (self.threat_model, purifier, self.seed, self.quantize, self.cache)
         try:
-            self.attack.check_source(source)
+            for attack, _ in attacks:
+                attack.check_source(source)
         except ValueError as error:
             raise CannotRun(str(error)) from error
-        purifier = enabled_purifier(target) if self.threat_model.knows_defence else None
-        return Crafter(
-            self.attack, source, self.attack_config, self.threat_model, purifier, self.seed, self.quantize, self.cache
-        )
+        return [Crafter(attack, source, config, *made_for) for attack, config in attacks]
 
     def _note_purified(self, module: nn.Module, args: tuple) -> None:
         # An attacker who knows the purifier runs it too; what the model is tested on comes last.
@@ -123,7 +131,7 @@ class AttackHook(Hook):
 
     # --- every batch ----------------------------------------------------------------------------------------
 
-    def _perturb(self, runner, data_batch: dict) -> None:
+    def _perturb(self, runner, data_batch: dict, loop) -> None:
         samples = data_batch['data_samples']
         preprocessor = unwrap(runner.model).data_preprocessor
         inputs = preprocessor.cast_data(data_batch['inputs'])
@@ -133,9 +141,11 @@ class AttackHook(Hook):
         check_channels(clean, names)
         stacked, layout = stack(clean)
         self.batch = AttackedBatch(names, layout, clean=stacked, adversarial=stacked)
-        if self._crafter is not None:
-            prepared = self._crafter.source.task.in_input_frame(samples, self._annotations_in_input_frame)
-            adversarial, self.batch.queries = self._crafter(clean, prepared, identities)
+        if self._crafters:
+            prepared = self._crafters[0].source.task.in_input_frame(samples, self._annotations_in_input_frame)
+            tested = (unwrap(runner.model), self._task, samples, self._annotations_in_input_frame, loop.fp16)
+            score = partial(scores_in_test, *tested)
+            adversarial, self.batch.queries = craft_worst(self._crafters, score, clean, prepared, identities)
             self.batch.adversarial = stack(adversarial)[0]
             data_batch['inputs'] = adversarial
 
@@ -160,7 +170,7 @@ class AttackHook(Hook):
 
     def close(self) -> None:
         """Let go of the source and of the model; for who ends an epoch early."""
-        self._crafter = self.batch = None
+        self._crafters, self.batch = [], None
         if self._handle is not None:
             self._handle.remove()
             self._handle = None
@@ -177,11 +187,11 @@ class AttackHook(Hook):
 
     def before_val_iter(self, runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
         if 'val' in self.stages:
-            self._perturb(runner, data_batch)
+            self._perturb(runner, data_batch, runner.val_loop)
 
     def before_test_iter(self, runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
         if 'test' in self.stages:
-            self._perturb(runner, data_batch)
+            self._perturb(runner, data_batch, runner.test_loop)
 
     def after_val_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         if 'val' in self.stages:

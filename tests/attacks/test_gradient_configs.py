@@ -44,7 +44,27 @@ def test_steps_of_hgd_add_up_to_the_budget(path):
 
 @pytest.mark.parametrize('name', ['pgd', 'pgd_ti'])
 def test_align_in_its_targeted_form(name):
-    attack, untargeted = load(f'{name}_top9_cls_test'), load(f'{name}_cls_test')
-    assert (attack.targeted, attack.num_targets) == ('top_wrong', 9)
-    for option in ('eps', 'step_sizes', 'random_start', 'kernel_size', 'kernel_sigma', 'momentum'):
-        assert getattr(attack, option) == getattr(untargeted, option)
+    worst, untargeted = load(f'{name}_top9_cls_test'), load(f'{name}_cls_test')
+    attacks = [attack for attack, _ in worst.candidates(num_classes=10)]
+    assert [attack.targeted for attack in attacks] == [f'top_wrong_{rank}' for rank in range(1, 10)]
+    for attack in attacks:
+        for option in ('eps', 'step_sizes', 'random_start', 'kernel_size', 'kernel_sigma', 'momentum'):
+            assert getattr(attack, option) == getattr(untargeted, option)
+
+
+@pytest.mark.parametrize('name', ['carlini_wagner', 'deepfool_fill'])
+def test_minimal_attacks_have_the_targeted_form_too(name):
+    worst, untargeted = load(f'{name}_top9_cls_test'), load(f'{name}_cls_test')
+    attacks = [attack for attack, _ in worst.candidates(num_classes=10)]
+    assert [attack.targeted for attack in attacks] == [f'top_wrong_{rank}' for rank in range(1, 10)]
+    assert all((attack.eps, attack.steps) == (untargeted.eps, untargeted.steps) for attack in attacks)
+
+
+def test_align_as_released():
+    """Of the authors' evaluator: foolbox's L2 attack clipped to 0.031 of the range in L2, and DeepFool clipped."""
+    released = load('carlini_wagner_released_cls_test')
+    assert (released.norm, released.steps, released.binary_search_steps) == ('l2', 10, 9)
+    assert (released.descend.learning_rate, released.initial_const) == (0.0075, 1e-3)
+    assert released.eps == pytest.approx(7.905)
+    clipped, filled = load('deepfool_cls_test'), load('deepfool_fill_cls_test')
+    assert (clipped.eps, clipped.norm, clipped.fill) == (filled.eps, filled.norm, False) and filled.fill

@@ -51,6 +51,29 @@ def test_an_ensemble_brings_its_checkpoints(run_tool, child, config, trained, tm
     assert 'give the checkpoint of' in run_tool('test', config, *call[2:]).error
 
 
+def test_the_worst_of_several_targets(run_tool, config, trained, tmp_path):
+    """By a flag or by a config, whose settings the command line changes."""
+    (tmp_path / 'attack.py').write_text(
+        "attack = dict(type='EachTarget', attack=dict(type='BIM', eps=9, step_size=4, steps=2), num_targets=9)"
+    )
+    ours, theirs = tmp_path / 'ours.json', tmp_path / 'theirs.json'
+    call = ('--eps', 8, '--num-targets', 2, '--work-dir', tmp_path / 'work', '--out')
+    steps = ('--targeted', 'top_wrong', '--step-size', 4, '--steps', 2)
+    done = run_tool('test', config, trained, '--attack', 'BIM', *steps, *call, ours)
+    assert done.code == 0, done.err[-3000:]
+    assert list(_rows(done.out))[3] == 'BIM, worst of 2 targets, white-box'
+    same = run_tool('test', config, trained, '--attack', tmp_path / 'attack.py', *call, theirs)
+    assert same.code == 0, same.err[-3000:]
+    assert [row['scores'] for row in _results(ours)['results']] == [
+        row['scores'] for row in _results(theirs)['results']
+    ]
+    measured = _results(ours)['results'][2]['measured']
+    assert measured['attack/queries_mean'] == 2 * 2 and measured['perturbation/linf_max'] == pytest.approx(8)
+    assert '--num-targets' in run_tool('test', config, trained, '--num-targets', 2).error
+    random = run_tool('test', config, trained, '--attack', 'BIM', *call[:4], '--targeted')
+    assert "leave its 'targeted' out" in random.error
+
+
 @pytest.mark.usefixtures('hooks_for_tests')
 def test_table_and_file(run_tool, config, trained, tmp_path, save_target):
     source = save_target(seed=9)
