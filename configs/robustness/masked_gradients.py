@@ -10,5 +10,14 @@ defences = dict(
         config='configs/defense/resnet20_cifar10_align.py', checkpoint='checkpoints/resnet20_cifar10_align.pth'))
 
 attacks = {f'PGD {eps}': dict(type='PGD', eps=eps, step_size=eps / 4, steps=20) for eps in (4, 8)}
-threat_models = ['white-box', 'adaptive-full', 'adaptive-bpda', dict(name='adaptive-eot', draws=8)]
+# With the gradient smoothed, as Align evaluates (pgd_ti_cls_test.py).
+smoothed = {f'TI-{name}': dict(attack, kernel_size=3, kernel_sigma=1) for name, attack in attacks.items()}
+known = list(attacks)
+attacks = {**attacks, **smoothed}
+threat_models = [
+    dict(name='white-box', attacks=list(attacks)),
+    dict(name='adaptive-full', attacks=known),
+    dict(name='adaptive-bpda', attacks=known),
+    dict(name='adaptive-eot', draws=8, attacks=known),
+]
 num_images = 100

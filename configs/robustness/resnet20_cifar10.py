@@ -13,8 +13,8 @@ defences = dict(
     random=dict(data_preprocessor=dict(type='RandomResizePadPurifier', min_scale=0.9)))
 
 threat_models = [
-    dict(name='white-box', attacks=['PGD', 'DeepFool', 'CW']),
-    dict(name='transfer', source=source, attacks=['PGD', 'DeepFool', 'CW']),
+    dict(name='white-box', attacks=_base_.by_gradient),
+    dict(name='transfer', source=source, attacks=_base_.by_gradient),
     dict(name='adaptive-full', attacks=['PGD']),
     dict(name='adaptive-bpda', attacks=['PGD']),
     dict(name='adaptive-eot', draws=8, attacks=['PGD']),

@@ -18,7 +18,7 @@ defences = dict(
     dunet_logits=trained('own', 'lgd', 200),
     **_base_.filters)
 threat_models = [
-    dict(name='white-box', attacks=['PGD']),
+    dict(name='white-box', attacks=['PGD', 'TI-PGD']),
     dict(name='adaptive-full', attacks=['PGD']),
     dict(name='adaptive-bpda', attacks=['PGD']),
 ]

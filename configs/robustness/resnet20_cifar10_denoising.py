@@ -13,7 +13,7 @@ attacks = {
     for steps in (10, 50, 250)
 }
 threat_models = [
-    dict(name='white-box', attacks=['FGSM', 'PGD', 'MIFGSM', 'CW', *attacks]),
-    dict(name='transfer', source=_base_.source, attacks=['FGSM', 'PGD', 'MIFGSM']),
+    dict(name='white-box', attacks=['FGSM', 'PGD', 'TI-PGD', 'MIFGSM', 'DeepFool-fill', 'CW', *attacks]),
+    dict(name='transfer', source=_base_.source, attacks=['FGSM', 'PGD', 'TI-PGD', 'MIFGSM', 'DeepFool-fill', 'CW']),
 ]
 num_images = 100

@@ -9,7 +9,7 @@ defences = dict(
     one_step_autoencoder=dict(data_preprocessor=dict(type='OneStepAutoEncoderPurifier')),
     dip=dict(data_preprocessor=dict(type='DIPPurifier')))
 threat_models = [
-    dict(name='white-box', attacks=['FGSM', 'PGD', 'CW']),
-    dict(name='transfer', source=_base_.source, attacks=['PGD']),
+    dict(name='white-box', attacks=['FGSM', 'PGD', 'TI-PGD', 'CW']),
+    dict(name='transfer', source=_base_.source, attacks=['PGD', 'TI-PGD', 'DeepFool-fill', 'CW']),
 ]
 num_images = 100

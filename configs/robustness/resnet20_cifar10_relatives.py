@@ -21,11 +21,11 @@ defences = dict(
     hgd_logits=trainings('lgd'),
     hgd_label=trainings('cgd'),
     # Attacked itself, and a step of an attack takes ten times as long as on the plain model.
-    denoising=dict(attacks=['FGSM', 'PGD', 'MIFGSM', 'CW'], **trainings('denoising')),
+    denoising=dict(attacks=['FGSM', 'PGD', 'TI-PGD', 'MIFGSM', 'CW'], **trainings('denoising')),
     **_base_.filters,
     # A tenth of a second an image. Its patches: tools/build_patches.py (configs/defense/resnet20_cifar10_quilting.py).
     quilting=dict(
-        attacks=['FGSM', 'PGD'], data_preprocessor=dict(type='QuiltingPurifier', patches='checkpoints/cifar10_patches.pth')),
+        attacks=['FGSM', 'PGD', 'TI-PGD'], data_preprocessor=dict(type='QuiltingPurifier', patches='checkpoints/cifar10_patches.pth')),
     # As long, at the steps that tools/tune_oag.py gives for the paper's noise of 0.25; of more steps, and of DIP:
     # resnet20_cifar10_online.py.
-    oag=dict(attacks=['PGD'], data_preprocessor=dict(type='OAGPurifier', num_steps=50)))
+    oag=dict(attacks=['PGD', 'TI-PGD'], data_preprocessor=dict(type='OAGPurifier', num_steps=50)))

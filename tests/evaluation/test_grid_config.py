@@ -14,9 +14,9 @@ CONFIGS = Path(__file__).parents[2] / 'configs'
 
 
 # Comparisons of which resnet20_cifar10_adaptive.py has the other half, and models without a purifier.
-NOT_ADAPTIVE = {f'resnet20_cifar10_{name}' for name in ('objectives', 'relatives', 'online', 'denoising')} | {
-    'resnet152_imagenet_denoising'
-}
+NOT_ADAPTIVE = {
+    f'resnet20_cifar10_{name}' for name in ('objectives', 'relatives', 'online', 'denoising', 'targeted')
+} | {'resnet152_imagenet_denoising'}
 
 
 @pytest.fixture
@@ -36,6 +36,38 @@ def test_grids_of_the_package(path, checked):
     assert 'white-box' in threats and ('adaptive-full' in threats or path.stem in NOT_ADAPTIVE)
     assert all(set(column.attacks) <= set(grid.attacks) for column in grid.threat_models)
     assert {path for path, _ in checked} >= {grid.target['checkpoint']}
+
+
+def _is_pgd(attack: dict, smoothed: bool) -> bool:
+    return attack['type'] == 'PGD' and (attack.get('kernel_size') is not None) == smoothed
+
+
+@pytest.mark.parametrize('path', sorted((CONFIGS / 'robustness').glob('*.py')), ids=lambda path: path.stem)
+def test_pgd_stands_in_both_forms(path, checked):
+    """Smoothed gradients are weaker without a defense and stronger against one: a table of one form flatters."""
+    grid = read_grid(Config.fromfile(path))
+    for column in grid.threat_models:
+        attacks = [grid.attacks[name] for name in column.attacks]
+        if column.threat.name in ('white-box', 'transfer') and any(_is_pgd(attack, False) for attack in attacks):
+            smoothed = [attack for attack in attacks if _is_pgd(attack, True)]
+            assert smoothed, column.threat.title
+            assert any(_is_pgd(attack, False) and attack['eps'] == smoothed[0]['eps'] for attack in attacks)
+    for names in grid.limited.values():
+        assert 'PGD' not in names or 'TI-PGD' in names
+
+
+@pytest.mark.parametrize('name', ['resnet20_cifar10', 'resnet20_cifar10_objectives', 'resnet20_cifar10_relatives'])
+def test_transfer_rows_run_all_kinds_of_deepfool_and_of_carlini_and_wagner(name, checked):
+    grid = read_grid(Config.fromfile(CONFIGS / 'robustness' / f'{name}.py'))
+    for column in grid.threat_models:
+        if column.threat.name in ('white-box', 'transfer'):
+            assert {'PGD', 'TI-PGD', 'DeepFool', 'DeepFool-fill', 'CW', 'CW-L2'} <= set(column.attacks)
+
+
+def test_distributions_are_those_of_one_attack(checked):
+    worst = dict(type='WorstOf', attacks=[dict(type='FGSM', eps=8), dict(type='FGSM', eps=4)])
+    with pytest.raises(ValueError, match="distributions takes one attack, and 'both' is the worst of several"):
+        _read(checked, attacks=dict(both=worst), distributions=dict(attack='both'))
 
 
 def _read(checked: list, **changes):

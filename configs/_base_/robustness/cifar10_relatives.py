@@ -3,15 +3,20 @@ target = dict(config='configs/target/resnet20_cifar10.py', checkpoint='checkpoin
 source = dict(config='configs/target/resnet56_cifar10.py', checkpoint='checkpoints/resnet56_cifar10.pth')
 
 _eps, _step = 0.031 * 255, 0.0075 * 255
-attacks = dict(
-    FGSM=dict(type='FGSM', eps=_eps),
-    PGD=dict(type='PGD', eps=_eps, step_size=_step, steps=8),
-    MIFGSM=dict(type='MIFGSM', eps=_eps, step_size=_step, steps=8),
-    DeepFool=dict(type='DeepFool', eps=_eps, steps=50),
-    CW=dict(type='CarliniWagner', eps=_eps, step_size=_step, steps=8))
+# What each is, and why in two or three forms: ../attacks/suite_cifar10.py.
+attacks = {
+    'FGSM': dict(type='FGSM', eps=_eps),
+    'PGD': dict(type='PGD', eps=_eps, step_size=_step, steps=8),
+    'TI-PGD': dict(type='PGD', eps=_eps, step_size=_step, steps=8, kernel_size=3, kernel_sigma=1),
+    'MIFGSM': dict(type='MIFGSM', eps=_eps, step_size=_step, steps=8),
+    'DeepFool': dict(type='DeepFool', eps=_eps, steps=50),
+    'DeepFool-fill': dict(type='DeepFool', eps=_eps, steps=50, fill=True),
+    'CW': dict(type='CarliniWagner', eps=_eps, step_size=_step, steps=8),
+    'CW-L2': dict(type='CarliniWagner', steps=10, learning_rate=0.0075, clip_to=_eps),
+}
 threat_models = [
     'white-box',
-    dict(name='transfer', source=source, attacks=['PGD']),
+    dict(name='transfer', source=source),
 ]
 # Adversarial images of the target and of the source, which several grids share.
 cache_dir = 'work_dirs/cifar10_relatives_adversarial'
