@@ -22,7 +22,7 @@ from .random_budget import RandomBudget
 from .sign_flip import SignFlip
 from .source import AttackSource, CleanReference
 from .square import Square
-from .worst_of import EachTarget, WorstOf
+from .worst_of import Candidate, EachTarget, WorstOf
 
 __all__ = [
     'BIM',
@@ -42,6 +42,7 @@ __all__ = [
     'AttackSource',
     'AutoAttack',
     'BackwardPass',
+    'Candidate',
     'CarliniWagner',
     'CleanReference',
     'CurlsWhey',

@@ -17,10 +17,19 @@ _BY_NEED = ('gradients', 'scores', 'decisions')
 
 
 class Candidate(NamedTuple):
-    """One of the attacks that an image meets, and its config."""
+    """One of the attacks that an image meets.
+
+    Attributes:
+        attack: what is run.
+        config: of it.
+        restart: 0, or which time the attack is run again, with random numbers of its own.
+        rank: of its target among the wrong classes, if it is left out where there are fewer; else 0.
+    """
 
     attack: Attack
     config: dict
+    restart: int = 0
+    rank: int = 0
 
 
 @ATTACKS.register_module()
@@ -34,18 +43,29 @@ class WorstOf(Attack):
 
     Args:
         attacks: configs, of one norm; each keeps its own budget. Another ``WorstOf`` among them counts as its attacks.
+        restarts: how often each attack is run, with other random numbers. Restarts of an attack itself are something
+            else: there the image is kept that is strongest on the source.
 
     Raises:
-        ValueError: for no attacks or several norms; when run.
+        ValueError: for no attacks, several norms, or restarts of an attack that draws nothing; when run.
     """
 
-    def __init__(self, attacks: Sequence[dict]):
+    def __init__(self, attacks: Sequence[dict], restarts: int = 1):
         name = type(self).__name__
+        check_whole_number(name, restarts=restarts)
+        self.restarts = int(restarts)
         self._candidates: list[Candidate] = []
         for config in attacks:
             attack = build_attack(config)
-            nested = isinstance(attack, WorstOf)
-            self._candidates += attack._candidates if nested else [Candidate(attack, dict(config))]
+            if self.restarts > 1 and not attack.stochastic:
+                raise ValueError(
+                    f'{name}: all restarts of {attack.describe()} would be the same, since it draws nothing at random'
+                )
+            single = [Candidate(attack, dict(config))]
+            parts = attack._candidates if isinstance(attack, WorstOf) else single
+            highest = max(part.restart for part in parts) + 1
+            again = range(0, highest * self.restarts, highest)
+            self._candidates += [part._replace(restart=part.restart + first) for part in parts for first in again]
         if not self._candidates:
             raise ValueError(f'{name} needs at least one attack')
         parts = [candidate.attack for candidate in self._candidates]
@@ -60,13 +80,17 @@ class WorstOf(Attack):
 
     def candidates(self, num_classes: int) -> list[Candidate]:
         """The attacks that an image of a task with so many classes meets."""
-        return list(self._candidates)
+        return [candidate for candidate in self._candidates if candidate.rank < max(2, num_classes)]
 
     def check_source(self, source: AttackSource) -> None:
         raise self._refusal()
 
     def describe(self) -> str:
-        return f'worst of {", ".join(candidate.attack.describe() for candidate in self._candidates)}'
+        titles = dict.fromkeys(candidate.attack.describe() for candidate in self._candidates)
+        return f'worst of {", ".join(titles)}{self._times()}'
+
+    def _times(self) -> str:
+        return f', {self.restarts} restarts' if self.restarts > 1 else ''
 
     def perturb(self, batch: AttackBatch) -> Tensor:
         raise self._refusal()
@@ -88,28 +112,30 @@ class EachTarget(WorstOf):
     Args:
         attack: config of any attack that takes ``targeted``.
         num_targets: how many classes; all wrong ones if there are fewer.
+        restarts: as for :class:`WorstOf`.
         settings: on top of those of ``attack``, such as ``eps``.
 
     Raises:
         ValueError: for an attack without a targeted form, or one that chooses its target otherwise; when run.
     """
 
-    def __init__(self, attack: dict, num_targets: int = 9, **settings):
+    def __init__(self, attack: dict, num_targets: int = 9, restarts: int = 1, **settings):
         config = {**attack, **settings}
         check_whole_number('EachTarget', num_targets=num_targets)
         if config.pop('targeted', 'top_wrong') != 'top_wrong':
             raise ValueError(
                 "EachTarget chooses the targets of its attack, the most likely wrong classes: leave its 'targeted' out"
             )
-        super().__init__([{**config, 'targeted': f'top_wrong_{rank}'} for rank in range(1, int(num_targets) + 1)])
+        ranks = range(1, int(num_targets) + 1)
+        super().__init__([{**config, 'targeted': f'top_wrong_{rank}'} for rank in ranks], restarts)
+        runs = enumerate(self._candidates)
+        self._candidates = [run._replace(rank=index // self.restarts + 1) for index, run in runs]
+        self.num_targets = int(num_targets)
         self._attack = build_attack({**config, 'targeted': 'top_wrong'})
-
-    def candidates(self, num_classes: int) -> list[Candidate]:
-        return self._candidates[: max(1, num_classes - 1)]
 
     @property
     def title(self) -> str:
-        return f'{self._attack.title}, worst of {len(self._candidates)} targets'
+        return f'{self._attack.title}, worst of {self.num_targets} targets{self._times()}'
 
     def describe(self) -> str:
         return f'{self.title} ({", ".join(self._attack.details())})'

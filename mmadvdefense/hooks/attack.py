@@ -10,11 +10,11 @@ from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from torch import Tensor, nn
 
-from ..attacks import WorstOf, build_attack
+from ..attacks import Candidate, WorstOf, build_attack
 from ..checkpoints import check_state_dict
 from ..models import unwrap
 from ..pixels import check_channels, stack
-from ..randomness import image_identity
+from ..randomness import derive_seed, image_identity
 from ..registry import HOOKS
 from ..tasks import annotations_in_input_frame, task_of
 from .adversarial_cache import AdversarialCache
@@ -112,17 +112,21 @@ class AttackHook(Hook):
     def _make_crafters(self, target: nn.Module) -> list[Crafter]:
         """One, or one for each attack of which the worst counts."""
         source = source_for(target, self.threat_model)
-        attacks = [(self.attack, self.attack_config)]
+        attacks = [Candidate(self.attack, self.attack_config)]
         if isinstance(self.attack, WorstOf):
             attacks = self.attack.candidates(source.task.num_classes)
         purifier = enabled_purifier(target) if self.threat_model.knows_defence else None
-        made_for = (self.threat_model, purifier, self.seed, self.quantize, self.cache)
-        try:
-            for attack, _ in attacks:
+        crafters = []
+        for attack, config, restart, _ in attacks:
+            try:
                 attack.check_source(source)
-        except ValueError as error:
-            raise CannotRun(str(error)) from error
-        return [Crafter(attack, source, config, *made_for) for attack, config in attacks]
+            except ValueError as error:
+                raise CannotRun(str(error)) from error
+            seed = derive_seed(self.seed, 'restart', restart) if restart else self.seed
+            crafters.append(
+                Crafter(attack, source, config, self.threat_model, purifier, seed, self.quantize, self.cache)
+            )
+        return crafters
 
     def _note_purified(self, module: nn.Module, args: tuple) -> None:
         # An attacker who knows the purifier runs it too; what the model is tested on comes last.

@@ -45,7 +45,7 @@ def test_steps_of_hgd_add_up_to_the_budget(path):
 @pytest.mark.parametrize('name', ['pgd', 'pgd_ti'])
 def test_align_in_its_targeted_form(name):
     worst, untargeted = load(f'{name}_top9_cls_test'), load(f'{name}_cls_test')
-    attacks = [attack for attack, _ in worst.candidates(num_classes=10)]
+    attacks = [candidate.attack for candidate in worst.candidates(num_classes=10)]
     assert [attack.targeted for attack in attacks] == [f'top_wrong_{rank}' for rank in range(1, 10)]
     for attack in attacks:
         for option in ('eps', 'step_sizes', 'random_start', 'kernel_size', 'kernel_sigma', 'momentum'):
@@ -55,7 +55,7 @@ def test_align_in_its_targeted_form(name):
 @pytest.mark.parametrize('name', ['carlini_wagner', 'deepfool_fill'])
 def test_minimal_attacks_have_the_targeted_form_too(name):
     worst, untargeted = load(f'{name}_top9_cls_test'), load(f'{name}_cls_test')
-    attacks = [attack for attack, _ in worst.candidates(num_classes=10)]
+    attacks = [candidate.attack for candidate in worst.candidates(num_classes=10)]
     assert [attack.targeted for attack in attacks] == [f'top_wrong_{rank}' for rank in range(1, 10)]
     assert all((attack.eps, attack.steps) == (untargeted.eps, untargeted.steps) for attack in attacks)
 

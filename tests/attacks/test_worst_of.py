@@ -9,13 +9,14 @@ L2 = dict(type='PGD', eps=100, step_size=40, steps=4, norm='l2')
 
 
 def configs(attack, num_classes=10):
-    return [config for _, config in attack.candidates(num_classes)]
+    return [candidate.config for candidate in attack.candidates(num_classes)]
 
 
 def test_each_target_is_an_attack_of_its_own():
     attack = build_attack(dict(type='EachTarget', attack=PGD, num_targets=3))
     assert configs(attack) == [{**PGD, 'targeted': f'top_wrong_{rank}'} for rank in (1, 2, 3)]
-    assert [part.targeted for part, _ in attack.candidates(10)] == ['top_wrong_1', 'top_wrong_2', 'top_wrong_3']
+    targets = [candidate.attack.targeted for candidate in attack.candidates(10)]
+    assert targets == ['top_wrong_1', 'top_wrong_2', 'top_wrong_3']
     assert (attack.eps, attack.norm, attack.access, attack.stochastic) == (8, 'linf', 'gradients', True)
     assert attack.describe() == 'PGD, worst of 3 targets (L-inf 8, 4 steps, target class: top wrong)'
     assert len(build_attack(dict(type='EachTarget', attack=PGD)).candidates(10)) == 9
@@ -24,6 +25,21 @@ def test_each_target_is_an_attack_of_its_own():
 def test_there_are_no_more_targets_than_wrong_classes():
     attack = EachTarget(PGD, num_targets=9)
     assert [len(attack.candidates(classes)) for classes in (2, 3, 10, 100)] == [1, 2, 9, 9]
+    among_others = WorstOf([PGD, dict(type='EachTarget', attack=PGD, num_targets=9)])
+    assert [len(among_others.candidates(classes)) for classes in (2, 3, 10, 100)] == [2, 3, 10, 10]
+
+
+def test_restarts_are_runs_of_their_own():
+    attack = EachTarget(PGD, num_targets=2, restarts=3)
+    runs = [(candidate.attack.targeted, candidate.restart) for candidate in attack.candidates(10)]
+    assert runs == [(f'top_wrong_{rank}', restart) for rank in (1, 2) for restart in (0, 1, 2)]
+    assert len(attack.candidates(2)) == 3
+    assert attack.title == 'PGD, worst of 2 targets, 3 restarts'
+    # Those of one among others are not the same again.
+    twice = dict(type='WorstOf', attacks=[PGD], restarts=2)
+    nested = WorstOf([twice, {**PGD, 'eps': 4}], restarts=2)
+    assert [candidate.restart for candidate in nested.candidates(10)] == [0, 2, 1, 3, 0, 1]
+    assert WorstOf([PGD], restarts=10).describe() == 'worst of PGD (L-inf 8, 4 steps), 10 restarts'
 
 
 def test_settings_of_a_command_line_go_to_the_attack():
@@ -36,7 +52,7 @@ def test_one_among_others_counts_as_its_attacks():
     attack = WorstOf([PGD, dict(type='WorstOf', attacks=[smoothed]), dict(type='FGSM', eps=4)])
     assert configs(attack) == [PGD, smoothed, dict(type='FGSM', eps=4)]
     assert attack.eps == 8
-    assert attack.describe() == 'worst of PGD (L-inf 8, 4 steps), PGD (L-inf 8, 4 steps), FGSM (L-inf 4)'
+    assert attack.describe() == 'worst of PGD (L-inf 8, 4 steps), FGSM (L-inf 4)'
 
 
 def test_what_it_needs_is_what_its_attacks_need():
@@ -52,6 +68,8 @@ def test_what_it_needs_is_what_its_attacks_need():
         (dict(type='WorstOf', attacks=[]), 'WorstOf needs at least one attack'),
         (dict(type='WorstOf', attacks=[PGD, L2]), r"must have one norm, got \['l2', 'linf'\]"),
         (dict(type='WorstOf', attacks=[dict(type='PDG')]), "unknown attack 'PDG'"),
+        (dict(type='WorstOf', attacks=[PGD], restarts=0), 'WorstOf: restarts must be a whole number >= 1'),
+        (dict(type='WorstOf', attacks=[dict(type='FGSM', eps=4)], restarts=2), r'all restarts of FGSM \(L-inf'),
         (dict(type='EachTarget', attack=PGD, num_targets=0), 'EachTarget: num_targets must be a whole number >= 1'),
         (dict(type='EachTarget', attack={**PGD, 'targeted': 'random'}), 'chooses the targets of its attack'),
         (dict(type='EachTarget', attack={**PGD, 'objective': 'kl'}), "objective 'kl' has no targeted form"),

@@ -16,7 +16,7 @@ from mmengine.registry import DATASETS, MODELS, DefaultScope
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from mmadvdefense.attacks import Attack
+from mmadvdefense.attacks import Attack, derive_seed
 from mmadvdefense.evaluation import Condition, evaluate
 from mmadvdefense.hooks import AttackHook, CannotRun
 from mmadvdefense.hooks.worst_case import craft_worst, scores_in_test
@@ -187,6 +187,22 @@ def test_worst_of_the_targets_on_the_tested_model(attack, purifier, make_runner,
         strongest = {**PGD, 'targeted': 'top_wrong', 'num_targets': 4}
         kept = _run(runner, strongest, threat_model=transfer)[1].samples['right']
         assert sum(kept) > worst.sum(), 'what is strongest on the source is not on the target'
+
+
+def test_restarts_draw_other_numbers_and_the_worst_counts(make_runner, transfer):
+    """The first run is the attack alone; the others are that of other seeds."""
+    start = dict(type='PGD', eps=4, step_size=0.5, steps=1)
+    runner = make_runner()
+    alone = _run(runner, start, threat_model=transfer)[1].samples
+    others = [
+        _run(runner, start, threat_model=transfer, seed=derive_seed(0, 'restart', number))[1].samples
+        for number in (1, 2, 3)
+    ]
+    worst = _run(runner, dict(type='WorstOf', attacks=[start], restarts=4), threat_model=transfer)[1].samples
+    rights = np.array([samples['right'] for samples in (alone, *others)])
+    assert worst['right'] == rights.all(0).tolist() and rights.all(0).sum() < rights.sum(1).min()
+    assert worst['queries'] == [4] * IMAGES
+    assert len({tuple(samples['l2']) for samples in (alone, *others)}) == 4
 
 
 def test_batches_do_not_matter(make_runner, transfer):
