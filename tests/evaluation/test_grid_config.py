@@ -15,7 +15,8 @@ CONFIGS = Path(__file__).parents[2] / 'configs'
 
 # Comparisons of which resnet20_cifar10_adaptive.py has the other half, and models without a purifier.
 NOT_ADAPTIVE = {
-    f'resnet20_cifar10_{name}' for name in ('objectives', 'relatives', 'online', 'denoising', 'targeted')
+    f'resnet20_cifar10_{name}'
+    for name in ('objectives', 'relatives', 'online', 'denoising', 'targeted', 'minimal', 'kernels')
 } | {'resnet152_imagenet_denoising'}
 
 
