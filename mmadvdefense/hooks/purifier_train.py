@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Optional, Sequence, Union
 
 from mmengine.dist import all_reduce_params, get_rank
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
@@ -79,7 +79,7 @@ class PurifierTrainHook(Hook):
         model = unwrap(runner.model)
         state = checkpoint.get('state_dict', checkpoint)
         runner.logger.info(str(check_state_dict(model, state)))
-        if not any(name.startswith(PREPROCESSOR) for name in state):
+        if not any(name.removeprefix('module.').startswith(PREPROCESSOR) for name in state):
             # A target's own checkpoint has no purifier; MMEngine would list every tensor of it as missing.
             state.update({name: value for name, value in model.state_dict().items() if name.startswith(PREPROCESSOR)})
         self._checkpoint_loaded = True
@@ -136,6 +136,14 @@ class PurifierTrainHook(Hook):
         self._handles = []
         self.training_attack.release()
 
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Let averaged weights, which are saved in the place of the model's own, tell how long they were trained."""
+        count = unwrap(runner.model).data_preprocessor.num_updates
+        for hook in runner.hooks:
+            if isinstance(hook, EMAHook):
+                # An average does not count. Whichever hook is first: what is saved is this very tensor.
+                unwrap(hook.ema_model).data_preprocessor.num_updates.copy_(count)
+
     # --- every epoch and iteration --------------------------------------------------------------------------
 
     def before_train_epoch(self, runner) -> None:
@@ -157,10 +165,11 @@ class PurifierTrainHook(Hook):
             clean, data_batch['data_samples'], randomness, self._reference
         )
         data_batch['purify_clean'] = self.train_on == 'both'
+        # Before the update: averaged weights begin as a copy of the model that some hooks make right after it.
+        model.data_preprocessor.num_updates += 1
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         self._reference = None
-        unwrap(runner.model).data_preprocessor.num_updates += 1
 
     def after_train_epoch(self, runner) -> None:
         _share_statistics(runner)
