@@ -15,12 +15,13 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from mmadvdefense import __version__, recipes
-from mmadvdefense.attacks import attack_names, build_attack
+from mmadvdefense.attacks import attack_names, attack_settings, build_attack
 from mmadvdefense.attacks.targets import TARGETS
 from mmadvdefense.checkpoints import write_json
 from mmadvdefense.evaluation import Condition, Result, evaluate, robustness_table
 from mmadvdefense.hooks import DEFAULT_DRAWS, NEEDS_PURIFIER, THREAT_MODELS, ThreatModel
-from mmadvdefense.registry import ATTACKS
+from mmadvdefense.models import host_model
+from mmadvdefense.registry import ATTACKS, find_class, type_name
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -85,7 +86,7 @@ def attack_config(arguments: argparse.Namespace) -> Optional[dict]:
         loaded = Config.fromfile(arguments.attack)
         if 'attack' not in loaded:
             raise UsageError(f'{arguments.attack} defines no attack=dict(type=...)')
-        config = {**loaded.attack, **given}
+        config = attack_settings({**loaded.attack, **given})
     else:
         config = {'type': arguments.attack, **given}
         if 'eps' not in config and _needs_eps(arguments.attack):
@@ -99,9 +100,10 @@ def attack_config(arguments: argparse.Namespace) -> Optional[dict]:
 
 def _needs_eps(name: str) -> bool:
     """Whether an attack has a ball of a size that the user must choose; an unknown name is another mistake."""
-    if name not in attack_names():
+    cls = find_class(name, ATTACKS)
+    if cls is None:
         return False
-    eps = inspect.signature(ATTACKS.get(name)).parameters.get('eps')
+    eps = inspect.signature(cls).parameters.get('eps')
     return eps is not None and eps.default is inspect.Parameter.empty
 
 
@@ -127,7 +129,7 @@ def conditions(attack: Optional[dict], threats: Sequence[ThreatModel]) -> list[C
     if attack is not None:
         for threat in threats:
             threat.check_attack(build_attack(attack))
-            rows.append(Condition.under(threat, f'{attack["type"]}, {threat.title}', attack))
+            rows.append(Condition.under(threat, f'{type_name(attack["type"])}, {threat.title}', attack))
     return rows
 
 
@@ -159,7 +161,7 @@ def main() -> None:
         require_checkpoint(arguments.substitute, 'substitute purifier', trust=False)
     rows = conditions(attack, threat_models(arguments))
     config = load_config(arguments)
-    loads_itself = config.model.get('type') == 'DefendedEnsemble'
+    loads_itself = type_name(host_model(config).get('type')) == 'DefendedEnsemble'
     if loads_itself == (arguments.checkpoint is not None):
         raise UsageError(
             f'{arguments.config} is a DefendedEnsemble, whose members have checkpoints of their own: give none'

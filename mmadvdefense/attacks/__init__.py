@@ -5,7 +5,7 @@ from .adapters import TorchAttack
 from .autoattack import AutoAttack
 from .base import Attack, AttackResult
 from .batch import AttackBatch
-from .build import attack_names, build_attack
+from .build import attack_names, attack_settings, build_attack
 from .carlini_wagner import CarliniWagner
 from .curls_whey import CurlsWhey
 from .deepfool import DeepFool
@@ -57,6 +57,7 @@ __all__ = [
     'Square',
     'TorchAttack',
     'attack_names',
+    'attack_settings',
     'build_attack',
     'derive_seed',
 ]

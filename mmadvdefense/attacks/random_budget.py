@@ -8,7 +8,7 @@ from typing import Optional, Sequence, Union
 from torch import Tensor
 
 from ..randomness import Randomness
-from ..registry import ATTACKS
+from ..registry import ATTACKS, type_name
 from .balls import BALLS, Ball
 from .base import Attack
 from .batch import AttackBatch
@@ -77,7 +77,9 @@ class RandomBudget(Attack):
         step = 1 / (attack.get('steps') or 1) if self._scale_steps else step_size
         self.attack = build_attack({**attack, 'eps': 1.0, 'step_size': step})
         if not (isinstance(self.attack, GradientAttack) and type(self.attack).perturb is GradientAttack.perturb):
-            raise ValueError(f'RandomBudget wraps gradient attacks such as BIM and PGD, not {attack["type"]}')
+            raise ValueError(
+                f'RandomBudget wraps gradient attacks such as BIM and PGD, not {type_name(attack["type"])}'
+            )
         super().__init__(high, self.attack.norm, self.attack.targeted)
         self.low, self.high = int(low), int(high)
         self.averages_draws = self.attack.averages_draws

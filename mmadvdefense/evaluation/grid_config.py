@@ -9,7 +9,7 @@ from typing import Any, Optional, Sequence
 
 from mmengine.config import Config
 
-from ..attacks import build_attack
+from ..attacks import attack_settings, build_attack
 from ..compat import check_checkpoint
 from ..hooks import ThreatModel
 from .results import CLEAN
@@ -87,7 +87,10 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
         mmadvdefense.compat.CheckpointRefused: for a checkpoint that holds more than data and is not trusted.
     """
     _check_names(config)
-    attacks = {name: dict(attack) for name, attack in config.attacks.items()}
+    for name in ('defences', 'attacks', 'threat_models'):
+        if not config[name]:
+            raise ValueError(f'{name} is empty: there is nothing to test')
+    attacks = {name: attack_settings(attack) for name, attack in config.attacks.items()}
     if CLEAN in attacks:
         raise ValueError(f'{CLEAN!r} is the name of the images that no attack has changed; give the attack another one')
     for name, attack in attacks.items():
@@ -96,22 +99,21 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
         except ValueError as error:
             raise ValueError(f'attack {name!r}: {error}') from error
     _check_distributions(config.get('distributions'), attacks)
-    threats = [_threat(entry, attacks, trust) for entry in config.threat_models]
+    threats = [_threat(entry, attacks, trust) for entry in _several(config.threat_models)]
     titles = [column.threat.title for column in threats]
     repeated = next((title for title in titles if titles.count(title) > 1), None)
     if repeated:
         raise ValueError(f'threat_models has {repeated!r} twice; two sources need configs of different names')
-    for name in ('defences', 'attacks', 'threat_models'):
-        if not config[name]:
-            raise ValueError(f'{name} is empty: there is nothing to test')
     trainings = {name: _trainings(name, spec) for name, spec in config.defences.items()}
     specs = {name: dict(spec or {}) for method in trainings.values() for name, spec in method.items()}
     limited = {}
     for name, spec in specs.items():
-        if 'attacks' in spec:
-            limited[name] = _known_attacks(spec.pop('attacks'), attacks, f'defence {name!r}')
+        chosen = _several(spec.pop('attacks', None))
+        if chosen is not None:
+            limited[name] = _known_attacks(chosen, attacks, f'defence {name!r}')
     if len(specs) < sum(map(len, trainings.values())):
         raise ValueError(f'two defences would have one name among {list(specs)}: give one of them another')
+    given = {**config, 'layers': _several(config.get('layers'))}
     return GridConfig(
         target=_model(config.target, 'the target', trust),
         defences={name: _defence(name, spec, trust) for name, spec in specs.items()},
@@ -119,8 +121,13 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
         methods={method: list(names) for method, names in trainings.items()},
         attacks=attacks,
         threat_models=threats,
-        **{name: config[name] for name in OPTIONAL if name in config},
+        **{name: given[name] for name in OPTIONAL if given.get(name) is not None},
     )
+
+
+def _several(value: Any) -> Any:
+    """A list that may be written as its only entry."""
+    return [value] if isinstance(value, (str, dict)) else value
 
 
 def _check_names(config: Config) -> None:
@@ -147,7 +154,9 @@ def _check_distributions(settings: Optional[dict], attacks: dict) -> None:
 
 def _threat(entry: Any, attacks: dict, trust: bool) -> ThreatColumn:
     settings = dict(name=entry) if isinstance(entry, str) else dict(entry)
-    names = _known_attacks(settings.pop('attacks', attacks), attacks, f'threat model {settings.get("name")!r}')
+    chosen = _several(settings.pop('attacks', None))
+    what = f'threat model {settings.get("name")!r}'
+    names = _known_attacks(attacks if chosen is None else chosen, attacks, what)
     source = settings.get('source')
     if source is not None:
         sources = [source] if isinstance(source, dict) else list(source)

@@ -9,6 +9,7 @@ from typing import Any, Optional
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 
+from .. import recipes
 from ..attacks import build_attack
 from ..digests import plain_settings, value_digest
 from ..hooks import NEEDS_PURIFIER, CannotRun, ThreatModel
@@ -127,7 +128,8 @@ def _check_models(config: GridConfig, base: Config, dataset: BaseDataset) -> dic
     task = task_of(target)
     classes = list(dataset.metainfo.get('classes') or range(task.num_classes))
     # What MMEngine's image loaders give; data sets that hold their images give RGB.
-    loads = any('LoadImage' in str(step.get('type')) for step in base.test_dataloader.dataset.get('pipeline', ()))
+    pipeline = recipes.dataset_pipeline(base.test_dataloader.dataset)
+    loads = any('LoadImage' in str(step.get('type')) for step in pipeline)
     return {
         'task': task.name,
         'data': {'classes': [str(name) for name in classes], 'channel_order': 'bgr' if loads else 'rgb'},

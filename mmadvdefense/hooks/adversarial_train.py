@@ -13,7 +13,7 @@ from ..attacks import AttackSource, Randomness, build_attack, derive_seed
 from ..checkpoints import PREPROCESSOR, check_state_dict
 from ..models import unwrap
 from ..purifiers import GeneratorPurifier
-from ..registry import HOOKS
+from ..registry import HOOKS, type_name
 from .checks import check_num_classes, warn_of_unit_range
 from .seeding import seed_epoch
 
@@ -44,7 +44,9 @@ class AdversarialTrainingHook(Hook):
         if not 0 <= clean_start <= 1:
             raise ValueError(f'clean_start is a share of the batches, 0 to 1, got {clean_start}')
         if clean_start and not getattr(self.attack, 'random_start', None):
-            raise ValueError(f'clean_start={clean_start} does nothing: {attack["type"]} always starts in one way')
+            raise ValueError(
+                f'clean_start={clean_start} does nothing: {type_name(attack["type"])} always starts in one way'
+            )
         self.clean_start = clean_start
         self._from_clean = build_attack({**attack, 'random_start': None}) if clean_start else None
         self._source: Optional[AttackSource] = None
@@ -53,7 +55,7 @@ class AdversarialTrainingHook(Hook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         state = checkpoint.get('state_dict', checkpoint)
         model = unwrap(runner.model)
-        added = () if any(name.startswith(DENOISING) for name in state) else (DENOISING,)
+        added = () if any(name.removeprefix('module.').startswith(DENOISING) for name in state) else (DENOISING,)
         runner.logger.info(str(check_state_dict(model, state, ignore=(*PREPROCESSOR, *added))))
         if added:
             # MMEngine would list every tensor of the blocks as missing.

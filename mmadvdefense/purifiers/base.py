@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .. import compat
 from ..pixels import Pixels, check_channels
 from ..randomness import Randomness, derive_seed, image_identity
-from ..registry import MODELS
+from ..registry import MODELS, type_path
 from .compression import compress_jpeg
 
 # Each host's own preprocessor, by the default scope of its configs.
@@ -32,7 +32,7 @@ class Purifier(BaseDataPreprocessor, ABC):
     that ``data_preprocessor=dict(type=...)`` merged into an existing config keeps its mean, std and padding.
 
     Args:
-        native_type: type of the preprocessor to wrap; by default the one of the current default scope.
+        native_type: type of the preprocessor to wrap, name or class; by default the one of the current default scope.
         jpeg_quality: compress the purified images as JPEG of this quality (1-100) at test time, a step without a
             gradient ("Full with JPEG" in the ICLR version of Align). None leaves it out.
         channel_order: ``'bgr'`` or ``'rgb'``, how the pipeline loads images. JPEG and the perceptual loss need it;
@@ -47,7 +47,7 @@ class Purifier(BaseDataPreprocessor, ABC):
 
     def __init__(
         self,
-        native_type: Optional[str] = None,
+        native_type: Union[str, type, None] = None,
         jpeg_quality: Optional[int] = None,
         channel_order: Optional[str] = None,
         **native,
@@ -62,8 +62,9 @@ class Purifier(BaseDataPreprocessor, ABC):
                     f"set default_scope to one of {', '.join(NATIVE_TYPES)}, or pass native_type='...DataPreprocessor'"
                 )
             native_type = NATIVE_TYPES[scope_name]
-        compat.apply_for_scope(native_type.split('.')[0] if '.' in native_type else scope_name)
-        if native.pop('batch_augments', None) and 'ClsDataPreprocessor' in native_type:
+        native_path = type_path(native_type)
+        compat.apply_for_scope(native_path.split('.')[0] if '.' in native_path else scope_name)
+        if native.pop('batch_augments', None) and 'ClsDataPreprocessor' in native_path:
             # Mixup and its like would mix images that the attack never saw, but they switch on soft labels, and
             # the host's loss may rely on those.
             native['to_onehot'] = True

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..checkpoints import CheckpointMismatch
 from ..pixels import Layout, Pixels, pad_to_multiple, resize, stack, to_pixels, to_unit_range
-from ..registry import MODELS
+from ..registry import MODELS, named_types
 from .base import Purifier
 from .export import load_purifier_export
 
@@ -59,7 +59,8 @@ class GeneratorPurifier(Purifier):
             export = load_purifier_export(init_cfg['checkpoint'])
             generator = generator or export['generator']
             working_size = working_size or export['working_size']
-        self.generator_config = dict(generator or DEFAULT_GENERATOR)
+        # By names, since exports hold nothing but data.
+        self.generator_config = named_types(dict(generator or DEFAULT_GENERATOR), MODELS)
         self.generator = MODELS.build(dict(self.generator_config))
         self.working_size = tuple(working_size) if working_size else None
         # Travels with the checkpoint, and tells a trained generator from a random one.
