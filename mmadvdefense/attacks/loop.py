@@ -17,6 +17,7 @@ from .ensemble import views
 from .objectives import build_objective
 from .options import check_options, step_list
 from .smoothing import gaussian_kernel, smooth
+from .source import AttackSource
 from .strongest import strongest_run
 from .targets import top_wrong_targets
 
@@ -97,6 +98,10 @@ class GradientAttack(Attack):
     def details(self) -> list[str]:
         counts = ((self.num_targets, 'targets'), (self.restarts, 'restarts'))
         return [*super().details(), *(f'{count} {what}' for count, what in counts if count > 1)]
+
+    def check_source(self, source: AttackSource) -> None:
+        super().check_source(source)
+        self.objective.check_task(type(self).__name__, source.task)
 
     def start(self, clean: Tensor, randomness: Randomness) -> Tensor:
         """Where the first gradient is taken, ``(N, 3, H, W)``; projected into the ball by the caller."""

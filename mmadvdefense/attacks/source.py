@@ -8,6 +8,7 @@ from typing import Iterator, Optional, Sequence
 import torch
 from torch import Tensor, nn
 
+from ..models import unwrap
 from ..pixels import Pixels
 from ..randomness import Randomness
 from ..tasks import FeatureTap, Task, task_of
@@ -21,7 +22,7 @@ class AttackSource:
     knows the model, not its defence, unless it is given as ``defence``.
 
     Args:
-        model: any host model with a ``data_preprocessor``.
+        model: any host model with a ``data_preprocessor``; wrappers are looked through.
         task: what kind of model it is; found from its type by default.
         training: preprocess as the host does in training (segmentation pads to its crop size there).
         defence: what images go through before the model, for an attacker who knows of it.
@@ -44,7 +45,8 @@ class AttackSource:
         self.defence = defence
         self.draws = draws
         self.gradients = gradients
-        self.model = model
+        # The preprocessor of a wrapper is none.
+        self.model = model = unwrap(model)
         self.task = task or task_of(model)
         self.preprocessor = getattr(model.data_preprocessor, 'native', model.data_preprocessor)
 

@@ -11,7 +11,9 @@ import numpy as np
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from ..attacks import build_attack
 from ..hooks import NEEDS_PURIFIER, AttackHook, CannotRun, ErrorAmplificationHook
+from ..hooks.sources import fitting_source
 from ..models import unwrap
 from ..purifiers import Purifier, switched
 from .example_images import ExampleImagesHook
@@ -50,6 +52,9 @@ def evaluate(
     for condition in conditions:
         if condition.threat_model in NEEDS_PURIFIER and True not in purifier:
             raise CannotRun(f'{condition.threat_model} attacks the purifier, and there is none that is enabled')
+        if condition.attack is not None:
+            # Before the passes over the data, and not after those of the conditions before this one.
+            fitting_source(build_attack(condition.attack), condition.threat, unwrap(runner.model))
     results = []
     with tempfile.TemporaryDirectory(dir=_work_dir(runner), prefix='adversarial-') as cache:
         for condition in conditions:

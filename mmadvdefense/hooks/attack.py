@@ -9,7 +9,7 @@ from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from torch import Tensor, nn
 
-from ..attacks import build_attack
+from ..attacks import attack_settings, build_attack
 from ..checkpoints import check_state_dict
 from ..models import unwrap
 from ..pixels import check_channels, stack
@@ -17,11 +17,11 @@ from ..randomness import image_identity
 from ..registry import HOOKS
 from ..tasks import annotations_in_input_frame, task_of
 from .adversarial_cache import AdversarialCache
-from .checks import check_num_classes, warn_of_unit_range
+from .checks import check_num_classes, check_one_view, warn_of_unit_range
 from .crafting import Crafter
 from .measurements import AttackedBatch, Measurements, summary
-from .sources import enabled_purifier, source_for
-from .threats import CannotRun, ThreatModel
+from .sources import enabled_purifier, fitting_source
+from .threats import ThreatModel
 
 
 @HOOKS.register_module()
@@ -72,7 +72,7 @@ class AttackHook(Hook):
     ):
         self.threat_model = ThreatModel.parse(threat_model, source)
         self.attack = build_attack(attack) if attack else None
-        self.attack_config = attack
+        self.attack_config = attack_settings(attack) if attack else None
         if self.attack is not None:
             self.threat_model.check_attack(self.attack)
             warn_of_unit_range(self.attack)
@@ -94,7 +94,13 @@ class AttackHook(Hook):
         report = check_state_dict(unwrap(runner.model), checkpoint.get('state_dict', checkpoint))
         runner.logger.info(str(report))
 
+    def before_train(self, runner) -> None:
+        if self.attack is not None and 'val' in self.stages:
+            # An attack that does not fit the model must not end the training at its first validation.
+            fitting_source(self.attack, self.threat_model, unwrap(runner.model))
+
     def _begin(self, runner, dataset) -> None:
+        check_one_view(runner.model)
         target = unwrap(runner.model)
         check_num_classes(target, dataset)
         self._task = task_of(target)
@@ -106,11 +112,7 @@ class AttackHook(Hook):
         self._handle = native.register_forward_pre_hook(self._note_purified)
 
     def _make_crafter(self, target: nn.Module) -> Crafter:
-        source = source_for(target, self.threat_model)
-        try:
-            self.attack.check_source(source)
-        except ValueError as error:
-            raise CannotRun(str(error)) from error
+        source = fitting_source(self.attack, self.threat_model, target)
         purifier = enabled_purifier(target) if self.threat_model.knows_defence else None
         return Crafter(
             self.attack, source, self.attack_config, self.threat_model, purifier, self.seed, self.quantize, self.cache

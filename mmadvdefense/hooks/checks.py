@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+from mmengine.model import BaseTTAModel
 from torch import nn
 
 from ..attacks import Attack
@@ -27,6 +28,18 @@ def check_same_classes(source: nn.Module, target: nn.Module) -> None:
     if ours != theirs:
         raise ValueError(
             f'the attack source predicts {theirs} classes, the target {ours}; both must know the same data'
+        )
+
+
+def check_one_view(model: nn.Module) -> None:
+    """Raise a ``ValueError`` for test-time augmentation, whose views of an image are made before a hook sees them."""
+    while not isinstance(model, BaseTTAModel) and isinstance(getattr(model, 'module', None), nn.Module):
+        model = model.module
+    if isinstance(model, BaseTTAModel):
+        raise ValueError(
+            f'AttackHook does not work under test-time augmentation: {type(model).__name__} gets views of an image '
+            'that are made in the pipeline, and an attacker has the image before. Test without --tta, or take the '
+            'AttackHook out of custom_hooks'
         )
 
 

@@ -7,9 +7,9 @@ from typing import Optional, Union
 from mmengine.config import ConfigDict
 from torch import nn
 
-from ..attacks import AttackSource, BackwardPass, EnsembleSource
+from ..attacks import Attack, AttackSource, BackwardPass, EnsembleSource
 from ..checkpoints import load_target
-from ..models import build_model
+from ..models import build_model, unwrap
 from ..purifiers import Purifier
 from ..registry import MODELS
 from .checks import check_same_classes
@@ -33,7 +33,21 @@ def build_source(
         ValueError: for settings that do not fit the threat model, or a source of other classes than the target.
         CannotRun: if this purifier cannot be attacked so; the message says why.
     """
-    return source_for(target, ThreatModel(threat_model, source, substitute, draws))
+    return source_for(unwrap(target), ThreatModel(threat_model, source, substitute, draws))
+
+
+def fitting_source(attack: Attack, threat: ThreatModel, target: nn.Module) -> AttackSource:
+    """:func:`source_for` an attack that can run on it.
+
+    Raises:
+        CannotRun: if it cannot; the message says why.
+    """
+    source = source_for(target, threat)
+    try:
+        attack.check_source(source)
+    except ValueError as error:
+        raise CannotRun(str(error)) from error
+    return source
 
 
 def source_for(target: nn.Module, threat: ThreatModel) -> AttackSource:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from ..models import unwrap
 from .base import Task
 from .classification import ClassificationTask
 from .detection import DetectionTask
@@ -26,6 +27,7 @@ def task_of(model: nn.Module) -> Task:
     Raises:
         TypeError: if no base class comes from a supported host.
     """
+    model = unwrap(model)
     packages = [base.__module__.split('.')[0] for base in type(model).__mro__]
     for package in packages:
         if package in _TASKS:

@@ -30,7 +30,8 @@ TARGET = dict(
 NATIVE = dict(num_classes=10, mean=[79.8] * 3, std=[90.9] * 3, to_rgb=False)
 GENERATOR = dict(type='GlobalGenerator', base_channels=4, num_downsamples=1, num_blocks=1)
 FGSM = dict(type='FGSM', eps=4)
-PGD = dict(type='PGD', eps=8, step_size=4, steps=2)
+BUDGET = dict(eps=8, step_size=4, steps=2)
+PGD = dict(type='PGD', **BUDGET)
 
 
 @METRICS.register_module(force=True)
@@ -105,6 +106,21 @@ def test_conditions_times_purifier(make_runner, tmp_path):
     assert runner.hooks == hooks and runner.model.data_preprocessor.enabled
     assert not [path for path in (tmp_path / 'work').iterdir() if path.name.startswith('adversarial-')]
     assert list(runner.test()) == ['accuracy/top1']
+
+
+def test_what_cannot_run_is_refused_before_any_image(make_runner, monkeypatch):
+    runner = make_runner()
+    tests = []
+    monkeypatch.setattr(runner, 'test', lambda: tests.append(1))
+    parts_of_a_detector = Condition('BIM', dict(type='PGD', objective='cls', **BUDGET), threat_model='white-box')
+    no_draws = Condition('PGD', PGD, threat_model='adaptive-eot', draws=2)
+    for condition, reason in (
+        (parts_of_a_detector, "losses of a classification model have no part 'cls'"),
+        (no_draws, 'AlignPurifier draws nothing at random'),
+    ):
+        with pytest.raises(CannotRun, match=reason):
+            evaluate(runner, [*CONDITIONS, condition])
+    assert not tests
 
 
 def test_single_images(make_runner):
