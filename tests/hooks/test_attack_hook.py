@@ -261,6 +261,18 @@ def test_attacks_that_cannot_run(attacked):
         attacked(attack=dict(type='FGSM', eps=4, objective='loc'))
 
 
+def test_an_attack_that_does_not_fit_ends_a_training_before_it_begins(train):
+    """And not at the first validation, after an epoch of work."""
+    hooks = [
+        dict(type='PurifierTrainHook', attack=dict(type='FGSM', eps=4), losses=[dict(type='PixelReconstructionLoss')]),
+        dict(type='AttackHook', attack=dict(type='FGSM', eps=4, objective='loc'), stages=('val',)),
+    ]
+    runners = []
+    with pytest.raises(CannotRun, match='losses of a classification model have no part'):
+        train(runners.append, custom_hooks=hooks)
+    assert runners[0].iter == 0
+
+
 def test_a_dataset_of_other_classes(attacked):
     with pytest.raises(ValueError, match='HandwrittenDigits has 2 classes, ImageClassifier predicts 10'):
         attacked(**{'test_dataloader.dataset.metainfo': dict(classes=('a', 'b'))})
