@@ -15,7 +15,7 @@ TRAIN = dict(type='PurifierTrainHook', attack=dict(type='FGSM', eps=8), losses=[
 HOOKS = {
     'EMA with buffers': dict(type='EMAHook', update_buffers=True),
     'EMA': dict(type='mmengine.EMAHook'),
-    'EMA that begins late': dict(type='EMAHook', update_buffers=True, begin_iter=3),
+    'EMA that begins late': dict(type='EMAHook', update_buffers=True, begin_iter=2),
     'SWA': dict(type='EMAHook', ema_type='StochasticWeightAverage', update_buffers=True),
     'annealed': dict(type='mmengine.EMAHook', ema_type='MomentumAnnealingEMA', update_buffers=True, interval=2),
 }
