@@ -7,7 +7,7 @@ from torch import nn
 from .base import Task
 from .classification import ClassificationTask
 from .detection import DetectionTask
-from .frames import annotations_in_input_frame
+from .frames import annotations_in_input_frame, check_frame
 from .sample_scores import SampleScores
 from .segmentation import SegmentationTask
 from .taps import FeatureTap
@@ -41,5 +41,6 @@ __all__ = [
     'SegmentationTask',
     'Task',
     'annotations_in_input_frame',
+    'check_frame',
     'task_of',
 ]

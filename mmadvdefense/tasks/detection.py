@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from ..pixels import Pixels
 from .base import Task
+from .frames import input_matrix, placement
+from .moving import move_boxes, move_masks
 from .sample_scores import CONFIDENCE, SampleScores, box_f1
 from .taps import FeatureTap, ScoreTap
 
@@ -93,10 +95,13 @@ class DetectionTask(Task):
         return samples
 
     def in_input_frame(self, data_samples: Sequence, annotations_in_input_frame: bool) -> list:
-        """Boxes and masks in the frame of the resized image; test pipelines load them after ``Resize``.
+        """Boxes and masks in the frame of the input; test pipelines load them after ``Resize`` and its like.
 
         Boxes without an area inside the image are left out with a warning: there is nothing to attack, and the
         logarithm of such a width makes a loss infinite.
+
+        Raises:
+            ValueError: from :func:`~mmadvdefense.tasks.frames.input_matrix`.
         """
         moved = copy.deepcopy(list(data_samples))
         for sample in moved:
@@ -225,10 +230,13 @@ def _score(sample, annotations_in_input_frame: bool) -> float:
     predicted, true = sample.pred_instances, sample.gt_instances
     predicted = predicted[predicted.scores >= CONFIDENCE]
     ignored = sample.get('ignored_instances', true[:0])
-    # Predictions are in the frame of the file.
-    scale = sample.get('scale_factor', (1.0, 1.0))[:2] if annotations_in_input_frame else (1.0, 1.0)
+    # Predictions are in the frame of the file; flips are not taken back.
+    scale, at = torch.ones(2), torch.zeros(2)
+    if annotations_in_input_frame:
+        scale, at = torch.tensor(sample.get('scale_factor', (1.0, 1.0))[:2]), torch.zeros(2)
+        at = at if placement(sample) is None else torch.from_numpy(placement(sample)).float()
     true_boxes, ignored_boxes = (
-        _as_tensor(instances.bboxes).float().cpu() / torch.tensor(scale).repeat(2) for instances in (true, ignored)
+        (_as_tensor(instances.bboxes).float().cpu() - at.repeat(2)) / scale.repeat(2) for instances in (true, ignored)
     )
     boxes = _as_tensor(predicted.bboxes).float().cpu()
     return box_f1(boxes, predicted.labels.cpu(), true_boxes, true.labels.cpu(), ignored_boxes)
@@ -251,19 +259,11 @@ def _is_visible(sample) -> Tensor:
 
 
 def _move_to_input_frame(sample) -> None:
-    width, height = sample.get('scale_factor', (1.0, 1.0))
+    matrix = input_matrix(sample, sample.ori_shape[:2])
     for instances in (sample.get('gt_instances'), sample.get('ignored_instances')):
         if instances is None:
             continue
         if 'bboxes' in instances:
-            instances.bboxes = _scale_boxes(instances.bboxes, width, height)
+            instances.bboxes = move_boxes(instances.bboxes, matrix)
         if 'masks' in instances:
-            instances.masks = instances.masks.resize(tuple(sample.img_shape[:2]))
-
-
-def _scale_boxes(boxes, width: float, height: float):
-    if hasattr(boxes, 'rescale_'):
-        boxes = boxes.clone()
-        boxes.rescale_((width, height))
-        return boxes
-    return boxes * boxes.new_tensor([width, height, width, height])
+            instances.masks = move_masks(instances.masks, matrix, tuple(sample.img_shape[:2]))

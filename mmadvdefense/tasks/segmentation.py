@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from ..pixels import Pixels
 from .base import Task
+from .frames import input_matrix
+from .moving import move_map
 from .sample_scores import SampleScores, mean_iou
 from .taps import FeatureTap, last_layer
 
@@ -81,19 +83,21 @@ class SegmentationTask(Task):
         return samples
 
     def in_input_frame(self, data_samples: Sequence, annotations_in_input_frame: bool) -> list:
-        """Masks at the size of the resized image, by nearest neighbour. Their size tells which frame they are in.
+        """Masks in the frame of the input, by nearest neighbour, ignored where the pipeline has padded the image.
 
         Raises:
-            ValueError: from :meth:`check_samples`.
+            ValueError: from :meth:`check_samples` and :func:`~mmadvdefense.tasks.frames.input_matrix`.
         """
         self.check_samples(data_samples)
         moved = []
         for sample in copy.deepcopy(list(data_samples)):
             mask = sample.gt_sem_seg.data
             size = tuple(sample.img_shape[:2])
-            if tuple(mask.shape[-2:]) != size:
+            # Another size than that of the image is not its frame, whatever is known of the pipeline.
+            if not annotations_in_input_frame or tuple(mask.shape[-2:]) != size:
+                matrix = input_matrix(sample, mask.shape[-2:])
                 del sample.gt_sem_seg.data
-                sample.gt_sem_seg.data = F.interpolate(mask[None].float(), size, mode='nearest')[0].to(mask.dtype)
+                sample.gt_sem_seg.data = move_map(mask, matrix, size, fill=self.ignore_index)
             moved.append(sample)
         return moved
 
