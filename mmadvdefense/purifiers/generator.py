@@ -12,7 +12,7 @@ from torch import Tensor
 from ..checkpoints import CheckpointMismatch
 from ..pixels import Layout, Pixels, pad_to_multiple, resize, stack, to_pixels, to_unit_range
 from ..registry import MODELS
-from .base import Purifier
+from .base import Purifier, unchecked
 from .export import load_purifier_export
 
 DEFAULT_GENERATOR = dict(type='DUNet', widths=(24, 48, 96), encoder_units=(2, 2, 2), decoder_units=(2, 2))
@@ -179,7 +179,9 @@ class GeneratorPurifier(Purifier):
                 f'{type(self).__name__} got no adversarial images to train on: add dict(type="PurifierTrainHook", ...) '
                 'to custom_hooks, or train with tools/train.py, which does'
             )
-        clean, adversarial = self.load_pixels(data['inputs']), self.load_pixels(data['adversarial_inputs'])
+        with unchecked(self):
+            # The hook has checked what the loader gave.
+            clean, adversarial = self.load_pixels(data['inputs']), self.load_pixels(data['adversarial_inputs'])
         if not data.get('purify_clean', True):
             inputs, outputs, purified = self._run(adversarial)
             self.pending = PurifiedImages(self._at_working_size(clean), inputs, None, outputs)
