@@ -62,7 +62,7 @@ def read_feature_maps(
     """
     source = batch.source
     batch.count()
-    inputs = source.preprocess(images, batch.randomness if randomness is None else randomness)
+    inputs = source.preprocess(batch.guarded(images), batch.randomness if randomness is None else randomness)
     taps = [source.task.feature_tap(layer) for layer in layers]
     with ExitStack() as entered:
         for tap in taps:

@@ -8,7 +8,7 @@ from typing import Iterator, Optional, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..pixels import Pixels
+from ..pixels import Pixels, swap_channels
 from ..randomness import Randomness
 from ..tasks import FeatureTap, Task, task_of
 from .defence import Defence
@@ -27,6 +27,8 @@ class AttackSource:
         defence: what images go through before the model, for an attacker who knows of it.
         draws: how many draws of a random defence a gradient is averaged over (EOT, Athalye et al., ICML 2018).
         gradients: whether the attacker may look inside; otherwise it can only ask for outputs.
+        channel_order: of the images that it will be given, ``'bgr'``, ``'rgb'`` or None if that is not known.
+        trained_on: likewise, of the images that the model was trained on; it sees those it is given in this order.
     """
 
     def __init__(
@@ -37,6 +39,8 @@ class AttackSource:
         defence: Optional[Defence] = None,
         draws: int = 1,
         gradients: bool = True,
+        channel_order: Optional[str] = None,
+        trained_on: Optional[str] = None,
     ):
         if draws < 1:
             raise ValueError(f'the number of draws must be at least 1, got {draws}')
@@ -44,6 +48,8 @@ class AttackSource:
         self.defence = defence
         self.draws = draws
         self.gradients = gradients
+        self.channel_order = channel_order
+        self.swaps_channels = bool(channel_order and trained_on and channel_order != trained_on)
         self.model = model
         self.task = task or task_of(model)
         self.preprocessor = getattr(model.data_preprocessor, 'native', model.data_preprocessor)
@@ -82,7 +88,11 @@ class AttackSource:
         """
         if self.defence is not None:
             images = self.defence(images, Randomness(0) if randomness is None else randomness)
-        return self.task.preprocess(self.preprocessor, images, self.training)
+        return self.task.preprocess(self.preprocessor, self.in_own_order(images), self.training)
+
+    def in_own_order(self, images: Pixels) -> Pixels:
+        """Images with their channels in the order that the model was trained on, where that is known to differ."""
+        return swap_channels(images) if self.swaps_channels else images
 
     def losses(
         self, images: Pixels, data_samples: Sequence, randomness: Optional[Randomness] = None

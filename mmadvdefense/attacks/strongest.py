@@ -30,6 +30,7 @@ def strongest_run(
     for run in _runs(batch, targets, restarts):
         strongest.offer(attack(run), run)
         batch.queries += run.queries
+        batch.nonfinite += run.nonfinite
     batch.target = strongest.target
     return strongest.images
 
@@ -83,7 +84,8 @@ class Strongest:
                 value = value + self.objective.values(pixels, view)
             if not batch.source.task.dense:
                 success = success + misled(images, batch)
-        return success, value
+        # What is no number would never be beaten.
+        return success, value.where(~value.isnan(), -torch.inf)
 
 
 def _like(flags: Tensor, other: Tensor) -> Tensor:
