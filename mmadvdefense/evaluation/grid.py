@@ -22,7 +22,7 @@ from .progress import GridProgress
 from .report import build_report
 from .report_tables import cell_outcome, markdown
 from .results import CLEAN, Result, main_metric
-from .robustness import note_changes, score
+from .robustness import note_changes, score, warn_of
 from .run_folder import RunFolder
 
 
@@ -105,6 +105,7 @@ class Grid:
             # As a later run would find it.
             self.results[cell.fingerprint] = self.folder.load(cell)
             self._write()
+            warn_of(result, list(self.results.values()))
         progress.done(cell.title, cell_outcome(result.as_dict(), main_metric([result]) if result.metrics else ''))
 
     def _score(self, runner: Runner, cell: Cell, batches) -> Result:
@@ -143,7 +144,7 @@ class Grid:
 def write_samples(path: Path, finished: list[tuple[Cell, Result]]) -> None:
     """Write one row for every image of every cell, as CSV."""
     text = io.StringIO()
-    columns = ['image', 'right', 'score', 'decision', 'changed', 'linf', 'l2', 'psnr', 'queries']
+    columns = ['image', 'right', 'score', 'decision', 'changed', 'linf', 'l2', 'psnr', 'queries', 'nonfinite']
     writer = csv.writer(text, lineterminator='\n')
     writer.writerow(['threat_model', 'attack', 'defence', 'index', *columns])
     for cell, result in finished:

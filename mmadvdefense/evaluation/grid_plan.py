@@ -14,6 +14,7 @@ from ..digests import plain_settings, value_digest
 from ..hooks import NEEDS_PURIFIER, CannotRun, ThreatModel
 from ..hooks.checks import check_num_classes, check_same_classes
 from ..models import build_model
+from ..pipelines import channel_order, config_channel_order
 from ..tasks import FeatureTap, task_of
 from ..version import __version__
 from .defences import Defence, build_defence, data_settings, model_settings, target_config
@@ -102,7 +103,10 @@ def plan_grid(config: GridConfig) -> GridPlan:
         'data': {**data_settings(base), 'images': digest},
         **{name: plain_settings(getattr(config, name)) for name in ('seed', 'quantize', 'layers')},
     }
-    threats = {column.threat.title: _threat_settings(column.threat) for column in config.threat_models}
+    threats = {
+        column.threat.title: _threat_settings(column.threat, config_channel_order(base))
+        for column in config.threat_models
+    }
     parts = {
         'defences': {name: defence.settings() for name, defence in defences.items()},
         'attacks': plain_settings(config.attacks),
@@ -126,11 +130,11 @@ def _check_models(config: GridConfig, base: Config, dataset: BaseDataset) -> dic
         check_same_classes(build_model(source['config']), target)
     task = task_of(target)
     classes = list(dataset.metainfo.get('classes') or range(task.num_classes))
-    # What MMEngine's image loaders give; data sets that hold their images give RGB.
-    loads = any('LoadImage' in str(step.get('type')) for step in base.test_dataloader.dataset.get('pipeline', ()))
+    # Unknown data sets hold their images, as RGB arrays usually.
+    order = channel_order(base.test_dataloader.dataset) or 'rgb'
     return {
         'task': task.name,
-        'data': {'classes': [str(name) for name in classes], 'channel_order': 'bgr' if loads else 'rgb'},
+        'data': {'classes': [str(name) for name in classes], 'channel_order': order},
     }
 
 
@@ -159,11 +163,17 @@ def _reason(threat: ThreatModel, attack: dict) -> Optional[str]:
     return None
 
 
-def _threat_settings(threat: ThreatModel) -> dict[str, Any]:
+def _threat_settings(threat: ThreatModel, channel_order: Optional[str]) -> dict[str, Any]:
     settings: dict[str, Any] = {'name': threat.name, 'draws': threat.draws}
     settings['substitute'] = plain_settings(threat.substitute)
-    settings['sources'] = [
-        {**model_settings(Config.fromfile(source['config'])), 'checkpoint': plain_settings(source['checkpoint'])}
-        for source in threat.sources
-    ]
+    settings['sources'] = [_source_settings(source, channel_order) for source in threat.sources]
     return settings
+
+
+def _source_settings(source: dict, channel_order: Optional[str]) -> dict[str, Any]:
+    config = Config.fromfile(source['config'])
+    settings = {**model_settings(config), 'checkpoint': plain_settings(source['checkpoint'])}
+    trained_on = source.get('channel_order') or config_channel_order(config)
+    # Noted only where a source sees other pixels than the target.
+    swaps = channel_order and trained_on and channel_order != trained_on
+    return {**settings, 'channel_order': trained_on} if swaps else settings

@@ -12,8 +12,9 @@ import torch
 
 from ..attacks import build_attack
 from ..hooks import THREAT_MODELS
+from .cautions import cautions
 from .grid_plan import Cell, GridPlan
-from .results import Result, main_metric
+from .results import CLEAN, Result, main_metric
 from .statistics import paired_t_test, right_under_all
 
 FORMAT = 'mmadvdefense robustness report'
@@ -67,6 +68,7 @@ def build_report(plan: GridPlan, finished: Finished, source: str) -> dict[str, A
         ],
         'all_or_nothing': _all_or_nothing(plan, finished),
         'comparisons': _comparisons(plan, finished),
+        'cautions': _cautions(finished),
     }
 
 
@@ -94,6 +96,17 @@ def _defence(plan: GridPlan, name: str) -> dict[str, Any]:
 def _attacked(finished: Finished, threat: str) -> Finished:
     """The cells of a threat model that could run."""
     return [(cell, result) for cell, result in finished if cell.threat == threat and result.reason is None]
+
+
+def _cautions(finished: Finished) -> list[str]:
+    """Why attacks may be weaker than they look: one line for each threat model, attack and reason."""
+    clean = [result.scores['score'] for cell, result in finished if cell.threat == CLEAN and result.scores]
+    lines = [
+        f'{cell.threat}, {cell.condition.name}: {line}'
+        for cell, result in finished
+        for line in cautions(result.measured, result.scores.get('images'), clean)
+    ]
+    return list(dict.fromkeys(lines))
 
 
 def _all_or_nothing(plan: GridPlan, finished: Finished) -> list[dict[str, Any]]:

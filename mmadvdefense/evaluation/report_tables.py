@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import mean, stdev
 from typing import Any, Optional, Sequence
 
+from .cautions import source_scores
 from .results import CLEAN, MAIN_METRICS
 from .tables import Table, number_text, psnr_text, sizes_text
 
@@ -34,8 +35,8 @@ def _filled(tables: list[Table]) -> list[Table]:
 
 
 def terminal(report: dict[str, Any]) -> str:
-    """The main tables as a terminal shows them."""
-    return '\n\n'.join(table.ascii() for table in report_tables(report))
+    """The main tables as a terminal shows them, and why an attack may be weaker than it looks."""
+    return '\n\n'.join([*(table.ascii() for table in report_tables(report)), *report.get('cautions', ())])
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -63,6 +64,7 @@ def facts(report: dict[str, Any]) -> str:
             for method, names in report['methods'].items()
             if len(names) > 1
         ),
+        *(f'- **Caution**: {line}' for line in report.get('cautions', ())),
     ]
     return '\n'.join(lines)
 
@@ -107,7 +109,16 @@ def _scores(report: dict[str, Any], threat: str) -> Table:
             row = [_outcome(cells, metric) for cells in (clean, *columns)]
             last = [_spread([together[name]['right'] for name in names if name in together])] if several else []
             rows.append([method, *row, *last])
+    rows += _sources(report, threat, len(rows[0]))
     return Table(threat, rows)
+
+
+def _sources(report: dict[str, Any], threat: str, width: int) -> list[list[str]]:
+    """One row for each source model: how right it is on the clean images."""
+    scores: dict[str, float] = {}
+    for cell in _cells(report, threat):
+        scores.update(source_scores(cell['measured']))
+    return [[f'source {name}, mean score (%)', f'{score:.2f}', *['-'] * (width - 2)] for name, score in scores.items()]
 
 
 def _outcome(cells: list[Optional[dict[str, Any]]], metric: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import tempfile
 from pathlib import Path
@@ -9,16 +10,18 @@ from typing import Any, Optional, Sequence, Union
 
 import numpy as np
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from ..hooks import NEEDS_PURIFIER, AttackHook, CannotRun, ErrorAmplificationHook
 from ..models import unwrap
 from ..purifiers import Purifier, switched
+from .cautions import cautions
 from .example_images import ExampleImagesHook
 from .results import Condition, Result
 from .statistics import bootstrap_interval
 
-MEASURED = ('perturbation/', 'purified/', 'attack/')
+MEASURED = ('perturbation/', 'purified/', 'attack/', 'source/')
 AMPLIFICATION = 'amplification/'
 
 
@@ -61,7 +64,15 @@ def evaluate(
                 clean = next((r for r in results if r.purifier == enabled and r.condition.attack is None), None)
                 note_changes(result, clean)
                 results.append(result)
+                warn_of(result, results)
     return results
+
+
+def warn_of(result: Result, others: Sequence[Result]) -> None:
+    """Say in the log why an attack may be weaker than it looks, by the results of the same target on clean images."""
+    clean = [other.scores['score'] for other in others if other.condition.attack is None and other.scores]
+    for line in cautions(result.measured, result.scores.get('images'), clean):
+        print_log(f'{result.condition.name}: {line}', 'current', logging.WARNING)
 
 
 def score(

@@ -8,6 +8,7 @@ from typing import Any, Optional, Sequence
 
 from terminaltables import AsciiTable, GithubFlavoredMarkdownTable
 
+from .cautions import cautions, source_scores
 from .results import Result, main_metric
 
 _WIDTH = 28
@@ -34,6 +35,9 @@ class Table:
 def robustness_table(results: Sequence[Result], metric: Optional[str] = None) -> str:
     """One row a condition: the metric without and with the purifier, and what was measured.
 
+    Transfer rows say how right their sources are on the clean images. Below the table is why an attack may be weaker
+    than it looks, if it may.
+
     Args:
         results: of :func:`evaluate`.
         metric: the number to show; the task's usual one by default.
@@ -48,14 +52,20 @@ def robustness_table(results: Sequence[Result], metric: Optional[str] = None) ->
         'PSNR (dB) to clean\nattacked / purified',
         'queries\nmean',
     ]
-    rows = []
+    scored = any(source_scores(result.measured) for result in results)
+    header += ['source, clean\nmean score (%)'] if scored else []
+    clean = [result.scores['score'] for result in results if result.condition.attack is None and result.scores]
+    rows, below = [], []
     for name in dict.fromkeys(result.condition.name for result in results):
         cells = {result.purifier: result for result in results if result.condition.name == name}
-        linf, l2, queries = sizes_text(next(iter(cells.values())).measured)
+        first = next(iter(cells.values()))
+        linf, l2, queries = sizes_text(first.measured)
         scores = [number_text(cells[key].metrics[metric]) if key in cells else '-' for key in (False, True)]
         quality = ' / '.join(psnr_text(cells[key].measured) if key in cells else '-' for key in (False, True))
-        rows.append([name, *scores, linf, l2, quality, queries])
-    return AsciiTable([header, *rows]).table
+        rows.append([name, *scores, linf, l2, quality, queries, *([sources_text(first.measured)] if scored else [])])
+        lines = (cautions(cell.measured, cell.scores.get('images'), clean) for cell in cells.values())
+        below += [f'{name}: {line}' for line in dict.fromkeys(line for own in lines for line in own)]
+    return '\n'.join([AsciiTable([header, *rows]).table, *below])
 
 
 def number_text(value: Optional[float]) -> str:
@@ -71,6 +81,14 @@ def sizes_text(measured: dict[str, Any]) -> list[str]:
     ]
     queries = measured.get('attack/queries_mean')
     return [*norms, '-' if queries is None else f'{queries:.1f}']
+
+
+def sources_text(measured: dict[str, Any]) -> str:
+    """How right each source is on the clean images, in per cent."""
+    scores = source_scores(measured)
+    if len(scores) < 2:
+        return ''.join(f'{score:.2f}' for score in scores.values()) or '-'
+    return ', '.join(f'{name} {score:.2f}' for name, score in scores.items())
 
 
 def psnr_text(measured: dict[str, Any]) -> str:

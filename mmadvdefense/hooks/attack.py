@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Optional, Union
+from typing import Callable, Optional, Sequence, Union
 
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
@@ -12,14 +13,17 @@ from torch import Tensor, nn
 from ..attacks import build_attack
 from ..checkpoints import check_state_dict
 from ..models import unwrap
-from ..pixels import check_channels, stack
+from ..pipelines import channel_order
+from ..pixels import Pixels, check_channels, check_pixels, stack
+from ..purifiers import Purifier
 from ..randomness import image_identity
 from ..registry import HOOKS
-from ..tasks import annotations_in_input_frame, task_of
+from ..tasks import annotations_in_input_frame, check_frame, task_of
 from .adversarial_cache import AdversarialCache
 from .checks import check_num_classes, warn_of_unit_range
 from .crafting import Crafter
 from .measurements import AttackedBatch, Measurements, summary
+from .source_scores import clean_scores, source_names
 from .sources import enabled_purifier, source_for
 from .threats import CannotRun, ThreatModel
 
@@ -30,7 +34,12 @@ class AttackHook(Hook):
 
     The metrics of the epoch gain ``perturbation/linf_mean``, ``linf_max``, ``l2_mean``, ``l2_max`` (pixels), measured
     on every image, ``purified/psnr`` (dB, what the model sees against the clean image: the mean of the images where
-    they differ, infinite if there is none), and of attacks ``attack/queries_mean`` and ``queries_max``.
+    they differ, infinite if there is none), and of attacks ``attack/queries_mean`` and ``queries_max``, and
+    ``attack/nonfinite_images``, on how many gradients (or scores) were NaN or infinite and were replaced by zeros:
+    these may be less robust than they look. With ``score_samples``, transfer attacks also give ``source/<config>``,
+    how right the source itself is on the clean images (mean score in per cent).
+
+    What the data loader gives is checked in main memory, before it is copied to the device; bytes are not looked at.
 
     Args:
         attack: config of the attack; None leaves images clean and only measures.
@@ -49,13 +58,15 @@ class AttackHook(Hook):
 
     Attributes:
         samples: after an epoch, on the first process: columns of the same length, one row an image: ``image``,
-            ``linf``, ``l2``, ``psnr``, ``queries`` of attacks, and with ``score_samples`` those of
-            :class:`mmadvdefense.tasks.SampleScores`, ``score``, ``right`` and ``decision``.
+            ``linf``, ``l2``, ``psnr``, ``queries`` and ``nonfinite`` of attacks, and with ``score_samples`` those of
+            :class:`mmadvdefense.tasks.SampleScores`, ``score``, ``right`` and ``decision``, and ``source/<config>``.
         batch: the images of the current batch, clean, adversarial and purified.
 
     Raises:
-        ValueError: for a bad attack or threat model, or a source that predicts other classes than the target.
-        CannotRun: for an attack that means nothing under the threat model or against this purifier.
+        ValueError: for a bad attack or threat model, a source that predicts other classes than the target, or images
+            that are no raw pixels.
+        CannotRun: for an attack that means nothing under the threat model or against this purifier, or annotations that
+            cannot be brought to where the pipeline has moved the image.
         FileNotFoundError: if the source's checkpoint is missing.
     """
 
@@ -85,6 +96,7 @@ class AttackHook(Hook):
         self.batch: Optional[AttackedBatch] = None
         self._crafter: Optional[Crafter] = None
         self._handle = None
+        self._purifier: Optional[Purifier] = None
 
     # --- set-up ---------------------------------------------------------------------------------------------
 
@@ -99,16 +111,21 @@ class AttackHook(Hook):
         check_num_classes(target, dataset)
         self._task = task_of(target)
         self._annotations_in_input_frame = annotations_in_input_frame(dataset)
-        self._crafter = None if self.attack is None else self._make_crafter(target)
+        self._crafter = None if self.attack is None else self._make_crafter(target, dataset)
         self._count = 0
         self._measurements = Measurements()
+        if isinstance(target.data_preprocessor, Purifier):
+            # This hook checks what the loader gives; what becomes of it under attack is nobody's mistake.
+            self._purifier, target.data_preprocessor.checks_pixels = target.data_preprocessor, False
         native = getattr(target.data_preprocessor, 'native', target.data_preprocessor)
         self._handle = native.register_forward_pre_hook(self._note_purified)
 
-    def _make_crafter(self, target: nn.Module) -> Crafter:
-        source = source_for(target, self.threat_model)
+    def _make_crafter(self, target: nn.Module, dataset) -> Crafter:
+        source = source_for(target, self.threat_model, channel_order(dataset))
         try:
             self.attack.check_source(source)
+            if self._task.dense:
+                check_frame(dataset)
         except ValueError as error:
             raise CannotRun(str(error)) from error
         purifier = enabled_purifier(target) if self.threat_model.knows_defence else None
@@ -126,18 +143,27 @@ class AttackHook(Hook):
     def _perturb(self, runner, data_batch: dict) -> None:
         samples = data_batch['data_samples']
         preprocessor = unwrap(runner.model).data_preprocessor
-        inputs = preprocessor.cast_data(data_batch['inputs'])
-        clean = inputs.float() if isinstance(inputs, Tensor) else [image.float() for image in inputs]
         identities = [self._identity(position, sample) for position, sample in enumerate(samples)]
         names = [str(sample.get('img_path') or identity) for sample, identity in zip(samples, identities)]
-        check_channels(clean, names)
+        check_channels(data_batch['inputs'], names)
+        check_pixels(data_batch['inputs'], names)
+        inputs = preprocessor.cast_data(data_batch['inputs'])
+        clean = inputs.float() if isinstance(inputs, Tensor) else [image.float() for image in inputs]
         stacked, layout = stack(clean)
         self.batch = AttackedBatch(names, layout, clean=stacked, adversarial=stacked)
         if self._crafter is not None:
             prepared = self._crafter.source.task.in_input_frame(samples, self._annotations_in_input_frame)
-            adversarial, self.batch.queries = self._crafter(clean, prepared, identities)
-            self.batch.adversarial = stack(adversarial)[0]
-            data_batch['inputs'] = adversarial
+            crafted = self._crafter(clean, prepared, identities, self._score_sources(clean, samples))
+            self.batch.queries, self.batch.nonfinite = crafted.queries, crafted.nonfinite
+            self.batch.adversarial = stack(crafted.images)[0]
+            if crafted.source_scores is not None:
+                self.batch.source_scores = dict(zip(source_names(self.threat_model), crafted.source_scores))
+            data_batch['inputs'] = crafted.images
+
+    def _score_sources(self, clean: Pixels, samples: Sequence) -> Optional[Callable[[], Tensor]]:
+        if not (self.score_samples and self.threat_model.sources):
+            return None
+        return partial(clean_scores, self._crafter.source, clean, samples, self._annotations_in_input_frame)
 
     def _identity(self, position: int, sample) -> str:
         """What tells an image from others whatever the batch size and the number of ranks."""
@@ -164,6 +190,8 @@ class AttackHook(Hook):
         if self._handle is not None:
             self._handle.remove()
             self._handle = None
+        if self._purifier is not None:
+            self._purifier.checks_pixels, self._purifier = True, None
 
     # --- the runner's stages --------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Mapping, Optional, Sequence
 
 import torch
@@ -12,8 +12,10 @@ from torch import Tensor
 
 from ..pixels import Layout, Pixels, psnr, stack, unstack
 
+# Before the name of a source model, whose scores on clean images these are.
+SOURCE = 'source/'
 # Columns of whole numbers, and those that are yes or no.
-_COUNTS, _FLAGS = ('queries', 'decision'), ('right',)
+_COUNTS, _FLAGS = ('queries', 'nonfinite', 'decision'), ('right',)
 
 
 @dataclass
@@ -27,6 +29,8 @@ class AttackedBatch:
         adversarial: like ``clean``.
         queries: ``(N,)``, how often the source was asked for each; None where nothing was attacked.
         purified: what the native preprocessor was given.
+        nonfinite: ``(N,)``, of :class:`~mmadvdefense.attacks.AttackResult`; None where nothing was attacked.
+        source_scores: ``(N,)`` each, by the names of source models: how right each is on the clean images.
     """
 
     names: list[str]
@@ -35,12 +39,16 @@ class AttackedBatch:
     adversarial: Tensor
     queries: Optional[Tensor] = None
     purified: Optional[Pixels] = None
+    nonfinite: Optional[Tensor] = None
+    source_scores: Mapping[str, Tensor] = field(default_factory=dict)
 
     def measure(self) -> dict[str, Tensor]:
-        """``(N,)`` each: L-infinity and L2 norm of the perturbation, PSNR (dB), and queries if there are any."""
+        """``(N,)`` each: L-infinity and L2 norm of the perturbation, PSNR (dB), and of an attack what it noted."""
         delta = (self.adversarial - self.clean).flatten(1)
         columns = {'linf': delta.abs().amax(1), 'l2': delta.norm(dim=1), 'psnr': self._quality()}
-        return columns if self.queries is None else {**columns, 'queries': self.queries}
+        noted = {'queries': self.queries, 'nonfinite': self.nonfinite}
+        columns.update((name, values) for name, values in noted.items() if values is not None)
+        return {**columns, **{f'{SOURCE}{name}': scores for name, scores in self.source_scores.items()}}
 
     def _quality(self) -> Tensor:
         """PSNR of what the model sees against the clean image; padding does not count."""
@@ -97,6 +105,9 @@ def summary(table: dict[str, list]) -> dict[str, float]:
     if 'queries' in table:
         numbers['attack/queries_mean'] = _mean(table['queries'])
         numbers['attack/queries_max'] = max(table['queries'])
+    if 'nonfinite' in table:
+        numbers['attack/nonfinite_images'] = sum(count > 0 for count in table['nonfinite'])
+    numbers.update((name, 100 * _mean(values)) for name, values in table.items() if name.startswith(SOURCE))
     return numbers
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..attacks import Attack, AttackSource, CleanReference, Randomness, derive_seed
 from ..checkpoints import PREPROCESSOR, check_state_dict
 from ..models import unwrap
+from ..pipelines import channel_order, normalizes
 from ..purifiers import GeneratorPurifier, PurifierDistributedDataParallel, freeze_target
 from ..registry import HOOKS, MODELS, in_root_scope
 from .checks import check_num_classes
@@ -111,7 +112,12 @@ class PurifierTrainHook(Hook):
             )
         check_num_classes(model, runner.train_dataloader.dataset)
         freeze_target(model)
-        self._source = AttackSource(model, training=True)
+        dataset = runner.train_dataloader.dataset
+        self._source = AttackSource(
+            model, training=True, channel_order=channel_order(dataset) or purifier.channel_order
+        )
+        # Normalised images are no augmented pixels.
+        self._augmented = not normalizes(dataset)
         self._tap = self._source.task.feature_tap(self.feature_layer)
         self.training_attack.prepare(self._source)
         self._settle_losses(purifier)
@@ -149,7 +155,7 @@ class PurifierTrainHook(Hook):
         for module in self._source.task.loss_modules():
             module.training = True
         self._source.task.check_samples(data_batch['data_samples'])
-        clean = model.data_preprocessor.load_pixels(data_batch['inputs'], data_batch['data_samples'])
+        clean = model.data_preprocessor.load_pixels(data_batch['inputs'], data_batch['data_samples'], self._augmented)
         randomness = Randomness(derive_seed(runner.seed, 'train', runner.iter, get_rank()))
         self._reference = CleanReference(self._source, clean, self._tap)
         data_batch['inputs'] = clean

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Optional, Union
 
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from torch import nn
 
 from ..attacks import AttackSource, BackwardPass, EnsembleSource
 from ..checkpoints import load_target
 from ..models import build_model
+from ..pipelines import config_channel_order
 from ..purifiers import Purifier
 from ..registry import MODELS
 from .checks import check_same_classes
@@ -22,31 +23,35 @@ def build_source(
     source: Union[dict, list[dict], None] = None,
     substitute: Optional[str] = None,
     draws: Optional[int] = None,
+    channel_order: Optional[str] = None,
 ) -> AttackSource:
     """What an attack is run on.
 
     Args:
         target: the model that is defended, with its purifier if it has one.
         threat_model: with the settings after it, see :class:`ThreatModel`.
+        channel_order: how the target's images are loaded, ``'bgr'`` or ``'rgb'``: sources see them in their own order.
+            By default it is what the target's preprocessor converts from, if it converts.
 
     Raises:
         ValueError: for settings that do not fit the threat model, or a source of other classes than the target.
         CannotRun: if this purifier cannot be attacked so; the message says why.
     """
-    return source_for(target, ThreatModel(threat_model, source, substitute, draws))
+    return source_for(target, ThreatModel(threat_model, source, substitute, draws), channel_order)
 
 
-def source_for(target: nn.Module, threat: ThreatModel) -> AttackSource:
+def source_for(target: nn.Module, threat: ThreatModel, channel_order: Optional[str] = None) -> AttackSource:
     """:func:`build_source`, of a threat model."""
+    order = channel_order or _converted_order(target.data_preprocessor)
     if threat.name == 'transfer':
         if isinstance(threat.source, list):
-            return EnsembleSource([_other_model(source, target) for source in threat.source])
-        return _other_model(threat.source, target)
+            return EnsembleSource([_other_model(source, target, order) for source in threat.source])
+        return _other_model(threat.source, target, order)
     if threat.name == 'white-box':
-        return AttackSource(target)
+        return AttackSource(target, channel_order=order)
     purifier = enabled_purifier(target)
     if threat.name == 'query':
-        return AttackSource(target, defence=purifier and purifier.clean, gradients=False)
+        return AttackSource(target, defence=purifier and purifier.clean, gradients=False, channel_order=order)
     if purifier is None:
         raise CannotRun(f'{threat.name} attacks the purifier, and {type(target).__name__} has none that is enabled')
     if threat.name == 'adaptive-bpda':
@@ -68,11 +73,23 @@ def enabled_purifier(target: nn.Module) -> Optional[Purifier]:
     return preprocessor if isinstance(preprocessor, Purifier) and preprocessor.enabled else None
 
 
-def _other_model(source: dict, target: nn.Module) -> AttackSource:
-    model = build_model(source['config'])
+def _other_model(source: dict, target: nn.Module, channel_order: Optional[str]) -> AttackSource:
+    config = Config.fromfile(source['config'])
+    model = build_model(config)
     load_target(model, source['checkpoint'], trust=source.get('trust', False))
     check_same_classes(model, target)
-    return AttackSource(model.to(target.data_preprocessor.device).eval())
+    trained_on = source.get('channel_order') or config_channel_order(config)
+    device = target.data_preprocessor.device
+    return AttackSource(model.to(device).eval(), channel_order=channel_order, trained_on=trained_on)
+
+
+def _converted_order(preprocessor: nn.Module) -> Optional[str]:
+    """The order that a preprocessor converts images from; None if it leaves them as they are."""
+    if isinstance(preprocessor, Purifier):
+        return preprocessor.channel_order
+    # MMDetection and MMSegmentation keep one flag for both directions, of which stock configs use one.
+    converts = getattr(preprocessor, 'to_rgb', False) or getattr(preprocessor, '_channel_conversion', False)
+    return 'bgr' if converts else None
 
 
 def _substitute(path: str, purifier: Purifier) -> Purifier:

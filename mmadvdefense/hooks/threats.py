@@ -36,8 +36,9 @@ class ThreatModel:
     Attributes:
         name: a key of :data:`THREAT_MODELS`.
         source: for ``'transfer'``: ``dict(config=..., checkpoint=...)`` of the model that the attacker has;
-            ``trust=True`` loads a checkpoint that holds more than data. A list of them is an ensemble, whose mean class
-            scores are attacked.
+            ``trust=True`` loads a checkpoint that holds more than data, and ``channel_order='bgr'`` or ``'rgb'`` says
+            what images it was trained on where its config does not tell. A list of them is an ensemble, whose mean
+            class scores are attacked.
         substitute: for ``'adaptive-bpda'``: a file of ``tools/export_purifier.py``, the attacker's own purifier, whose
             gradient the backward pass takes; None for the identity.
         draws: for ``'adaptive-eot'``: how many draws of the purifier a gradient is averaged over, by default 16.
@@ -116,9 +117,11 @@ def _checked_source(source: Union[dict, list[dict], None]) -> Union[dict, list[d
     if isinstance(source, (list, tuple)) and source:
         return [_checked_source(model) for model in source]
     given = source.keys() if isinstance(source, dict) else set()
-    if not {'config', 'checkpoint'} <= given <= {'config', 'checkpoint', 'trust'}:
+    if not {'config', 'checkpoint'} <= given <= {'config', 'checkpoint', 'trust', 'channel_order'}:
         raise ValueError(
             "threat model 'transfer' needs another model to craft attacks on, "
             f'source=dict(config=..., checkpoint=...), or a list of them; source is {source!r}'
         )
+    if source.get('channel_order') not in (None, 'bgr', 'rgb'):
+        raise ValueError(f"channel_order of a source is 'bgr' or 'rgb', got {source['channel_order']!r}")
     return dict(source)

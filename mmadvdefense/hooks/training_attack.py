@@ -110,12 +110,16 @@ def _checked(sources: Optional[Sequence[SourceConfig]]) -> list[list[Union[str, 
     return checked
 
 
+def _load(source: dict, target: AttackSource) -> AttackSource:
+    return build_source(target.model, 'transfer', source=dict(source), channel_order=target.channel_order)
+
+
 def _build(source: list[Union[str, dict]], target: AttackSource, models: dict[str, AttackSource]) -> AttackSource:
     """A source; ``models`` keeps those that have been loaded, since ensembles share them."""
     members = []
     for model in source:
-        key = TARGET if model == TARGET else f'{model["config"]} {model["checkpoint"]}'
+        key = TARGET if model == TARGET else f'{model["config"]} {model["checkpoint"]} {model.get("channel_order")}'
         if key not in models:
-            models[key] = target if model == TARGET else build_source(target.model, 'transfer', source=dict(model))
+            models[key] = target if model == TARGET else _load(model, target)
         members.append(models[key])
     return members[0] if len(members) == 1 else EnsembleSource(members)
