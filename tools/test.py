@@ -19,6 +19,7 @@ from mmadvdefense.attacks import attack_names, build_attack
 from mmadvdefense.attacks.targets import TARGETS
 from mmadvdefense.checkpoints import write_json
 from mmadvdefense.evaluation import Condition, Result, evaluate, robustness_table
+from mmadvdefense.evaluation.tables import reason_text
 from mmadvdefense.hooks import DEFAULT_DRAWS, NEEDS_PURIFIER, THREAT_MODELS, ThreatModel
 from mmadvdefense.registry import ATTACKS
 
@@ -181,6 +182,9 @@ def main() -> None:
         if arguments.out:
             write_json(arguments.out, report(results, config, arguments))
             print(f'results written to {arguments.out}')
+        missing = [result for result in results if result.reason is not None]
+        if missing:
+            raise UsageError(f'{missing[0].condition.name}: {reason_text(missing[0].reason, missing[0].error)}')
 
 
 if __name__ == '__main__':

@@ -66,7 +66,9 @@ class EnsembleTask(Task):
     def ground_truth(self, data_sample) -> list:
         return self.tasks[0].ground_truth(data_sample)
 
-    def score_samples(self, predictions: Sequence, annotations_in_input_frame: bool = False) -> NoReturn:
+    def score_samples(
+        self, predictions: Sequence, annotations_in_input_frame: bool = False, ignored_are_crowds: bool = True
+    ) -> NoReturn:
         raise ValueError('an ensemble is attacked, not scored; score each of its models')
 
     def labels(self, data_samples: Sequence[tuple], device: torch.device) -> Tensor:

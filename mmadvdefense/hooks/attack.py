@@ -15,7 +15,7 @@ from ..models import unwrap
 from ..pixels import check_channels, stack
 from ..randomness import image_identity
 from ..registry import HOOKS
-from ..tasks import annotations_in_input_frame, task_of
+from ..tasks import NotScored, SampleScores, annotations_in_input_frame, ignored_are_crowds, task_of
 from .adversarial_cache import AdversarialCache
 from .checks import check_num_classes, warn_of_unit_range
 from .crafting import Crafter
@@ -50,7 +50,10 @@ class AttackHook(Hook):
     Attributes:
         samples: after an epoch, on the first process: columns of the same length, one row an image: ``image``,
             ``linf``, ``l2``, ``psnr``, ``queries`` of attacks, and with ``score_samples`` those of
-            :class:`mmadvdefense.tasks.SampleScores`, ``score``, ``right`` and ``decision``.
+            :class:`mmadvdefense.tasks.SampleScores`, ``score``, ``right`` and ``decision``, None for images without
+            ground truth.
+        unscored: why images were not scored one by one; None where nothing stood in the way.
+        crafting: whether the attack is at work on images, so that an error is its own.
         batch: the images of the current batch, clean, adversarial and purified.
 
     Raises:
@@ -82,6 +85,8 @@ class AttackHook(Hook):
         self.stages = stages
         self.score_samples = score_samples
         self.samples: Optional[dict[str, list]] = None
+        self.unscored: Optional[str] = None
+        self.crafting = False
         self.batch: Optional[AttackedBatch] = None
         self._crafter: Optional[Crafter] = None
         self._handle = None
@@ -99,8 +104,10 @@ class AttackHook(Hook):
         check_num_classes(target, dataset)
         self._task = task_of(target)
         self._annotations_in_input_frame = annotations_in_input_frame(dataset)
+        self._ignored_are_crowds = ignored_are_crowds(dataset)
         self._crafter = None if self.attack is None else self._make_crafter(target)
         self._count = 0
+        self.unscored, self.crafting = None, False
         self._measurements = Measurements()
         native = getattr(target.data_preprocessor, 'native', target.data_preprocessor)
         self._handle = native.register_forward_pre_hook(self._note_purified)
@@ -134,8 +141,10 @@ class AttackHook(Hook):
         stacked, layout = stack(clean)
         self.batch = AttackedBatch(names, layout, clean=stacked, adversarial=stacked)
         if self._crafter is not None:
+            self.crafting = True
             prepared = self._crafter.source.task.in_input_frame(samples, self._annotations_in_input_frame)
             adversarial, self.batch.queries = self._crafter(clean, prepared, identities)
+            self.crafting = False
             self.batch.adversarial = stack(adversarial)[0]
             data_batch['inputs'] = adversarial
 
@@ -147,10 +156,17 @@ class AttackHook(Hook):
     def _measure(self, outputs) -> None:
         columns = self.batch.measure()
         if self.score_samples:
-            scores = self._task.score_samples(outputs, self._annotations_in_input_frame)
-            columns.update(score=scores.score, right=scores.right, decision=scores.decision)
+            columns.update(self._score(outputs).columns())
         self._measurements.add(self.batch.names, columns)
         self._count += len(self.batch.names)
+
+    def _score(self, outputs) -> SampleScores:
+        try:
+            return self._task.score_samples(outputs, self._annotations_in_input_frame, self._ignored_are_crowds)
+        except NotScored as error:
+            # The metric of the host does not need these scores.
+            self.unscored = str(error)
+            return SampleScores.unknown(len(outputs))
 
     def _finish(self, metrics: dict, size: int) -> None:
         self.close()

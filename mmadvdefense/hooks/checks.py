@@ -11,10 +11,10 @@ from ..tasks import task_of
 
 
 def check_num_classes(model: nn.Module, dataset) -> None:
-    """Raise a ``ValueError`` if the data set's classes are not as many as the model predicts."""
+    """Raise a ``ValueError`` if the data set's classes are not as many as the model says that it predicts."""
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
-    num_classes = task_of(model).num_classes
-    if classes is not None and len(classes) != num_classes:
+    num_classes = task_of(model).dataset_classes
+    if None not in (classes, num_classes) and len(classes) != num_classes:
         raise ValueError(
             f'{type(dataset).__name__} has {len(classes)} classes, {type(model).__name__} predicts {num_classes}; '
             'use the config and checkpoint of a model trained for this data set'

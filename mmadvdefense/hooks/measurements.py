@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..pixels import Layout, Pixels, psnr, stack, unstack
 
-# Columns of whole numbers, and those that are yes or no.
-_COUNTS, _FLAGS = ('queries', 'decision'), ('right',)
+# Columns of whole numbers, those that are yes or no, and those that images without ground truth have nothing in.
+_COUNTS, _FLAGS, _NEED_TRUTH = ('queries', 'decision'), ('right',), ('score', 'right', 'decision')
 
 
 @dataclass
@@ -71,7 +71,7 @@ class Measurements:
             size: of the data set: what the sampler repeats to fill up the last batch is left out.
 
         Returns:
-            Columns by name, ``'image'`` first.
+            Columns by name, ``'image'`` first; None where an image has no ground truth to be scored by.
         """
         columns = [torch.cat(values).double().cpu() for values in self._columns.values()]
         rows = list(zip(self._names, torch.stack(columns, 1).tolist()))
@@ -81,7 +81,7 @@ class Measurements:
         table = {'image': [name for name, _ in gathered]}
         for name, values in zip(self._columns, zip(*(row for _, row in gathered))):
             kind = int if name in _COUNTS else bool if name in _FLAGS else float
-            table[name] = [kind(value) for value in values]
+            table[name] = [None if name in _NEED_TRUTH and math.isnan(value) else kind(value) for value in values]
         return table
 
 

@@ -7,8 +7,9 @@ from torch import nn
 from .base import Task
 from .classification import ClassificationTask
 from .detection import DetectionTask
+from .detection_scores import ignored_are_crowds
 from .frames import annotations_in_input_frame
-from .sample_scores import SampleScores
+from .sample_scores import NotScored, SampleScores
 from .segmentation import SegmentationTask
 from .taps import FeatureTap
 
@@ -37,9 +38,11 @@ __all__ = [
     'ClassificationTask',
     'DetectionTask',
     'FeatureTap',
+    'NotScored',
     'SampleScores',
     'SegmentationTask',
     'Task',
     'annotations_in_input_frame',
+    'ignored_are_crowds',
     'task_of',
 ]

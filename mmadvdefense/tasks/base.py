@@ -108,13 +108,24 @@ class Task(ABC):
         """The tensors and arrays that an attack may look at besides the image."""
 
     @abstractmethod
-    def score_samples(self, predictions: Sequence, annotations_in_input_frame: bool = False) -> SampleScores:
+    def score_samples(
+        self, predictions: Sequence, annotations_in_input_frame: bool = False, ignored_are_crowds: bool = True
+    ) -> SampleScores:
         """How right the model is on each image.
 
         Args:
             predictions: the data samples that the host's ``test_step`` returns, with their ground truth.
             annotations_in_input_frame: as for :meth:`in_input_frame`.
+            ignored_are_crowds: what :func:`mmadvdefense.tasks.ignored_are_crowds` says of the data set.
+
+        Raises:
+            NotScored: if predictions of this kind are not scored one by one.
         """
+
+    @property
+    def dataset_classes(self) -> Optional[int]:
+        """How many classes a data set for this model has; None where the model does not say."""
+        return self.num_classes
 
     # --- features ---------------------------------------------------------------------------------------------
 

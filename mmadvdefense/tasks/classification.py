@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Optional, Sequence
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from ..pixels import Pixels
 from .base import Task
-from .sample_scores import SampleScores
+from .sample_scores import NotScored, SampleScores
 from .taps import FeatureTap
 
 
@@ -63,15 +64,22 @@ class ClassificationTask(Task):
     def ground_truth(self, data_sample) -> list:
         return [data_sample.get(name) for name in ('gt_label', 'gt_score') if name in data_sample]
 
-    def score_samples(self, predictions: Sequence, annotations_in_input_frame: bool = False) -> SampleScores:
-        labels = self.labels(predictions, torch.device('cpu'))
-        predicted = torch.cat([sample.pred_label for sample in predictions]).cpu()
-        if not len(labels) == len(predicted) == len(predictions):
-            raise ValueError(
+    def score_samples(
+        self, predictions: Sequence, annotations_in_input_frame: bool = False, ignored_are_crowds: bool = True
+    ) -> SampleScores:
+        said = [sample.get('pred_label') for sample in predictions]
+        true = [sample.get('gt_label') for sample in predictions]
+        if any(labels is None for labels in said):
+            raise NotScored(f'{type(self.model).__name__} names no class an image, so its images are not scored')
+        if any(labels is not None and labels.numel() != 1 for labels in [*said, *true]):
+            raise NotScored(
                 f'{type(self.model).__name__} names several classes an image; images are scored one by one only where '
                 'each has a single label'
             )
-        return SampleScores((predicted == labels).double(), predicted)
+        predicted = torch.cat([labels.flatten() for labels in said]).cpu()
+        unknown = torch.full((1,), math.nan)
+        labels = torch.cat([unknown if own is None else own.flatten().cpu().double() for own in true])
+        return SampleScores((predicted == labels).double().masked_fill(labels.isnan(), math.nan), predicted)
 
     @property
     def classifier(self) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..pixels import Pixels
 from .base import Task
-from .sample_scores import SampleScores, mean_iou
+from .sample_scores import NotScored, SampleScores, mean_iou
 from .taps import FeatureTap, last_layer
 
 # Labels of pixels that belong to no class, in the vectors that the class terms are given.
@@ -89,9 +89,9 @@ class SegmentationTask(Task):
         self.check_samples(data_samples)
         moved = []
         for sample in copy.deepcopy(list(data_samples)):
-            mask = sample.gt_sem_seg.data
             size = tuple(sample.img_shape[:2])
-            if tuple(mask.shape[-2:]) != size:
+            if 'gt_sem_seg' in sample and tuple(sample.gt_sem_seg.data.shape[-2:]) != size:
+                mask = sample.gt_sem_seg.data
                 del sample.gt_sem_seg.data
                 sample.gt_sem_seg.data = F.interpolate(mask[None].float(), size, mode='nearest')[0].to(mask.dtype)
             moved.append(sample)
@@ -99,6 +99,8 @@ class SegmentationTask(Task):
 
     def check_samples(self, data_samples: Sequence) -> None:
         for sample in data_samples:
+            if 'gt_sem_seg' not in sample:
+                continue
             mask = sample.gt_sem_seg.data
             wrong = mask[(mask >= self.num_classes) & (mask != self.ignore_index)]
             if len(wrong):
@@ -110,12 +112,14 @@ class SegmentationTask(Task):
 
     def labels(self, data_samples: Sequence, device: torch.device) -> Tensor:
         """``(N, H, W)`` class indices, ``ignore_index`` where there is none."""
+        self._check_annotated(data_samples)
         return torch.stack([sample.gt_sem_seg.data.squeeze(0) for sample in data_samples]).long().to(device)
 
     def predicted(self, logits: Tensor, data_samples: Sequence) -> list[Tensor]:
         """At the size of each sample's mask: what the preprocessor pads is below and on the right. Ignored pixels stay
         ignored.
         """
+        self._check_annotated(data_samples)
         masks = [sample.gt_sem_seg.data[0] for sample in data_samples]
         return [
             own[: mask.shape[0], : mask.shape[1]].to(mask).where(mask != self.ignore_index, mask)
@@ -129,17 +133,37 @@ class SegmentationTask(Task):
             sample.gt_sem_seg.data = mask[None]
         return relabelled
 
-    def ground_truth(self, data_sample) -> list:
-        return [data_sample.gt_sem_seg.data]
+    def losses(self, inputs: Tensor, data_samples: Sequence) -> dict[str, Tensor]:
+        self._check_annotated(data_samples)
+        return super().losses(inputs, data_samples)
 
-    def score_samples(self, predictions: Sequence, annotations_in_input_frame: bool = False) -> SampleScores:
+    @staticmethod
+    def _check_annotated(data_samples: Sequence) -> None:
+        for sample in data_samples:
+            if 'gt_sem_seg' not in sample:
+                name = sample.get('img_path') or 'an image of the batch'
+                raise ValueError(f'{name} has no ground truth (gt_sem_seg); the pipeline needs LoadAnnotations')
+
+    def ground_truth(self, data_sample) -> list:
+        return [data_sample.gt_sem_seg.data] if 'gt_sem_seg' in data_sample else []
+
+    def score_samples(
+        self, predictions: Sequence, annotations_in_input_frame: bool = False, ignored_are_crowds: bool = True
+    ) -> SampleScores:
+        if any('pred_sem_seg' not in sample for sample in predictions):
+            raise NotScored(f'{type(self.model).__name__} predicts no class a pixel, so its images are not scored')
         # The host's metric would count the pixels of labels that cannot be as mistakes.
         self.check_samples(predictions)
-        true = [sample.gt_sem_seg.data.flatten() for sample in predictions]
-        sizes = torch.tensor([len(mask) for mask in true])
-        image = torch.arange(len(true)).repeat_interleave(sizes)
-        labels = torch.cat(true).long().cpu()
-        predicted = torch.cat([sample.pred_sem_seg.data.flatten() for sample in predictions]).long().cpu()
+        nothing = torch.zeros(0, dtype=torch.long)
+        pairs = [
+            (sample.gt_sem_seg.data.flatten().cpu(), sample.pred_sem_seg.data.flatten().cpu())
+            if 'gt_sem_seg' in sample
+            else (nothing, nothing)
+            for sample in predictions
+        ]
+        true, said = zip(*pairs)
+        image = torch.arange(len(true)).repeat_interleave(torch.tensor([len(mask) for mask in true]))
+        labels, predicted = torch.cat(true).long(), torch.cat(said).long()
         known = labels != self.ignore_index
         return SampleScores(mean_iou(predicted[known], labels[known], image[known], len(true), self.num_classes))
 
