@@ -150,10 +150,10 @@ class SegmentationTask(Task):
     def score_samples(
         self, predictions: Sequence, annotations_in_input_frame: bool = False, ignored_are_crowds: bool = True
     ) -> SampleScores:
-        if any('pred_sem_seg' not in sample for sample in predictions):
-            raise NotScored(f'{type(self.model).__name__} predicts no class a pixel, so its images are not scored')
         # The host's metric would count the pixels of labels that cannot be as mistakes.
         self.check_samples(predictions)
+        if any('pred_sem_seg' not in sample for sample in predictions):
+            raise NotScored(f'{type(self.model).__name__} predicts no class a pixel, so its images are not scored')
         nothing = torch.zeros(0, dtype=torch.long)
         pairs = [
             (sample.gt_sem_seg.data.flatten().cpu(), sample.pred_sem_seg.data.flatten().cpu())
