@@ -16,8 +16,10 @@ from ..purifiers import GeneratorPurifier, PurifierDistributedDataParallel, free
 from ..registry import HOOKS, MODELS, in_root_scope
 from .checks import check_num_classes
 from .seeding import seed_epoch
-from .training_attack import SourceConfig, TrainingAttack
+from .training_attack import PROTECTED, TARGET, SourceConfig, TrainingAttack
 from .training_batch import TrainingBatch
+
+_SOURCE_OF_THREAT = {'gray-box': TARGET, 'adaptive': PROTECTED}
 
 
 @HOOKS.register_module()
@@ -39,6 +41,9 @@ class PurifierTrainHook(Hook):
         train_on: ``'both'`` halves, or ``'adversarial'`` images alone: the generator never sees a clean one (HGD).
         sources: the models that attacks are run on, of which each batch draws one, and
         labels: the labels that they move away from: see :class:`~mmadvdefense.hooks.training_attack.TrainingAttack`.
+        threat: what the training attacker knows, where no ``sources`` are given: ``'gray-box'``, the target without its
+            purifier (Align), or ``'adaptive'``, the gradient through purifier and target; or a list of these, of which
+            each batch draws one, such as ``['adaptive', 'adaptive', 'gray-box']``.
 
     Raises:
         ValueError: for a bad attack, source or loss; before training, for a target that does not fit data, checkpoint
@@ -55,7 +60,18 @@ class PurifierTrainHook(Hook):
         train_on: str = 'both',
         sources: Optional[Sequence[SourceConfig]] = None,
         labels: str = 'truth',
+        threat: Union[str, Sequence[str]] = 'gray-box',
     ):
+        threats = [threat] if isinstance(threat, str) else list(threat)
+        if not threats or not set(threats) <= _SOURCE_OF_THREAT.keys():
+            raise ValueError(
+                f'the threat of a training attack is one or a list of {", ".join(_SOURCE_OF_THREAT)}, got {threat!r}; '
+                'other models are given as sources=[dict(config=..., checkpoint=...)]'
+            )
+        if sources is None:
+            sources = [_SOURCE_OF_THREAT[name] for name in threats]
+        elif threats != ['gray-box']:
+            raise ValueError("sources say what is attacked already: leave out threat, or add 'protected' to the sources")
         if train_on not in ('both', 'adversarial'):
             raise ValueError(f"train_on is 'both' or 'adversarial', got {train_on!r}")
         self.training_attack = TrainingAttack(attack, sources, labels)

@@ -11,7 +11,8 @@ from .sources import build_source
 from .threats import ThreatModel
 
 TARGET = 'target'
-# The target, or dict(config=..., checkpoint=...), or several of these as an ensemble.
+PROTECTED = 'protected'
+# The target, the target behind its purifier, or dict(config=..., checkpoint=...), or several of these as an ensemble.
 SourceConfig = Union[str, dict, Sequence[Union[str, dict]]]
 
 
@@ -20,8 +21,10 @@ class TrainingAttack:
 
     Args:
         attack: config of an attack, or several. One with ``sources`` of its own is run on those.
-        sources: what attacks are run on: ``'target'``, another model as ``dict(config=..., checkpoint=...)``, or a list
-            of those, which is one source, an ensemble whose class scores are averaged. None for the target alone.
+        sources: what attacks are run on: ``'target'``, ``'protected'`` (the target behind the purifier as it is at that
+            moment, in eval mode, with the gradient through both), another model as
+            ``dict(config=..., checkpoint=...)``, or a list of those, which is one source, an ensemble whose class scores
+            are averaged. None for the target alone.
         labels: ``'truth'``, or ``'predicted'`` for what the source itself predicts on the clean images, which keeps
             one-step attacks from leaking the label (Kurakin et al., ICLR 2017).
 
@@ -100,9 +103,9 @@ def _checked(sources: Optional[Sequence[SourceConfig]]) -> list[list[Union[str, 
         raise ValueError(f"sources is a list, such as ['target', dict(config=..., checkpoint=...)], got {sources!r}")
     checked = [list(source) if isinstance(source, (list, tuple)) else [source] for source in sources]
     for source in checked:
-        if not source or not all(isinstance(model, dict) or model == TARGET for model in source):
+        if not source or not all(isinstance(model, dict) or model in (TARGET, PROTECTED) for model in source):
             raise ValueError(
-                f"a source is 'target', dict(config=..., checkpoint=...), or a list of those, got {source!r}"
+                f"a source is 'target', 'protected', dict(config=..., checkpoint=...), or a list of those, got {source!r}"
             )
         for model in source:
             if isinstance(model, dict):
@@ -114,8 +117,18 @@ def _build(source: list[Union[str, dict]], target: AttackSource, models: dict[st
     """A source; ``models`` keeps those that have been loaded, since ensembles share them."""
     members = []
     for model in source:
-        key = TARGET if model == TARGET else f'{model["config"]} {model["checkpoint"]}'
+        key = model if isinstance(model, str) else f'{model["config"]} {model["checkpoint"]}'
         if key not in models:
-            models[key] = target if model == TARGET else build_source(target.model, 'transfer', source=dict(model))
+            models[key] = _load(model, target)
         members.append(models[key])
     return members[0] if len(members) == 1 else EnsembleSource(members)
+
+
+def _load(model: Union[str, dict], target: AttackSource) -> AttackSource:
+    if model == TARGET:
+        return target
+    if model == PROTECTED:
+        purifier = target.model.data_preprocessor
+        # Not purifier.clean, which refuses a purifier that has not been trained yet.
+        return AttackSource(target.model, training=True, defence=lambda images, randomness: purifier.purify(images))
+    return build_source(target.model, 'transfer', source=dict(model))
