@@ -3,10 +3,10 @@
     python benchmarks/compare_released.py CONFIG [--size 32 32] [--batch-size 64] [--turns 6] [--device cuda]
         [--cfg-options ...] [--json FILE]
 
-The two take turns in one process, so that what else the machine does meets both alike; the ratio is the median over the
-turns. Memory is that of a step: on CUDA the most that was allocated, on a CPU the growth of the process over its size
-before the first step, in a process for each side. Weights are random and images synthetic; see ``released_step.py`` for
-what the released step does. The perceptual term is left out on both sides.
+The two take turns in one process, so that what else the machine does meets both alike; the ratio is the median over
+the turns. Memory is that of a step: on CUDA the most that was allocated, on a CPU the growth of the process's peak over
+that before the first step, in a process for each side (``nan`` where nothing grew). Weights are random and images
+synthetic; see ``released_step.py`` for what the released step does. The perceptual term is left out on both sides.
 """
 
 from __future__ import annotations
@@ -101,7 +101,11 @@ def memory(steps: dict[str, Callable], arguments: argparse.Namespace) -> dict[st
         return {side: cuda_bytes(step) for side, step in steps.items()}
     command = [sys.executable, *sys.argv]
     return {
-        side: int(subprocess.run([*command, '--memory-of', side], check=True, capture_output=True, text=True).stdout.split()[-1])
+        side: int(
+            subprocess.run([*command, '--memory-of', side], check=True, capture_output=True, text=True).stdout.split()[
+                -1
+            ]
+        )
         for side in SIDES
     }
 
@@ -119,15 +123,21 @@ def main() -> None:
     needed = memory(steps, arguments)
     median = {side: statistics.median(times) for side, times in seconds.items()}
     ratio = statistics.median(theirs / ours for ours, theirs in zip(*(seconds[side] for side in SIDES)))
-    share = needed['ours'] / needed['released']
+    # A tiny step fits into what importing the libraries had taken at its peak.
+    share = needed['ours'] / needed['released'] if needed['released'] else float('nan')
     rows = [['step', 'median ms', 'MiB']]
     rows += [[side, f'{median[side] * 1e3:.1f}', f'{needed[side] / 2**20:.0f}'] for side in SIDES]
     rows += [['released / ours', f'{ratio:.2f}', ''], ['ours / released', '', f'{share:.2f}']]
     print(AsciiTable(rows, arguments.config).table)
     if arguments.json:
         numbers = dict(
-            config=arguments.config, size=list(arguments.size), turns=arguments.turns, speed_ratio=ratio, memory_ratio=share,
-            milliseconds={side: median[side] * 1e3 for side in SIDES}, bytes=needed,
+            config=arguments.config,
+            size=list(arguments.size),
+            turns=arguments.turns,
+            speed_ratio=ratio,
+            memory_ratio=share,
+            milliseconds={side: median[side] * 1e3 for side in SIDES},
+            bytes=needed,
         )
         with open(arguments.json, 'w') as file:
             json.dump(numbers, file, indent=2)

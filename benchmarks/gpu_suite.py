@@ -2,10 +2,10 @@
 
     python benchmarks/gpu_suite.py --minutes 9 --out work_dirs/gpu_suite [--only STEP ...] [--tiny --device cpu]
 
-Each step is a process of its own with a time limit, and the report (``report.md``, ``report.json``) is written anew after
-each: a run that is cut off is still worth something. The trainings share the GPU in what time is left; how many
-iterations fit is measured first. What cannot run here (no detection operators, no data) is left out, and the report says
-so. ``--tiny`` is a dry run with small networks.
+Each step is a process of its own with a time limit, and the report (``report.md``, ``report.json``) is written anew
+after each: a run that is cut off is still worth something. The trainings share the GPU in what time is left; how many
+iterations fit is measured first. What cannot run here (no detection operators, no data) fails or is left out, and the
+report says so. ``--tiny`` is a dry run with small networks.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = sys.executable
+# What comparing a step takes, most of it for starting Python.
+SECONDS_A_STEP = 22
 # The paper's settings: side of the images, batch size.
 STEPS = {
     'wideresnet_cifar10_align': (32, 64),
@@ -130,9 +132,7 @@ class Suite:
         lines += ['| step | outcome | seconds | numbers |', '|---|---|---|---|']
         for outcome in self.outcomes:
             numbers = ', '.join(f'{key} {_short(value)}' for key, value in outcome.numbers.items())
-            lines.append(
-                f'| {outcome.name} | {outcome.status} {outcome.note} | {outcome.seconds:.0f} | {numbers} |'
-            )
+            lines.append(f'| {outcome.name} | {outcome.status} {outcome.note} | {outcome.seconds:.0f} | {numbers} |')
         for name, text in (('report.json', json.dumps(report, indent=2)), ('report.md', '\n'.join(lines) + '\n')):
             temporary = self.out / f'{name}.tmp'
             temporary.write_text(text)
@@ -169,7 +169,14 @@ def compare_steps(suite: Suite) -> None:
             continue
         numbers = suite.out / f'step_{name}.json'
         side, turns = (16, 2) if suite.tiny else (side, 6)
-        command = [PYTHON, 'benchmarks/compare_released.py', f'configs/defense/{name}.py', '--size', str(side), str(side)]
+        command = [
+            PYTHON,
+            'benchmarks/compare_released.py',
+            f'configs/defense/{name}.py',
+            '--size',
+            str(side),
+            str(side),
+        ]
         command += ['--batch-size', str(4 if suite.tiny else batch), '--turns', str(turns), '--device', suite.device]
         command += ['--json', str(numbers), *(['--cfg-options', *TINY] if suite.tiny else [])]
 
@@ -186,20 +193,19 @@ def compare_steps(suite: Suite) -> None:
                 'released / ours': found['speed_ratio'],
             }
 
-        suite.run(f'step_{name}', command, 45, read)
+        suite.run(f'step_{name}', command, 150 if suite.tiny else 40, read)
 
 
-def train(suite: Suite, reserve: float, workers: int) -> None:
-    """All trainings side by side until ``reserve`` seconds before the end."""
+def train(suite: Suite, reserve: float, workers: int, beside: Callable[[Suite], None]) -> None:
+    """All trainings side by side until ``reserve`` seconds before the end; ``beside`` runs while they are tried out."""
     chosen = [name for name, data in TRAININGS.items() if (ROOT / data).is_dir()]
     for name in TRAININGS.keys() - set(chosen):
         suite.record(Outcome(f'train_{name}', 'left out', 0.0, note=f'no {TRAININGS[name]}'))
     chosen = chosen[:1] if suite.tiny else chosen
-    if not chosen:
-        return
     trial = 4 if suite.tiny else 60
     begin = time.monotonic()
     processes = {name: _start_training(suite, name, trial, workers) for name in chosen}
+    beside(suite)
     _wait(suite, processes, 120)
     start_up = time.monotonic() - begin
     speeds = {name: _seconds_an_iteration(suite.out / name / 'train.log') for name in chosen}
@@ -237,6 +243,7 @@ def _start_training(suite: Suite, name: str, iterations: int, workers: int) -> s
         f'default_hooks.checkpoint.interval={max(iterations // 3, 1)}',
         'default_hooks.checkpoint.max_keep_ckpts=2',
         'default_hooks.logger.interval=20',
+        f'env_cfg.cudnn_benchmark={suite.device == "cuda"}',
     ]
     if workers:
         options += ['train_dataloader.persistent_workers=True', 'train_dataloader.pin_memory=True']
@@ -291,13 +298,17 @@ def main() -> None:
     suite = Suite(arguments.out.resolve(), arguments.minutes, arguments.device, arguments.tiny)
     for name in TRAININGS.keys() - set(arguments.trainings):
         del TRAININGS[name]
-    if 'tests' in arguments.only:
-        run_tests(suite)
-    if 'steps' in arguments.only:
-        compare_steps(suite)
+    tests = run_tests if 'tests' in arguments.only else lambda suite: None
+    with_steps = 'steps' in arguments.only
     if 'train' in arguments.only:
-        train(suite, 30 if suite.device == 'cuda' else 0, arguments.workers)
+        reserve = 0 if suite.tiny else 30 + with_steps * SECONDS_A_STEP * len(STEPS)
+        train(suite, reserve, arguments.workers, beside=tests)
         export(suite)
+    else:
+        tests(suite)
+    # Last, since nothing may run beside them.
+    if with_steps:
+        compare_steps(suite)
     print((suite.out / 'report.md').read_text())
 
 

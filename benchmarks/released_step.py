@@ -2,8 +2,8 @@
 
 It does what that code does, on the networks of a runner of ours: the clean images run through the target again in each
 step of the KL attack, the generator runs for clean and for adversarial images apart, the discriminator four times,
-parameters of the frozen target collect gradients, and the class terms are loops over classes. The perceptual term, whose
-weights are a download, is left out on both sides.
+parameters of the frozen target collect gradients, and the class terms are loops over classes. The perceptual term,
+whose weights are a download, is left out on both sides.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class ReleasedStep:
         self.task = self.source.task
         self.tap = self.task.feature_tap(hook.feature_layer)
         self.attack: GradientAttack = hook.attack
-        self.intra = next((loss.weights['loss_intra'] for loss in hook.losses if isinstance(loss, ClassAlignmentLoss)), 0)
+        alignment = [loss for loss in hook.losses if isinstance(loss, ClassAlignmentLoss)]
+        self.intra = alignment[0].weights['loss_intra'] if alignment else 0
         settings = dict(lr=2e-4, betas=(0.5, 0.999))
         self.generator_optimizer = torch.optim.Adam(self.purifier.generator.parameters(), **settings)
         self.discriminator_optimizer = torch.optim.Adam(self.purifier.discriminator.parameters(), **settings)
@@ -54,7 +55,7 @@ class ReleasedStep:
         for module in self.task.loss_modules():
             module.training = True
         samples = batch['data_samples']
-        clean, layout = stack(self.purifier.load_pixels(batch['inputs'], samples))
+        clean, _ = stack(self.purifier.load_pixels(batch['inputs'], samples))
         prepared = self.source.prepare_samples(clean, samples)
         terms, generator_loss, discriminator_loss = self.losses(clean, self.adversarial(clean, prepared), samples)
         self.generator_optimizer.zero_grad()

@@ -71,7 +71,9 @@ class PurifierTrainHook(Hook):
         if sources is None:
             sources = [_SOURCE_OF_THREAT[name] for name in threats]
         elif threats != ['gray-box']:
-            raise ValueError("sources say what is attacked already: leave out threat, or add 'protected' to the sources")
+            raise ValueError(
+                "sources say what is attacked already: leave out threat, or add 'protected' to the sources"
+            )
         if train_on not in ('both', 'adversarial'):
             raise ValueError(f"train_on is 'both' or 'adversarial', got {train_on!r}")
         self.training_attack = TrainingAttack(attack, sources, labels)

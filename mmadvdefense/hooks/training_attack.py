@@ -23,8 +23,8 @@ class TrainingAttack:
         attack: config of an attack, or several. One with ``sources`` of its own is run on those.
         sources: what attacks are run on: ``'target'``, ``'protected'`` (the target behind the purifier as it is at that
             moment, in eval mode, with the gradient through both), another model as
-            ``dict(config=..., checkpoint=...)``, or a list of those, which is one source, an ensemble whose class scores
-            are averaged. None for the target alone.
+            ``dict(config=..., checkpoint=...)``, or a list of those, which is one source, an ensemble whose class
+            scores are averaged. None for the target alone.
         labels: ``'truth'``, or ``'predicted'`` for what the source itself predicts on the clean images, which keeps
             one-step attacks from leaking the label (Kurakin et al., ICLR 2017).
 
@@ -105,7 +105,8 @@ def _checked(sources: Optional[Sequence[SourceConfig]]) -> list[list[Union[str, 
     for source in checked:
         if not source or not all(isinstance(model, dict) or model in (TARGET, PROTECTED) for model in source):
             raise ValueError(
-                f"a source is 'target', 'protected', dict(config=..., checkpoint=...), or a list of those, got {source!r}"
+                "a source is 'target', 'protected', dict(config=..., checkpoint=...), or a list of those, "
+                f'got {source!r}'
             )
         for model in source:
             if isinstance(model, dict):

@@ -52,7 +52,9 @@ def test_terms_are_those_of_our_step(ready, train_step_benchmark, released_step)
     ours['loss_pixel_clean'] = ours['loss_pixel_clean'] + ours['loss_pixel_adv']
     for name, (theirs, weight) in weights.items():
         torch.testing.assert_close(ours[name], weight * terms[theirs], rtol=1e-3, atol=1e-5, msg=name)
-    torch.testing.assert_close(ours['loss_feature_clean'] + ours['loss_feature_adv'], 4 * terms['feature'], rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(
+        ours['loss_feature_clean'] + ours['loss_feature_adv'], 4 * terms['feature'], rtol=1e-3, atol=1e-5
+    )
     torch.testing.assert_close(ours['task_loss'], 2 * terms['task'], rtol=1e-3, atol=1e-5)
 
 

@@ -29,10 +29,11 @@ def _load(path: str):
 ATTACKS = {
     **_load('attacks/test_attack_table.py').ATTACKS,
     **{
-        name: dict(type=name, eps=8, step_size=2, steps=5, layer='backbone.stage1') for name in ('SSP', 'FDA', 'TAP', 'DR')
+        name: dict(type=name, eps=8, step_size=2, steps=5, layers='backbone.stage1')
+        for name in ('SSP', 'FDA', 'TAP', 'DR')
     },
     'deepfool': dict(type='DeepFool', eps=8, steps=10),
-    'carlini_wagner': dict(type='CarliniWagner', eps=8, steps=8),
+    'carlini_wagner': dict(type='CarliniWagner', eps=8, step_size=2, steps=8),
     'random_budget': dict(type='RandomBudget', attack=dict(type='PGD', steps=3), eps=(0, 12)),
 }
 QUERIES = _load('attacks/test_query_table.py').ATTACKS

@@ -47,7 +47,9 @@ def test_a_step_never_waits_for_the_device(threat, benchmark, tmp_path):
 
 
 def test_float16_trains_with_a_scaler(benchmark, tmp_path):
-    runner, hook = build(benchmark, tmp_path, **{'optim_wrapper.type': 'AmpOptimWrapper', 'optim_wrapper.loss_scale': 'dynamic'})
+    runner, hook = build(
+        benchmark, tmp_path, **{'optim_wrapper.type': 'AmpOptimWrapper', 'optim_wrapper.loss_scale': 'dynamic'}
+    )
     generator = runner.model.data_preprocessor.generator
     before = [parameter.detach().clone() for parameter in generator.parameters()]
     source = benchmark.batches(runner)
@@ -84,5 +86,7 @@ def test_a_resumed_run_goes_on(benchmark, tmp_path):
     assert next(whole.model.parameters()).is_cuda
     assert resumed.iter == whole.iter > 0
     # The target is random here, and the same in both by the seed; atomics of CUDA add in any order.
-    for ours, theirs in zip(whole.model.data_preprocessor.generator.parameters(), resumed.model.data_preprocessor.generator.parameters()):
+    for ours, theirs in zip(
+        whole.model.data_preprocessor.generator.parameters(), resumed.model.data_preprocessor.generator.parameters()
+    ):
         torch.testing.assert_close(ours, theirs, rtol=0.05, atol=5e-3)
