@@ -23,7 +23,7 @@ TINY = {
 
 
 @pytest.fixture(scope='module')
-def benchmark():
+def train_step_benchmark():
     spec = importlib.util.spec_from_file_location('cuda_train_step', ROOT / 'benchmarks' / 'train_step.py')
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
@@ -31,30 +31,32 @@ def benchmark():
     return module
 
 
-def build(benchmark, tmp_path, **options):
+def build(train_step_benchmark, tmp_path, **options):
     config = Config.fromfile(ROOT / 'configs' / 'defense' / 'resnet20_cifar10_align.py')
     config.merge_from_dict({**TINY, **options})
-    return benchmark.build_runner(config, size=(16, 16), batch_size=4, device='cuda', work_dir=str(tmp_path))
+    return train_step_benchmark.build_runner(config, size=(16, 16), batch_size=4, device='cuda', work_dir=str(tmp_path))
 
 
 @pytest.mark.parametrize('threat', ['gray-box', 'adaptive'])
-def test_a_step_never_waits_for_the_device(threat, benchmark, tmp_path):
-    runner, hook = build(benchmark, tmp_path, **{'custom_hooks.0.threat': threat})
-    source = benchmark.batches(runner)
+def test_a_step_never_waits_for_the_device(threat, train_step_benchmark, tmp_path):
+    runner, hook = build(train_step_benchmark, tmp_path, **{'custom_hooks.0.threat': threat})
+    source = train_step_benchmark.batches(runner)
     for index in range(3):
-        benchmark.train_step(runner, hook, next(source), index, benchmark.StepProbe())
-    assert benchmark.check_synchronisation(runner, hook, next(source), 3)
+        train_step_benchmark.train_step(runner, hook, next(source), index, train_step_benchmark.StepProbe())
+    assert train_step_benchmark.check_synchronisation(runner, hook, next(source), 3)
 
 
-def test_float16_trains_with_a_scaler(benchmark, tmp_path):
+def test_float16_trains_with_a_scaler(train_step_benchmark, tmp_path):
     runner, hook = build(
-        benchmark, tmp_path, **{'optim_wrapper.type': 'AmpOptimWrapper', 'optim_wrapper.loss_scale': 'dynamic'}
+        train_step_benchmark,
+        tmp_path,
+        **{'optim_wrapper.type': 'AmpOptimWrapper', 'optim_wrapper.loss_scale': 'dynamic'},
     )
     generator = runner.model.data_preprocessor.generator
     before = [parameter.detach().clone() for parameter in generator.parameters()]
-    source = benchmark.batches(runner)
+    source = train_step_benchmark.batches(runner)
     for index in range(12):
-        losses = benchmark.train_step(runner, hook, next(source), index, benchmark.StepProbe())
+        losses = train_step_benchmark.train_step(runner, hook, next(source), index, train_step_benchmark.StepProbe())
     assert torch.isfinite(losses['loss'])
     assert runner.optim_wrapper.loss_scaler.get_scale() > 0
     changed = [not torch.equal(old, new) for old, new in zip(before, generator.parameters())]
@@ -62,7 +64,7 @@ def test_float16_trains_with_a_scaler(benchmark, tmp_path):
     assert all(torch.isfinite(parameter).all() for parameter in generator.parameters())
 
 
-def test_a_resumed_run_goes_on(benchmark, tmp_path):
+def test_a_resumed_run_goes_on(train_step_benchmark, tmp_path):
     pytest.importorskip('sklearn')
 
     def trained(work: str, epochs: int, **settings):
