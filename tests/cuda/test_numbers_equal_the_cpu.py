@@ -103,7 +103,7 @@ def test_class_alignment(hinge):
     values = []
     for place in ('cpu', 'cuda'):
         loss = loss_terms.ClassAlignmentLoss(hinge=hinge, num_classes=7)
-        features = adversarial.to(place).requires_grad_()
+        features = adversarial.clone().to(place).requires_grad_()
         parts = loss(clean.to(place), features, labels.to(place))
         sum(parts.values()).backward()
         values.append([*(part.detach().cpu() for part in parts.values()), features.grad.cpu()])
