@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from typing import Optional
 
 from torch import nn
 
 from ..attacks import Attack
-from ..tasks import task_of
+from ..tasks import DetectionTask, Task, task_of
 
 
 def check_num_classes(model: nn.Module, dataset) -> None:
@@ -27,6 +28,22 @@ def check_same_classes(source: nn.Module, target: nn.Module) -> None:
     if ours != theirs:
         raise ValueError(
             f'the attack source predicts {theirs} classes, the target {ours}; both must know the same data'
+        )
+
+
+def check_discriminator(discriminator: Optional[nn.Module], condition_on_labels: bool, task: Task) -> None:
+    """Raise a ``ValueError`` if a discriminator does not take images, or images and one-hot labels where it should."""
+    if discriminator is None:
+        return
+    if condition_on_labels and isinstance(task, DetectionTask):
+        raise ValueError('a detector has no label map for the discriminator; leave condition_on_labels out')
+    wanted = 3 + (task.num_classes if condition_on_labels else 0)
+    first = next((module for module in discriminator.modules() if isinstance(module, nn.Conv2d)), None)
+    if first is not None and first.in_channels != wanted:
+        classes = f' and the one-hot labels of {task.num_classes} classes' if condition_on_labels else ''
+        raise ValueError(
+            f'the discriminator takes {first.in_channels} channels, but images{classes} have {wanted}: '
+            f'set discriminator=dict(in_channels={wanted}), or leave in_channels out'
         )
 
 

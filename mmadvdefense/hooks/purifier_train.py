@@ -14,7 +14,7 @@ from ..checkpoints import PREPROCESSOR, check_state_dict
 from ..models import unwrap
 from ..purifiers import GeneratorPurifier, PurifierDistributedDataParallel, freeze_target
 from ..registry import HOOKS, MODELS, in_root_scope
-from .checks import check_num_classes
+from .checks import check_discriminator, check_num_classes
 from .seeding import seed_epoch
 from .training_attack import PROTECTED, TARGET, SourceConfig, TrainingAttack
 from .training_batch import TrainingBatch
@@ -46,8 +46,8 @@ class PurifierTrainHook(Hook):
             each batch draws one, such as ``['adaptive', 'adaptive', 'gray-box']``.
 
     Raises:
-        ValueError: for a bad attack, source or loss; before training, for a target that does not fit data, checkpoint
-            or source.
+        ValueError: for a bad attack, source or loss; before training, for a target that does not fit data, checkpoint,
+            source or discriminator.
     """
 
     def __init__(
@@ -130,6 +130,7 @@ class PurifierTrainHook(Hook):
         check_num_classes(model, runner.train_dataloader.dataset)
         freeze_target(model)
         self._source = AttackSource(model, training=True)
+        check_discriminator(discriminator, getattr(purifier, 'condition_on_labels', False), self._source.task)
         self._tap = self._source.task.feature_tap(self.feature_layer)
         self.training_attack.prepare(self._source)
         self._settle_losses(purifier)

@@ -129,11 +129,61 @@ def test_images_of_different_sizes(train):
     assert all(np.isfinite(list(output.values())).all() for output in spy.outputs)
 
 
+@pytest.mark.parametrize('condition_on_labels', [False, True])
+def test_a_discriminator_of_other_channels_is_refused_before_training(make_config, condition_on_labels):
+    wanted = 13 if condition_on_labels else 3
+    config = make_config(
+        **{
+            'data_preprocessor.discriminator.in_channels': 8,
+            'data_preprocessor.condition_on_labels': condition_on_labels,
+        }
+    )
+    runner = Runner.from_cfg(config)
+    with pytest.raises(ValueError, match=rf'discriminator takes 8 channels, but images.* have {wanted}: .*={wanted}'):
+        runner.train()
+
+
+def test_the_discriminator_sees_the_labels(train):
+    seen = []
+
+    def watch(runner):
+        purifier = runner.model.data_preprocessor
+        purifier.discriminator.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach()))
+
+    _, spy = train(watch, images=4, **{'data_preprocessor.condition_on_labels': True})
+    labels = torch.cat([sample.gt_label for sample in spy.batches[0]['data_samples']])
+    one_hot = F.one_hot(labels, 10)[:, :, None, None].expand(-1, -1, 32, 32)
+    assert seen and all(torch.equal(image[:, 3:], one_hot.float()) for image in seen)
+
+
+@pytest.mark.parametrize('scope', ['mmseg', 'mmdet'])
+def test_condition_on_labels_of_dense_tasks(make_task_runner, scope):
+    purifier = dict(
+        type='AlignPurifier',
+        generator=dict(type='GlobalGenerator', base_channels=4, num_downsamples=1, num_blocks=1),
+        discriminator=dict(type='MultiscaleDiscriminator', base_channels=4, num_layers=2, in_channels=3 + 19),
+        condition_on_labels=True,
+    )
+    hook = dict(
+        type='PurifierTrainHook',
+        attack=dict(type='FGSM', eps=8, objective='task_loss'),
+        losses=[dict(type='LSGANLoss'), dict(type='FeatureMatchingLoss', layers=(0, 1, 2, 3))],
+        require_checkpoint=False,
+    )
+    runner, spy = make_task_runner(scope, [hook], purifier)
+    if scope == 'mmdet':
+        with pytest.raises(ValueError, match='a detector has no label map'):
+            runner.train()
+        return
+    runner.train()
+    assert {'loss_gan_discriminator', 'loss_feature_matching'} <= spy.outputs[0].keys()
+
+
 # By hand -------------------------------------------------------------------------------------------------------------
 
 
 def _discriminator_losses(discriminator, clean, adversarial):
-    """Equation 3 and 4 as they stand in the paper: generator side, feature matching, discriminator side."""
+    """Equations 2 and 3 as they stand in the paper: generator side, feature matching, discriminator side."""
     fake, guide = discriminator(adversarial), discriminator(clean.detach())
     generator_side = sum(((layers[-1] - 1) ** 2).mean() for layers in fake)
     matching = 0
