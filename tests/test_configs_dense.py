@@ -160,7 +160,7 @@ def test_released_objective_for_detectors(suffix):
     *terms, classes = config.objective.losses
     *general_terms, general_classes = general.objective.losses
     assert terms == general_terms
-    assert classes == dict(general_classes, loss_weight=10.0)
+    assert classes == dict(general_classes, loss_weight=10.0, intra_weight=0.0)
 
 
 @pytest.mark.parametrize(('scope', 'name'), [('mmdet', 'light_ssd_bccd'), ('mmseg', 'light_pspnet_camvid')])
