@@ -69,3 +69,4 @@ def test_site_builds_strictly_and_asks_no_other_machine(tmp_path):
         assert not remote, f'{page}: {remote}'
     reference = (tmp_path / 'site' / 'api' / 'attacks' / 'index.html').read_text()
     assert 'id="mmadvdefense.attacks.PGD"' in reference and 'random_start' in reference
+    assert ':class:' not in reference and '<code>~' not in reference, 'roles of Sphinx'
