@@ -4,7 +4,7 @@ _base_ = [
     '../_base_/datasets/cifar10_folder.py',
     '../_base_/attacks/pgd_kl_train.py',
     '../_base_/defenses/networks_small_images.py',
-    '../_base_/defenses/objective_released_no_vgg.py',
+    '../_base_/defenses/objective_recommended.py',
     '../_base_/schedules/benchmark_long.py',
     '../_base_/default_runtime_iters.py',
 ]

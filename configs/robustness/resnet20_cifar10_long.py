@@ -27,7 +27,7 @@ attacks.update({
     'MI 8': dict(type='MIFGSM', eps=8, step_size=1, steps=10),
     'DI 8': dict(type='DIFGSM', eps=8, step_size=1, steps=10),
     'TI-DI 8': dict(type='DIFGSM', eps=8, step_size=1, steps=10, **ti),
-    'CW 8': dict(type='CarliniWagner', eps=8, steps=10),
+    'CW 8': dict(type='CarliniWagner', eps=8, step_size=1, steps=10),
     'PGD-20 8': dict(type='PGD', eps=8, step_size=2, steps=20, random_start='uniform'),
 })
 del eps, purifier
@@ -37,5 +37,5 @@ threat_models = [
     dict(name='transfer', source=source, attacks=['PGD 8', 'TI 8', 'MI 8', 'DI 8', 'TI-DI 8', 'CW 8']),
     dict(name='adaptive-full', attacks=['PGD 4', 'PGD-20 8']),
 ]
-num_images = 2000
+num_images = 500
 test_dataloader = dict(batch_size=250)
