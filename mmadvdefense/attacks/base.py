@@ -33,7 +33,7 @@ class Attack(ABC):
     range whatever its loop does.
 
     Attributes:
-        access: what it needs of the model: ``'gradients'``, ``'scores'`` or ``'decisions'``.
+        access: what it needs of the model: ``'gradients'``, ``'scores'``, ``'decisions'`` or ``'nothing'``.
         needs_ball: whether it cannot do without ``eps``.
         averages_draws: whether it can take the mean gradient over draws of a random defence (EOT).
         stochastic: whether its images depend on the seed.
@@ -81,6 +81,11 @@ class Attack(ABC):
     def describe(self) -> str:
         """The attack with its budget, as tables show it: ``'PGD (L-inf 8, 10 steps)'``."""
         return f'{self.title} ({", ".join(self.details())})'
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether it asks what is in an image, so that its source must know the classes of the model that is tested."""
+        return True
 
     @property
     def title(self) -> str:

@@ -13,7 +13,7 @@ from .build import build_attack
 from .source import AttackSource
 from .success import misled
 
-_BY_NEED = ('gradients', 'scores', 'decisions')
+_BY_NEED = ('gradients', 'scores', 'decisions', 'nothing')
 
 
 @ATTACKS.register_module()

@@ -94,6 +94,11 @@ class GradientAttack(Attack):
         self.stochastic = draws or self.targeted == 'random' or self.objective.stochastic
         check_options(self, draws)
 
+    @property
+    def needs_labels(self) -> bool:
+        # The strongest of several restarts is one that misleads the source.
+        return self.objective.needs_labels or bool(self.targeted) or self.restarts > 1
+
     def details(self) -> list[str]:
         counts = ((self.num_targets, 'targets'), (self.restarts, 'restarts'))
         return [*super().details(), *(f'{count} {what}' for count, what in counts if count > 1)]

@@ -93,6 +93,10 @@ class RandomBudget(Attack):
         self.averages_draws = self.attack.averages_draws
         self.stochastic = True
 
+    @property
+    def needs_labels(self) -> bool:
+        return self.attack.needs_labels
+
     def check_source(self, source: AttackSource) -> None:
         self.attack.check_source(source)
 
