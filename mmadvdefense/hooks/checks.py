@@ -22,12 +22,27 @@ def check_num_classes(model: nn.Module, dataset) -> None:
         )
 
 
-def check_same_classes(source: nn.Module, target: nn.Module) -> None:
-    """Raise a ``ValueError`` if an attack source and the target predict different numbers of classes."""
+def check_same_classes(source: nn.Module, target: nn.Module, attack: Optional[Attack] = None) -> None:
+    """Raise a ``ValueError`` if an attack source and the target predict different numbers of classes.
+
+    Args:
+        source: the model that is attacked.
+        target: the model that is defended.
+        attack: what is run on the source: one that looks at features alone may have them from a model of other data.
+    """
+    if attack is not None and not attack.needs_labels:
+        return
+    asking = '' if attack is None else f', since {type(attack).__name__} asks for the true class'
+    if getattr(source, 'head', source) is None:
+        raise ValueError(
+            f'the attack source {type(source).__name__} has no head and predicts no classes: only attacks on features '
+            f'alone (SSP, FDA, DR, TAP without label_weight) run on it{asking}'
+        )
     ours, theirs = task_of(target).num_classes, task_of(source).num_classes
     if ours != theirs:
         raise ValueError(
-            f'the attack source predicts {theirs} classes, the target {ours}; both must know the same data'
+            f'the attack source predicts {theirs} classes, the target {ours}; both must know the same data{asking}. '
+            'Only attacks on features alone (SSP, FDA, DR, TAP without label_weight) run on any source'
         )
 
 

@@ -7,6 +7,7 @@ from typing import Optional, Sequence, Union
 from ..attacks import Attack, AttackSource, CleanReference, EnsembleSource, Randomness, build_attack
 from ..pixels import Pixels
 from ..tasks import DetectionTask
+from .checks import check_same_classes
 from .sources import build_source
 from .threats import ThreatModel
 
@@ -64,7 +65,10 @@ class TrainingAttack:
             raise ValueError("a detector predicts no label for each true box: labels='predicted' is not for detection")
         self._target = target
         models: dict[str, AttackSource] = {}
-        self._sources = [[_build(source, target, models) for source in sources] for sources in self._configs]
+        self._sources = [
+            [_build(source, target, models, attack) for source in sources]
+            for attack, sources in zip(self.attacks, self._configs)
+        ]
         for attack, sources in zip(self.attacks, self._sources):
             for source in sources:
                 attack.check_source(source)
@@ -89,7 +93,7 @@ class TrainingAttack:
         source = sources[randomness.derive('source').choice(len(sources))]
         if source is not self._target:
             reference = CleanReference(source, clean)
-        if self.labels == 'predicted':
+        if self.labels == 'predicted' and self.attacks[number].needs_labels:
             task = self._target.task
             data_samples = task.relabel(data_samples, task.predicted(reference.logits, data_samples))
         return self.attacks[number](source, clean, data_samples, randomness, reference)
@@ -114,22 +118,25 @@ def _checked(sources: Optional[Sequence[SourceConfig]]) -> list[list[Union[str, 
     return checked
 
 
-def _build(source: list[Union[str, dict]], target: AttackSource, models: dict[str, AttackSource]) -> AttackSource:
-    """A source; ``models`` keeps those that have been loaded, since ensembles share them."""
+def _build(
+    source: list[Union[str, dict]], target: AttackSource, models: dict[str, AttackSource], attack: Attack
+) -> AttackSource:
+    """A source of an attack; ``models`` keeps those that have been loaded, since ensembles share them."""
     members = []
     for model in source:
         key = model if isinstance(model, str) else f'{model["config"]} {model["checkpoint"]}'
         if key not in models:
-            models[key] = _load(model, target)
+            models[key] = _load(model, target, attack)
+        check_same_classes(models[key].model, target.model, attack)
         members.append(models[key])
     return members[0] if len(members) == 1 else EnsembleSource(members)
 
 
-def _load(model: Union[str, dict], target: AttackSource) -> AttackSource:
+def _load(model: Union[str, dict], target: AttackSource, attack: Attack) -> AttackSource:
     if model == TARGET:
         return target
     if model == PROTECTED:
         purifier = target.model.data_preprocessor
         # Not purifier.clean, which refuses a purifier that has not been trained yet.
         return AttackSource(target.model, training=True, defence=lambda images, randomness: purifier.purify(images))
-    return build_source(target.model, 'transfer', source=dict(model))
+    return build_source(target.model, 'transfer', source=dict(model), attack=attack)
