@@ -15,6 +15,7 @@ from .threats import (
     CannotRun,
     ThreatModel,
 )
+from .validation_loss import PurifierValLossHook
 
 __all__ = [
     'DEFAULT_DRAWS',
@@ -28,6 +29,7 @@ __all__ = [
     'ErrorAmplificationHook',
     'FiniteLossGuardHook',
     'PurifierTrainHook',
+    'PurifierValLossHook',
     'ThreatModel',
     'build_source',
 ]

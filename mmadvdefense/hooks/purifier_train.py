@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Optional, Sequence, Union
 
+import torch
 from mmengine.dist import all_reduce_params, get_rank
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from ..attacks import Attack, AttackSource, CleanReference, Randomness, derive_seed
 from ..checkpoints import PREPROCESSOR, check_state_dict
 from ..models import unwrap
+from ..pixels import Pixels
 from ..purifiers import GeneratorPurifier, PurifierDistributedDataParallel, freeze_target
 from ..registry import HOOKS, MODELS, in_root_scope
 from .checks import check_discriminator, check_num_classes
@@ -90,6 +92,11 @@ class PurifierTrainHook(Hook):
     def attack(self) -> Attack:
         """The attack, the first of several."""
         return self.training_attack.attacks[0]
+
+    @property
+    def is_training(self) -> bool:
+        """Whether a training is going on, for which the model has been prepared."""
+        return bool(self._handles)
 
     # --- set-up ---------------------------------------------------------------------------------------------
 
@@ -180,6 +187,32 @@ class PurifierTrainHook(Hook):
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         self._reference = None
         unwrap(runner.model).data_preprocessor.num_updates += 1
+
+    @torch.no_grad()
+    def losses_of(self, model: nn.Module, inputs: Pixels, data_samples: Sequence, randomness: Randomness) -> dict:
+        """The terms of a batch that is not trained on, with the purifier in the mode that it is in.
+
+        Args:
+            model: the one that is trained.
+            inputs: images as the data loader gives them.
+            data_samples: theirs, with the ground truth in the frame of the images; they may be changed.
+            randomness: of the attack.
+        """
+        purifier = model.data_preprocessor
+        clean = purifier.load_pixels(inputs, data_samples)
+        self._reference = CleanReference(self._source, clean, self._tap)
+        adversarial = self.training_attack(clean, data_samples, randomness, self._reference)
+        data = dict(inputs=clean, adversarial_inputs=adversarial, data_samples=data_samples)
+        flagged = [module for module in self._source.task.loss_modules() if not module.training]
+        for module in flagged:
+            module.training = True
+        try:
+            batch = purifier({**data, 'purify_clean': self.train_on == 'both'}, training=True)
+            return model(**batch, mode='loss')
+        finally:
+            self._reference = None
+            for module in flagged:
+                module.training = False
 
     def after_train_epoch(self, runner) -> None:
         _share_statistics(runner)
