@@ -55,6 +55,7 @@ def facts(report: dict[str, Any]) -> str:
     rounded = 'rounded to 8 bit' if report['quantized'] else 'not rounded'
     lines = [
         f'{data["images"]} images of {data["type"]}, seed {report["seed"]}, adversarial images {rounded}.\n',
+        *selection_text(data.get('selection')),
         *([] if report['complete'] else ['**Not complete**: some cells have not been run.\n']),
         *(f'- **{name}**: the attacker {threat["meaning"]}' for name, threat in report['threat_models'].items()),
         *(f'- {name}: {attack["title"]}' for name, attack in report['attacks'].items() if name in run),
@@ -65,6 +66,20 @@ def facts(report: dict[str, Any]) -> str:
         ),
     ]
     return '\n'.join(lines)
+
+
+def selection_text(selection: Optional[dict[str, Any]]) -> list[str]:
+    """How the images of a report were chosen, as a paragraph; none where nothing but a number was asked for."""
+    if selection is None:
+        return []
+    text = f'Chosen from {selection["candidates"]} images'
+    if 'right' in selection:
+        text += f', of which the target without a defence gets {selection["right"]} right: only those are counted'
+    if 'images_per_class' in selection:
+        text += f'; up to {selection["images_per_class"]} of each of {selection["classes"]} classes'
+        if selection['classes_with_fewer']:
+            text += f', {selection["classes_with_fewer"]} of which have fewer'
+    return [f'{text}.\n']
 
 
 def cell_outcome(cell: dict[str, Any], metric: str) -> str:
