@@ -8,7 +8,7 @@ from typing import Optional
 from torch import nn
 
 from ..attacks import Attack
-from ..tasks import DetectionTask, Task, task_of
+from ..tasks import ClassificationTask, DetectionTask, Task, task_of
 
 
 def check_num_classes(model: nn.Module, dataset) -> None:
@@ -23,14 +23,22 @@ def check_num_classes(model: nn.Module, dataset) -> None:
 
 
 def check_same_classes(source: nn.Module, target: nn.Module, attack: Optional[Attack] = None) -> None:
-    """Raise a ``ValueError`` if an attack source and the target predict different numbers of classes.
+    """Raise a ``ValueError`` if an attack source and the target have different tasks or numbers of classes.
 
     Args:
         source: the model that is attacked.
         target: the model that is defended.
-        attack: what is run on the source: one that looks at features alone may have them from a model of other data.
+        attack: what is run on the source: one that looks at features alone may have them from a model of other data,
+            or from a classifier whatever the target's task.
     """
-    if attack is not None and not attack.needs_labels:
+    needs_labels = attack is None or attack.needs_labels
+    ours, theirs = task_of(target), task_of(source)
+    if ours.name != theirs.name and (needs_labels or theirs.name != ClassificationTask.name):
+        raise ValueError(
+            f'the attack source is a model for {theirs.name}, the target one for {ours.name}; on another task, attacks '
+            'on features alone (SSP, FDA, DR, TAP without label_weight) run on a classifier, and no others'
+        )
+    if not needs_labels:
         return
     asking = '' if attack is None else f', since {type(attack).__name__} asks for the true class'
     if getattr(source, 'head', source) is None:
@@ -38,10 +46,10 @@ def check_same_classes(source: nn.Module, target: nn.Module, attack: Optional[At
             f'the attack source {type(source).__name__} has no head and predicts no classes: only attacks on features '
             f'alone (SSP, FDA, DR, TAP without label_weight) run on it{asking}'
         )
-    ours, theirs = task_of(target).num_classes, task_of(source).num_classes
-    if ours != theirs:
+    if ours.num_classes != theirs.num_classes:
         raise ValueError(
-            f'the attack source predicts {theirs} classes, the target {ours}; both must know the same data{asking}. '
+            f'the attack source predicts {theirs.num_classes} classes, the target {ours.num_classes}; '
+            f'both must know the same data{asking}. '
             'Only attacks on features alone (SSP, FDA, DR, TAP without label_weight) run on any source'
         )
 

@@ -7,15 +7,19 @@ from typing import Any, Callable
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
 import mmadvdefense  # noqa: F401  registers everything
 from mmadvdefense.attacks import FGSM, Attack, AttackSource, Randomness, build_attack
 from mmadvdefense.hooks import DEFENCE_AWARE, NEEDS_PURIFIER, THREAT_MODELS, CannotRun, ThreatModel, build_source
+from mmadvdefense.hooks.checks import check_same_classes
 from mmadvdefense.models import build_model
 from mmadvdefense.purifiers import Purifier, RandomPurifier
 from mmadvdefense.purifiers.export import save_purifier_export
+from mmadvdefense.recipes import drop_pretrained_backbones
+from mmadvdefense.tasks import task_of
 
 pytest.importorskip('mmpretrain')
 
@@ -363,6 +367,39 @@ def test_titles():
     assert own.title == 'adaptive-substitute with purifier'
     assert ThreatModel(own.name, source, own.substitute).title == 'adaptive-substitute with purifier from other'
     assert ThreatModel('adaptive-eot').title == 'adaptive-eot, 16 draws'
+
+
+@pytest.mark.parametrize('scope', ['mmseg', 'mmdet'])
+def test_a_source_of_another_task(tiny_classifier, make_images, scope):
+    """Dispersion reduction crosses tasks (Lu et al., CVPR 2020): on a classifier, of which no labels are asked."""
+    pytest.importorskip(scope)
+    name = {'mmseg': 'light_pspnet_camvid', 'mmdet': 'light_ssd_bccd'}[scope]
+    config = Config.fromfile(Path(__file__).parents[2] / 'configs' / 'target' / f'{name}.py')
+    drop_pretrained_backbones(config.model)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        dense = build_model(config)
+    reduction, pgd = build_attack(dict(type='DR', eps=8, step_size=4, steps=2)), FGSM(eps=8)
+    check_same_classes(tiny_classifier, dense, reduction)
+    for source, target, attack in (
+        (tiny_classifier, dense, pgd),
+        (tiny_classifier, dense, None),
+        (dense, tiny_classifier, pgd),
+        (dense, tiny_classifier, reduction),
+    ):
+        tasks = [task_of(source).name, task_of(target).name]
+        with pytest.raises(ValueError, match='source is a model for {}, the target one for {};'.format(*tasks)):
+            check_same_classes(source, target, attack)
+    if scope == 'mmseg':
+        from mmseg.structures import SegDataSample as Sample
+    else:
+        from mmdet.structures import DetDataSample as Sample
+    images = make_images(2, 3, 32, 40)
+    samples = [Sample(metainfo=dict(img_shape=(32, 40))) for _ in images]
+    source = AttackSource(tiny_classifier)
+    found = reduction(source, images, source.task.in_input_frame(samples, False), Randomness([0, 1]))
+    assert 4 < (found - images).abs().max() <= 8 + 1e-3
+    assert [source.task.ground_truth(sample) for sample in samples] == [[], []]
 
 
 def test_vgg_of_imagenet_gives_features(defended, tmp_path, make_images, make_samples):
