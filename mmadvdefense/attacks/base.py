@@ -108,7 +108,9 @@ class Attack(ABC):
         """Class indices to move towards, None for an untargeted attack."""
         if not self.targeted:
             return None
-        return TARGETS[self.targeted](batch.reference.logits, batch.labels, batch.randomness)
+        logits = batch.reference.logits
+        classes = batch.source.task.target_classes(logits)
+        return TARGETS[self.targeted](logits, batch.labels, batch.randomness, classes)
 
     def run(
         self,

@@ -147,7 +147,9 @@ class GradientAttack(Attack):
     def perturb(self, batch: AttackBatch) -> Tensor:
         targets = [batch.target]
         if self.num_targets > 1:
-            targets = top_wrong_targets(batch.reference.logits, batch.labels, self.num_targets)
+            logits = batch.reference.logits
+            classes = batch.source.task.target_classes(logits)
+            targets = top_wrong_targets(logits, batch.labels, self.num_targets, classes)
         if len(targets) * self.restarts == 1:
             return self._ascend(batch)
         return strongest_run(self._ascend, self.objective, batch, targets, self.restarts)

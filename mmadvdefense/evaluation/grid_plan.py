@@ -137,7 +137,7 @@ def _check_models(config: GridConfig, base: Config, dataset: BaseDataset) -> dic
             for name in column.attacks:
                 check_same_classes(model, target, build_attack(config.attacks[name]))
     task = task_of(target)
-    classes = list(dataset.metainfo.get('classes') or range(task.num_classes))
+    classes = list(dataset.metainfo.get('classes') or range(task.num_classes or 0))
     # What MMEngine's image loaders give; data sets that hold their images give RGB.
     loads = any('LoadImage' in str(step.get('type')) for step in base.test_dataloader.dataset.get('pipeline', ()))
     return {

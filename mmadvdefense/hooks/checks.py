@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from typing import Optional
+from typing import Iterable, Optional
 
 from torch import nn
 
-from ..attacks import Attack
+from ..attacks import Attack, AttackSource
+from ..pixels import check_channels
 from ..tasks import ClassificationTask, DetectionTask, Task, task_of
 
 
 def check_num_classes(model: nn.Module, dataset) -> None:
-    """Raise a ``ValueError`` if the data set's classes are not as many as the model predicts."""
+    """Raise a ``ValueError`` if the data set's classes are not as many as the model predicts, if it predicts any."""
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
     num_classes = task_of(model).num_classes
-    if classes is not None and len(classes) != num_classes:
+    if classes is not None and num_classes is not None and len(classes) != num_classes:
         raise ValueError(
             f'{type(dataset).__name__} has {len(classes)} classes, {type(model).__name__} predicts {num_classes}; '
             'use the config and checkpoint of a model trained for this data set'
@@ -46,6 +47,9 @@ def check_same_classes(source: nn.Module, target: nn.Module, attack: Optional[At
             f'the attack source {type(source).__name__} has no head and predicts no classes: only attacks on features '
             f'alone (SSP, FDA, DR, TAP without label_weight) run on it{asking}'
         )
+    for model, task in ((target, ours), (source, theirs)):
+        if task.num_classes is None:
+            raise ValueError(f'{type(model).__name__} predicts no classes; an attack needs a model that does')
     if ours.num_classes != theirs.num_classes:
         raise ValueError(
             f'the attack source predicts {theirs.num_classes} classes, the target {ours.num_classes}; '
@@ -68,6 +72,27 @@ def check_discriminator(discriminator: Optional[nn.Module], condition_on_labels:
             f'the discriminator takes {first.in_channels} channels, but images{classes} have {wanted}: '
             f'set discriminator=dict(in_channels={wanted}), or leave in_channels out'
         )
+
+
+def check_scores(sources: Iterable[AttackSource], attacks: Iterable[Attack], dataset) -> None:
+    """Hold the class scores of training sources against what the models predict on the first image of the data.
+
+    Does nothing where no attack asks for class scores, or where the data can only be iterated over.
+
+    Raises:
+        ValueError: from :meth:`mmadvdefense.attacks.AttackSource.check_scores`.
+    """
+    if not hasattr(dataset, '__getitem__') or not any(_asks_for_scores(attack) for attack in attacks):
+        return
+    first = dataset[0]
+    check_channels([first['inputs']], [first['data_samples'].get('img_path') or 'image 0'])
+    for source in sources:
+        source.check_scores([first['inputs'].float().to(source.device)])
+
+
+def _asks_for_scores(attack: Attack) -> bool:
+    objective = getattr(attack, 'objective', None)
+    return bool(attack.targeted) or objective is None or objective.of_scores
 
 
 def warn_of_unit_range(attack: Attack) -> None:

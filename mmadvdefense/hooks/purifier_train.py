@@ -16,7 +16,7 @@ from ..models import unwrap
 from ..pixels import Pixels
 from ..purifiers import GeneratorPurifier, PurifierDistributedDataParallel, freeze_target
 from ..registry import HOOKS, MODELS, in_root_scope
-from .checks import check_discriminator, check_num_classes
+from .checks import check_discriminator, check_num_classes, check_scores
 from .seeding import seed_epoch
 from .training_attack import PROTECTED, TARGET, SourceConfig, TrainingAttack
 from .training_batch import TrainingBatch
@@ -140,6 +140,7 @@ class PurifierTrainHook(Hook):
         check_discriminator(discriminator, getattr(purifier, 'condition_on_labels', False), self._source.task)
         self._tap = self._source.task.feature_tap(self.feature_layer)
         self.training_attack.prepare(self._source)
+        check_scores(self.training_attack.all_sources, self.training_attack.attacks, runner.train_dataloader.dataset)
         self._settle_losses(purifier)
         self._handles = [
             model.register_forward_pre_hook(self._begin_target, with_kwargs=True),

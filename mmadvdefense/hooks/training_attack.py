@@ -73,6 +73,11 @@ class TrainingAttack:
             for source in sources:
                 attack.check_source(source)
 
+    @property
+    def all_sources(self) -> list[AttackSource]:
+        """What the attacks are run on, each once."""
+        return list({id(source): source for sources in self._sources for source in sources}.values())
+
     def release(self) -> None:
         """Forget the source models."""
         self._target, self._sources = None, []
