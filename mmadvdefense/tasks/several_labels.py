@@ -204,8 +204,10 @@ class SeveralLabelsTask(ImageTask):
         return [one.get(name) for one in own if one is not None for name in ('gt_label', 'gt_score') if name in one]
 
     def score_samples(self, predictions: Sequence, annotations_in_input_frame: bool = False) -> SampleScores:
-        """F1 of the labels that are named, of several heads the mean of those that an image has ground truth for."""
-        self.check_samples(predictions)
+        """F1 of the labels that are named, of several heads the mean of those that an image has ground truth for.
+
+        NaN where it has none.
+        """
         scores, known = (torch.stack(columns) for columns in zip(*(part.score(predictions) for part in self.parts)))
         return SampleScores((scores * known).sum(0) / known.sum(0))
 

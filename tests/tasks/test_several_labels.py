@@ -309,6 +309,10 @@ def test_score_of_tasks_is_the_mean_of_those_that_are_known(make_host):
                 sample.set_field(DataSample(), name)
             sample.get(name).set_pred_label(said)
     assert task.score_samples(samples).score.tolist() == pytest.approx([(1 + 2 / 3) / 2, 0, 0, 0])
+    for name in ('kind', 'tags'):
+        for key in ('gt_label', 'gt_score'):
+            samples[3].get(name).pop(key, None)
+    assert task.score_samples(samples).score.isnan().tolist() == [False, False, False, True]
 
 
 # --- one label an image -----------------------------------------------------------------------------------------------
