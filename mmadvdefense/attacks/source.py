@@ -94,7 +94,7 @@ class AttackSource:
             ValueError: if the model decides on something else, or has no class scores.
         """
         if not self._scores_checked:
-            with torch.no_grad():
+            with torch.no_grad(), self.undisturbed():
                 self._hold_against_prediction(self.preprocess(images, randomness))
 
     def _hold_against_prediction(self, inputs: Tensor, scores: Optional[Tensor] = None) -> None:
