@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Optional, Sequence
+from typing import Iterator, Optional, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -35,13 +35,13 @@ class Part:
     """A head, and where its ground truth and prediction are.
 
     Attributes:
-        name: of the sub-sample; None for the sample itself.
+        path: names of the tasks that lead to it in a ``MultiTaskHead``; empty for the one head of a model.
         head: the host's.
         num_classes: how many classes it tells apart, or how many labels it may name.
         offset: how many classes the parts before it have.
     """
 
-    name: Optional[str]
+    path: tuple[str, ...]
     head: nn.Module
     num_classes: int
     offset: int
@@ -55,8 +55,14 @@ class Part:
         """One for each label that may be named, else one in all."""
         return self.num_classes if self.is_multi_label else 1
 
+    @property
+    def name(self) -> str:
+        return '.'.join(self.path)
+
     def scores(self, output) -> Tensor:
-        """``(N, K, D)`` class scores of its D decisions, from what the head returns."""
+        """``(N, K, D)`` class scores of its D decisions, from what the model returns in mode ``tensor``."""
+        for name in self.path:
+            output = output[name]
         output = class_scores_of(output)
         if not self.is_multi_label:
             return output.unsqueeze(2)
@@ -71,7 +77,10 @@ class Part:
 
     def samples(self, data_samples: Sequence) -> list:
         """The host's samples of this part; None for images without."""
-        return [sample if self.name is None else sample.get(self.name) for sample in data_samples]
+        own = list(data_samples)
+        for name in self.path:
+            own = [None if sample is None else sample.get(name) for sample in own]
+        return own
 
     def labels(self, data_samples: Sequence, device: torch.device) -> Tensor:
         """``(N, D)``: the class, or 1 for each label that belongs to the image; ``NO_CLASS`` where nothing is known."""
@@ -138,24 +147,22 @@ class SeveralLabelsTask(ImageTask):
 
     def __init__(self, model: nn.Module):
         super().__init__(model)
-        heads = getattr(model.head, 'task_heads', None)
-        self.name = 'multi-label classification' if heads is None else 'multi-task classification'
+        heads = list(_heads(model.head))
+        self.name = 'multi-label classification' if heads[0][0] == () else 'multi-task classification'
         self.parts: list[Part] = []
         offset = 0
-        for name, head in [(None, model.head)] if heads is None else heads.items():
-            if hasattr(head, 'task_heads'):
-                raise ValueError(f'MultiTaskHead: its task {name} has tasks of its own, which is not supported')
-            number = number_of_classes(head) or (self._outputs if heads is None else None)
+        for path, head in heads:
+            number = number_of_classes(head) or (self._outputs if path == () else None)
             if number is None:
                 raise ValueError(f'{type(head).__name__} does not say how many classes it has; give it num_classes')
-            self.parts.append(Part(name, head, number, offset))
+            self.parts.append(Part(path, head, number, offset))
             offset += number
 
     # --- the model ------------------------------------------------------------------------------------------
 
     def logits(self, inputs: Tensor) -> Tensor:
         output = self.model(inputs, mode='tensor')
-        scores = [part.scores(output if part.name is None else output[part.name]) for part in self.parts]
+        scores = [part.scores(output) for part in self.parts]
         classes = max(own.shape[1] for own in scores)
         return torch.cat([F.pad(own, (0, 0, 0, classes - own.shape[1]), value=_NO_SCORE) for own in scores], 2)
 
@@ -171,7 +178,7 @@ class SeveralLabelsTask(ImageTask):
         return F.cross_entropy(logits, target, reduction='none', ignore_index=self.ignore_index).sum(1)
 
     def feature_tap(self, layer: Optional[str] = None):
-        if layer == 'logits' and self.parts[0].name is not None:
+        if layer == 'logits' and self.parts[0].path:
             raise ValueError('a MultiTaskHead has no one layer of logits; name a layer, or leave feature_layer out')
         return super().feature_tap(layer)
 
@@ -182,7 +189,7 @@ class SeveralLabelsTask(ImageTask):
             own = [part.samples([sample])[0] for part in self.parts]
             if not any(one is not None and _is_labelled(one) for one in own):
                 name = sample.get('img_path') or f'image {index} of the batch'
-                tasks = ', '.join(part.name for part in self.parts if part.name is not None)
+                tasks = ', '.join(part.name for part in self.parts if part.path)
                 what = f'no label of the tasks {tasks}' if tasks else 'no gt_label or gt_score'
                 raise ValueError(f'{name} has {what}; the pipeline must pack labels')
 
@@ -248,6 +255,16 @@ class SeveralLabelsTask(ImageTask):
     def num_classes(self) -> int:
         """Of all heads together."""
         return sum(part.num_classes for part in self.parts)
+
+
+def _heads(head: nn.Module, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], nn.Module]]:
+    """The heads inside of a head, with the names of their tasks; tasks may have tasks of their own."""
+    tasks = getattr(head, 'task_heads', None)
+    if tasks is None:
+        yield path, head
+        return
+    for name, own in tasks.items():
+        yield from _heads(own, (*path, name))
 
 
 def named_labels(labels: Sequence[Tensor], num_classes: int, device: torch.device) -> Tensor:

@@ -278,11 +278,27 @@ def test_always_all_labels(make_host, images):
         AttackSource(model).logits(images)
 
 
-def test_tasks_of_tasks_are_refused(make_classifier):
-    inner = dict(type='MultiTaskHead', task_heads=dict(a=dict(type='LinearClsHead', num_classes=3)))
-    head = dict(type='MultiTaskHead', task_heads=dict(outer=inner), in_channels=16)
-    with pytest.raises(ValueError, match='its task outer has tasks of its own'):
-        task_of(make_classifier(head=head))
+def test_tasks_of_tasks(make_classifier, images):
+    inner = dict(
+        type='MultiTaskHead',
+        task_heads=dict(kind=dict(type='LinearClsHead', num_classes=3), side=dict(type='LinearClsHead', num_classes=2)),
+    )
+    head = dict(type='MultiTaskHead', in_channels=16)
+    head['task_heads'] = dict(outer=inner, tags=dict(type='MultiLabelLinearClsHead', num_classes=4))
+    model = make_classifier(head=head).eval()
+    samples = [multi_task(dict(tags=own))[0] for own in FOUR[:3] + ([],)]
+    for sample, (nested,) in zip(samples, (multi_task(dict(kind=k % 3, side=k % 2)) for k in range(3))):
+        sample.set_field(nested, 'outer')
+    task = task_of(model)
+    assert task.num_classes == 9
+    assert task.labels(samples, 'cpu').tolist() == [
+        [0, 0, 1, 0, 0, 1],
+        [1, 1, 0, 0, 0, 0],
+        [2, 0, 0, 1, 0, 0],
+        [NONE, NONE, 0, 0, 0, 0],
+    ]
+    adversarial = build_attack(dict(type='FGSM', eps=8))(AttackSource(model), images, samples, Randomness(0))
+    assert (adversarial != images).any()
 
 
 # --- scores of images -------------------------------------------------------------------------------------------------
