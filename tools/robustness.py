@@ -45,7 +45,7 @@ def main() -> None:
         init_dist(arguments.launcher)
     if arguments.update:
         check_section(arguments.update, arguments.config)
-    plan = plan_grid(read_grid(config, arguments.trust_checkpoint))
+    plan = plan_grid(read_grid(config, arguments.trust_checkpoint), config.work_dir, arguments.launcher)
     folder = RunFolder(config.work_dir)
     if is_main_process():
         try:

@@ -81,7 +81,7 @@ class Strongest:
         for _ in range(batch.source.draws):
             for view in views(batch, self.objective):
                 value = value + self.objective.values(pixels, view)
-            if not batch.source.task.dense:
+            if batch.source.task.one_label:
                 success = success + misled(images, batch)
         return success, value
 

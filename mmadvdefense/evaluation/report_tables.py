@@ -53,6 +53,7 @@ def facts(report: dict[str, Any]) -> str:
     lines = [
         f'{data["images"]} images of {data["type"]}, seed {report["seed"]}, adversarial images {rounded}.\n',
         *_gaps(report),
+        *selection_text(data.get('selection')),
         *(f'- **{name}**: the attacker {threat["meaning"]}' for name, threat in report['threat_models'].items()),
         *(f'- {name}: {attack["title"]}' for name, attack in report['attacks'].items() if name in run),
         *(
@@ -85,6 +86,20 @@ def failures(report: dict[str, Any]) -> list[str]:
         for cell in report.get('cells', ())
         if cell.get('error') is not None
     ]
+
+
+def selection_text(selection: Optional[dict[str, Any]]) -> list[str]:
+    """How the images of a report were chosen, as a paragraph; none where nothing but a number was asked for."""
+    if selection is None:
+        return []
+    text = f'Chosen from {selection["candidates"]} images'
+    if 'right' in selection:
+        text += f', of which the target without a defence gets {selection["right"]} right: only those are counted'
+    if 'images_per_class' in selection:
+        text += f'; up to {selection["images_per_class"]} of each of {selection["classes"]} classes'
+        if selection['classes_with_fewer']:
+            text += f', {selection["classes_with_fewer"]} of which have fewer'
+    return [f'{text}.\n']
 
 
 def cell_outcome(cell: dict[str, Any], metric: str) -> str:

@@ -14,7 +14,7 @@ from ..checkpoints import PREPROCESSOR, check_state_dict
 from ..models import unwrap
 from ..purifiers import GeneratorPurifier
 from ..registry import HOOKS
-from .checks import check_num_classes, warn_of_unit_range
+from .checks import check_num_classes, check_scores, warn_of_unit_range
 from .seeding import seed_epoch
 
 # Blocks that a checkpoint of the plain model need not have: they start as the identity.
@@ -69,6 +69,7 @@ class AdversarialTrainingHook(Hook):
         check_num_classes(model, runner.train_dataloader.dataset)
         self._source = AttackSource(model, training=True)
         self.attack.check_source(self._source)
+        check_scores([self._source], [self.attack], runner.train_dataloader.dataset)
 
     def before_train_epoch(self, runner) -> None:
         seed_epoch(runner)

@@ -113,7 +113,7 @@ class AttackHook(Hook):
         self._handle = native.register_forward_pre_hook(self._note_purified)
 
     def _make_crafter(self, target: nn.Module) -> Crafter:
-        source = source_for(target, self.threat_model)
+        source = source_for(target, self.threat_model, self.attack)
         try:
             self.attack.check_source(source)
         except ValueError as error:

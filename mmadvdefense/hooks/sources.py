@@ -7,7 +7,7 @@ from typing import Optional, Union
 from mmengine.config import ConfigDict
 from torch import nn
 
-from ..attacks import AttackSource, BackwardPass, EnsembleSource
+from ..attacks import Attack, AttackSource, BackwardPass, Defence, EnsembleSource
 from ..checkpoints import load_target
 from ..models import build_model
 from ..purifiers import Purifier
@@ -22,26 +22,26 @@ def build_source(
     source: Union[dict, list[dict], None] = None,
     substitute: Optional[str] = None,
     draws: Optional[int] = None,
+    attack: Optional[Attack] = None,
 ) -> AttackSource:
     """What an attack is run on.
 
     Args:
         target: the model that is defended, with its purifier if it has one.
         threat_model: with the settings after it, see :class:`ThreatModel`.
+        attack: what will be run on it; one that asks for no labels may have a source of other classes.
 
     Raises:
         ValueError: for settings that do not fit the threat model, or a source of other classes than the target.
         CannotRun: if this purifier cannot be attacked so; the message says why.
     """
-    return source_for(target, ThreatModel(threat_model, source, substitute, draws))
+    return source_for(target, ThreatModel(threat_model, source, substitute, draws), attack)
 
 
-def source_for(target: nn.Module, threat: ThreatModel) -> AttackSource:
+def source_for(target: nn.Module, threat: ThreatModel, attack: Optional[Attack] = None) -> AttackSource:
     """:func:`build_source`, of a threat model."""
     if threat.name == 'transfer':
-        if isinstance(threat.source, list):
-            return EnsembleSource([_other_model(source, target) for source in threat.source])
-        return _other_model(threat.source, target)
+        return _other_models(threat, target, attack)
     if threat.name == 'white-box':
         return AttackSource(target)
     purifier = enabled_purifier(target)
@@ -49,8 +49,10 @@ def source_for(target: nn.Module, threat: ThreatModel) -> AttackSource:
         return AttackSource(target, defence=purifier and purifier.clean, gradients=False)
     if purifier is None:
         raise CannotRun(f'{threat.name} attacks the purifier, and {type(target).__name__} has none that is enabled')
+    if threat.name == 'adaptive-substitute':
+        return _behind_substitute(threat, target, attack)
     if threat.name == 'adaptive-bpda':
-        other = threat.substitute and _substitute(threat.substitute, purifier).clean
+        other = threat.substitute and _substitute(threat.substitute, purifier)
         return AttackSource(target, defence=BackwardPass(purifier.clean, other))
     if threat.name == 'adaptive-full' and not purifier.differentiable:
         raise CannotRun(f'{type(purifier).__name__} has no gradient to follow; use adaptive-bpda')
@@ -68,19 +70,34 @@ def enabled_purifier(target: nn.Module) -> Optional[Purifier]:
     return preprocessor if isinstance(preprocessor, Purifier) and preprocessor.enabled else None
 
 
-def _other_model(source: dict, target: nn.Module) -> AttackSource:
+def _other_models(threat: ThreatModel, target: nn.Module, attack: Optional[Attack]) -> AttackSource:
+    if isinstance(threat.source, list):
+        return EnsembleSource([_other_model(source, target, attack) for source in threat.source])
+    return _other_model(threat.source, target, attack)
+
+
+def _other_model(source: dict, target: nn.Module, attack: Optional[Attack]) -> AttackSource:
     model = build_model(source['config'])
     load_target(model, source['checkpoint'], trust=source.get('trust', False))
-    check_same_classes(model, target)
+    check_same_classes(model, target, attack)
     return AttackSource(model.to(target.data_preprocessor.device).eval())
 
 
-def _substitute(path: str, purifier: Purifier) -> Purifier:
-    native = type(purifier.native)
+def _behind_substitute(threat: ThreatModel, target: nn.Module, attack: Optional[Attack]) -> AttackSource:
+    """The target, or the models that the attacker has instead, each behind the attacker's own purifier."""
+    source = AttackSource(target) if threat.source is None else _other_models(threat, target, attack)
+    for member in source.sources if isinstance(source, EnsembleSource) else [source]:
+        member.defence = _substitute(threat.substitute, member.model.data_preprocessor)
+    return source
+
+
+def _substitute(path: str, preprocessor: nn.Module) -> Defence:
+    """The cleaning of a purifier that was exported, as it would be in front of the model with this preprocessor."""
+    native = type(getattr(preprocessor, 'native', preprocessor))
     config = dict(
         type='AlignPurifier',
         native_type=f'{native.__module__.split(".")[0]}.{native.__name__}',
         init_cfg=dict(type='Pretrained', checkpoint=path),
     )
-    substitute = MODELS.build(ConfigDict(config)).to(purifier.device).eval()
-    return substitute.requires_grad_(False)
+    substitute = MODELS.build(ConfigDict(config)).to(preprocessor.device).eval()
+    return substitute.requires_grad_(False).clean

@@ -14,6 +14,7 @@ from ..pixels import Pixels
 from .base import Task
 from .sample_scores import NotScored, SampleScores, mean_iou
 from .taps import FeatureTap, last_layer
+from .thresholds import threshold_logit, two_class_scores
 
 # Labels of pixels that belong to no class, in the vectors that the class terms are given.
 NO_CLASS = -100
@@ -29,13 +30,31 @@ class SegmentationTask(Task):
     # --- the model ------------------------------------------------------------------------------------------
 
     def logits(self, inputs: Tensor) -> Tensor:
-        """``(N, K, H, W)`` at the input's size, by whole or sliding inference as ``test_cfg`` says."""
-        return self.model.inference(inputs, self._metas(inputs))
+        """``(N, K, H, W)`` at the input's size, by whole or sliding inference as ``test_cfg`` says.
+
+        Of a binary head with one channel ``z`` and a threshold ``t`` on its sigmoid these are the scores 0 and
+        ``z - log(t / (1 - t))``: the second is the larger one where the host says 1.
+        """
+        return self._class_scores(self.model.inference(inputs, self._metas(inputs)))
 
     def reference(self, inputs: Tensor) -> Tensor:
         """In one piece, as the training loss sees the image, also for models that slide in tests."""
         # Not mode='tensor', which the host's heads of points and of masks cannot run.
-        return self.model.encode_decode(inputs, self._metas(inputs))
+        return self._class_scores(self.model.encode_decode(inputs, self._metas(inputs)))
+
+    @property
+    def reference_has_logits(self) -> bool:
+        return self.model.test_cfg.get('mode') != 'slide'
+
+    def decisions(self, inputs: Tensor) -> Tensor:
+        predictions = self.model.forward(inputs, None, mode='predict')
+        return torch.stack([sample.pred_sem_seg.data[0] for sample in predictions]).long()
+
+    def _class_scores(self, output: Tensor) -> Tensor:
+        if output.shape[1] > 1:
+            return output
+        head = self._decode_head
+        return two_class_scores(output.squeeze(1), threshold_logit(head.threshold, type(head).__name__))
 
     @staticmethod
     def _metas(inputs: Tensor) -> list[dict]:
@@ -121,6 +140,9 @@ class SegmentationTask(Task):
         """
         self._check_annotated(data_samples)
         masks = [sample.gt_sem_seg.data[0] for sample in data_samples]
+        classes = self.target_classes(logits)
+        if classes is not None:
+            logits = logits.where(classes, -torch.inf)
         return [
             own[: mask.shape[0], : mask.shape[1]].to(mask).where(mask != self.ignore_index, mask)
             for own, mask in zip(logits.argmax(1), masks)
@@ -206,11 +228,21 @@ class SegmentationTask(Task):
 
     @property
     def num_classes(self) -> int:
-        return self._decode_head.num_classes
+        head = self._decode_head
+        return 2 if getattr(head, 'out_channels', None) == 1 else head.num_classes
 
     @property
     def ignore_index(self) -> int:
-        return self._decode_head.ignore_index
+        # Heads with a loss on masks have none.
+        ignored = self._decode_head.ignore_index
+        return NO_CLASS if ignored is None else ignored
+
+    def target_classes(self, logits: Tensor) -> Optional[Tensor]:
+        """All but the ignored one, where that is the index of a class."""
+        number = logits.shape[1]
+        if not 0 <= self.ignore_index < number:
+            return None
+        return (torch.arange(number, device=logits.device) != self.ignore_index).view(1, -1, 1, 1)
 
     @property
     def _decode_head_name(self) -> str:

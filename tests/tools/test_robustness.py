@@ -249,6 +249,27 @@ def test_tables_and_files(run_tool, grid, config, trained, tmp_path):
             assert ours[part] == result[part], part
 
 
+def test_correct_images_only(run_tool, variant, tmp_path):
+    """OAG's protocol: the undefended target is right on all that it is tested on; a second run does not ask again."""
+    small = variant('correct', SMALL + 'correct_only = True\nimages_per_class = 1\nnum_images = 6')
+    assert run_tool('robustness', small, '--work-dir', tmp_path / 'run').code == 0
+    report = _report(tmp_path / 'run')
+    selection = report['data']['selection']
+    assert report['data']['images'] == 6 and selection['candidates'] == 500
+    # The probe is right on the 500 images at least as often as chance, and knows most digits.
+    assert 50 < selection['right'] < 500 and selection['images_per_class'] == 1 and selection['classes'] >= 6
+    cells = _samples(tmp_path / 'run')
+    assert _rights(cells['clean', 'clean', 'none']) == [1] * 6
+    assert len({row['decision'] for row in cells['clean', 'clean', 'none']}) == 6, 'one of each class'
+    page = (tmp_path / 'run' / 'report.md').read_text()
+    assert f'Chosen from 500 images, of which the target without a defence gets {selection["right"]} right' in page
+    assert 'gets' in (tmp_path / 'run' / 'report.html').read_text()
+    answers = tmp_path / 'run' / 'correct_images.json'
+    written = answers.stat().st_mtime_ns, (tmp_path / 'run' / 'report.json').read_bytes()
+    assert run_tool('robustness', small, '--work-dir', tmp_path / 'run').code == 0
+    assert written == (answers.stat().st_mtime_ns, (tmp_path / 'run' / 'report.json').read_bytes())
+
+
 def test_goes_on_after_a_kill(run_tool, run_process, variant, tmp_path, monkeypatch):
     """In the middle of a batch; neither a cell nor an image is made twice, and the files are the same to the byte."""
     small = variant('small', SMALL)
