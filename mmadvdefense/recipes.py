@@ -64,11 +64,23 @@ def settle_purifier(config: Config) -> None:
         inherited = {key: value for key, value in native.items() if key != 'type'}
         if 'type' in native:
             inherited.setdefault('native_type', native.type)
-        config.model.data_preprocessor = ConfigDict({**inherited, **purifier})
+        config.model.data_preprocessor = purifier = ConfigDict({**inherited, **purifier})
+    _settle_condition(config, purifier)
     imports = config.setdefault('custom_imports', ConfigDict(imports=[], allow_failed_imports=False))
     if 'mmadvdefense' not in imports['imports']:
         # So that the host's own tools and inference API can read the config that the run writes down.
         imports['imports'] = [*imports['imports'], 'mmadvdefense']
+
+
+def _settle_condition(config: Config, purifier: ConfigDict) -> None:
+    """Give a discriminator that sees labels, and does not say in how many channels, those of the model's head."""
+    discriminator = purifier.get('discriminator')
+    if not purifier.get('condition_on_labels') or not discriminator or 'in_channels' in discriminator:
+        return
+    head = config.model.get('decode_head') or config.model.get('head') or {}
+    num_classes = (head[-1] if isinstance(head, (list, tuple)) else head).get('num_classes')
+    if num_classes is not None:
+        discriminator['in_channels'] = 3 + num_classes
 
 
 def complete_purifier(config: Config) -> None:
@@ -84,6 +96,7 @@ def complete_purifier(config: Config) -> None:
     for key, value in recipe.data_preprocessor.items():
         if key != 'generator' or not purifier.get('init_cfg'):
             purifier.setdefault(key, value)
+    _settle_condition(config, purifier)
 
 
 def complete_training(config: Config) -> None:
@@ -136,7 +149,10 @@ def _load_default_recipe(config: Config) -> Optional[Config]:
 
 
 def linear_decay(train_cfg: dict) -> list:
-    """Constant in the first half of training, then linear to 0 (paper, section 4.4)."""
+    """Constant in the first half of training, then linear to 0.
+
+    The form of the released code's default, 100 constant and 100 decaying epochs; the paper states no decay.
+    """
     by_epoch = train_cfg.get('by_epoch', train_cfg.get('type', 'EpochBasedTrainLoop') == 'EpochBasedTrainLoop')
     length = train_cfg['max_epochs' if by_epoch else 'max_iters']
     if length < 2:

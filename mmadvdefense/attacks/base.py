@@ -41,7 +41,7 @@ class Attack(ABC):
     range, or returns what is no number, whatever its loop does.
 
     Attributes:
-        access: what it needs of the model: ``'gradients'``, ``'scores'`` or ``'decisions'``.
+        access: what it needs of the model: ``'gradients'``, ``'scores'``, ``'decisions'`` or ``'nothing'``.
         needs_ball: whether it cannot do without ``eps``.
         averages_draws: whether it can take the mean gradient over draws of a random defence (EOT).
         stochastic: whether its images depend on the seed.
@@ -91,6 +91,11 @@ class Attack(ABC):
         return f'{self.title} ({", ".join(self.details())})'
 
     @property
+    def needs_labels(self) -> bool:
+        """Whether it asks what is in an image, so that its source must know the classes of the model that is tested."""
+        return True
+
+    @property
     def title(self) -> str:
         """The name of the attack, for :meth:`describe`."""
         return type(self).__name__
@@ -111,7 +116,9 @@ class Attack(ABC):
         """Class indices to move towards, None for an untargeted attack."""
         if not self.targeted:
             return None
-        return TARGETS[self.targeted](batch.reference.logits, batch.labels, batch.randomness)
+        logits = batch.reference.logits
+        classes = batch.source.task.target_classes(logits)
+        return TARGETS[self.targeted](logits, batch.labels, batch.randomness, classes)
 
     def run(
         self,

@@ -40,6 +40,7 @@ class EnsembleSource(AttackSource):
         _check_alike(sources)
         self.sources = list(sources)
         self.combine = combine
+        self._scores_checked = False
         self.task = EnsembleTask([source.task for source in sources])
         self.model = nn.ModuleList(source.model for source in sources)
         self.preprocessor = nn.ModuleList(source.preprocessor for source in sources)

@@ -82,7 +82,7 @@ class Strongest:
         for _ in range(batch.source.draws):
             for view in views(batch, self.objective):
                 value = value + self.objective.values(pixels, view)
-            if not batch.source.task.dense:
+            if batch.source.task.one_label:
                 success = success + misled(images, batch)
         # What is no number would never be beaten.
         return success, value.where(~value.isnan(), -torch.inf)

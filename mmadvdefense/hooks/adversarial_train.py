@@ -16,7 +16,7 @@ from ..pipelines import normalizes
 from ..pixels import check_pixels
 from ..purifiers import GeneratorPurifier
 from ..registry import HOOKS
-from .checks import check_num_classes, warn_of_unit_range
+from .checks import check_num_classes, check_scores, warn_of_unit_range
 from .seeding import seed_epoch
 
 # Blocks that a checkpoint of the plain model need not have: they start as the identity.
@@ -73,6 +73,7 @@ class AdversarialTrainingHook(Hook):
         # Normalised images are no augmented pixels.
         self._augmented = not normalizes(runner.train_dataloader.dataset)
         self.attack.check_source(self._source)
+        check_scores([self._source], [self.attack], runner.train_dataloader.dataset)
 
     def before_train_epoch(self, runner) -> None:
         seed_epoch(runner)

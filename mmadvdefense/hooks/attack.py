@@ -18,7 +18,14 @@ from ..pixels import Pixels, check_channels, check_pixels, stack
 from ..purifiers import Purifier
 from ..randomness import image_identity
 from ..registry import HOOKS
-from ..tasks import annotations_in_input_frame, check_frame, task_of
+from ..tasks import (
+    NotScored,
+    SampleScores,
+    annotations_in_input_frame,
+    check_frame,
+    ignored_are_crowds,
+    task_of,
+)
 from .adversarial_cache import AdversarialCache
 from .checks import check_num_classes, warn_of_unit_range
 from .crafting import Crafter
@@ -59,7 +66,10 @@ class AttackHook(Hook):
     Attributes:
         samples: after an epoch, on the first process: columns of the same length, one row an image: ``image``,
             ``linf``, ``l2``, ``psnr``, ``queries`` and ``nonfinite`` of attacks, and with ``score_samples`` those of
-            :class:`mmadvdefense.tasks.SampleScores`, ``score``, ``right`` and ``decision``, and ``source/<config>``.
+            :class:`mmadvdefense.tasks.SampleScores`, ``score``, ``right`` and ``decision``, None for images without
+            ground truth, and ``source/<config>``.
+        unscored: why images were not scored one by one; None where nothing stood in the way.
+        crafting: whether the attack is at work on images, so that an error is its own.
         batch: the images of the current batch, clean, adversarial and purified.
 
     Raises:
@@ -93,6 +103,8 @@ class AttackHook(Hook):
         self.stages = stages
         self.score_samples = score_samples
         self.samples: Optional[dict[str, list]] = None
+        self.unscored: Optional[str] = None
+        self.crafting = False
         self.batch: Optional[AttackedBatch] = None
         self._crafter: Optional[Crafter] = None
         self._handle = None
@@ -111,8 +123,10 @@ class AttackHook(Hook):
         check_num_classes(target, dataset)
         self._task = task_of(target)
         self._annotations_in_input_frame = annotations_in_input_frame(dataset)
+        self._ignored_are_crowds = ignored_are_crowds(dataset)
         self._crafter = None if self.attack is None else self._make_crafter(target, dataset)
         self._count = 0
+        self.unscored, self.crafting = None, False
         self._measurements = Measurements()
         if isinstance(target.data_preprocessor, Purifier):
             # This hook checks what the loader gives; what becomes of it under attack is nobody's mistake.
@@ -121,7 +135,7 @@ class AttackHook(Hook):
         self._handle = native.register_forward_pre_hook(self._note_purified)
 
     def _make_crafter(self, target: nn.Module, dataset) -> Crafter:
-        source = source_for(target, self.threat_model, channel_order(dataset))
+        source = source_for(target, self.threat_model, self.attack, channel_order(dataset))
         try:
             self.attack.check_source(source)
             if self._task.dense:
@@ -152,8 +166,10 @@ class AttackHook(Hook):
         stacked, layout = stack(clean)
         self.batch = AttackedBatch(names, layout, clean=stacked, adversarial=stacked)
         if self._crafter is not None:
+            self.crafting = True
             prepared = self._crafter.source.task.in_input_frame(samples, self._annotations_in_input_frame)
             crafted = self._crafter(clean, prepared, identities, self._score_sources(clean, samples))
+            self.crafting = False
             self.batch.queries, self.batch.nonfinite = crafted.queries, crafted.nonfinite
             self.batch.adversarial = stack(crafted.images)[0]
             if crafted.source_scores is not None:
@@ -161,7 +177,13 @@ class AttackHook(Hook):
             data_batch['inputs'] = crafted.images
 
     def _score_sources(self, clean: Pixels, samples: Sequence) -> Optional[Callable[[], Tensor]]:
-        if not (self.score_samples and self.threat_model.sources):
+        members = getattr(self._crafter.source, 'sources', [self._crafter.source])
+        # Attacks on features may run on models of other classes, which are neither right nor wrong here.
+        same = all(
+            (member.task.name, member.task.num_classes) == (self._task.name, self._task.num_classes)
+            for member in members
+        )
+        if not (self.score_samples and self.threat_model.sources and same):
             return None
         return partial(clean_scores, self._crafter.source, clean, samples, self._annotations_in_input_frame)
 
@@ -173,10 +195,17 @@ class AttackHook(Hook):
     def _measure(self, outputs) -> None:
         columns = self.batch.measure()
         if self.score_samples:
-            scores = self._task.score_samples(outputs, self._annotations_in_input_frame)
-            columns.update(score=scores.score, right=scores.right, decision=scores.decision)
+            columns.update(self._score(outputs).columns())
         self._measurements.add(self.batch.names, columns)
         self._count += len(self.batch.names)
+
+    def _score(self, outputs) -> SampleScores:
+        try:
+            return self._task.score_samples(outputs, self._annotations_in_input_frame, self._ignored_are_crowds)
+        except NotScored as error:
+            # The metric of the host does not need these scores.
+            self.unscored = str(error)
+            return SampleScores.unknown(len(outputs))
 
     def _finish(self, metrics: dict, size: int) -> None:
         self.close()

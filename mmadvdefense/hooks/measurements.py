@@ -14,8 +14,8 @@ from ..pixels import Layout, Pixels, psnr, stack, unstack
 
 # Before the name of a source model, whose scores on clean images these are.
 SOURCE = 'source/'
-# Columns of whole numbers, and those that are yes or no.
-_COUNTS, _FLAGS = ('queries', 'nonfinite', 'decision'), ('right',)
+# Columns of whole numbers, those that are yes or no, and those that images without ground truth have nothing in.
+_COUNTS, _FLAGS, _NEED_TRUTH = ('queries', 'nonfinite', 'decision'), ('right',), ('score', 'right', 'decision')
 
 
 @dataclass
@@ -79,7 +79,7 @@ class Measurements:
             size: of the data set: what the sampler repeats to fill up the last batch is left out.
 
         Returns:
-            Columns by name, ``'image'`` first.
+            Columns by name, ``'image'`` first; None where an image has no ground truth to be scored by.
         """
         columns = [torch.cat(values).double().cpu() for values in self._columns.values()]
         rows = list(zip(self._names, torch.stack(columns, 1).tolist()))
@@ -89,7 +89,8 @@ class Measurements:
         table = {'image': [name for name, _ in gathered]}
         for name, values in zip(self._columns, zip(*(row for _, row in gathered))):
             kind = int if name in _COUNTS else bool if name in _FLAGS else float
-            table[name] = [kind(value) for value in values]
+            open_ended = name in _NEED_TRUTH or name.startswith(SOURCE)
+            table[name] = [None if open_ended and math.isnan(value) else kind(value) for value in values]
         return table
 
 
@@ -107,7 +108,10 @@ def summary(table: dict[str, list]) -> dict[str, float]:
         numbers['attack/queries_max'] = max(table['queries'])
     if 'nonfinite' in table:
         numbers['attack/nonfinite_images'] = sum(count > 0 for count in table['nonfinite'])
-    numbers.update((name, 100 * _mean(values)) for name, values in table.items() if name.startswith(SOURCE))
+    for name in (name for name in table if name.startswith(SOURCE)):
+        known = [value for value in table[name] if value is not None]
+        if known:
+            numbers[name] = 100 * _mean(known)
     return numbers
 
 

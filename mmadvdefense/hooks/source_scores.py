@@ -12,6 +12,7 @@ from torch import Tensor
 from ..attacks import AttackSource, EnsembleSource
 from ..pixels import Pixels
 from ..purifiers import switched
+from ..tasks import NotScored, SampleScores
 from .threats import ThreatModel
 
 
@@ -30,6 +31,8 @@ def clean_scores(
 ) -> Tensor:
     """The score of each model on each clean image, ``(S, N)`` in 0-1, of :class:`mmadvdefense.tasks.SampleScores`.
 
+    NaN where there is no ground truth, and for models that name nothing that can be scored.
+
     A source that is far from what it was trained for makes attacks that do nothing, which looks like robustness.
 
     Args:
@@ -46,4 +49,7 @@ def _scores(source: AttackSource, images: Pixels, data_samples: Sequence, annota
     data = {'inputs': source.in_own_order(images), 'data_samples': copy.deepcopy(list(data_samples))}
     with source.undisturbed(), switched(source.model.data_preprocessor, False):
         outputs = source.model.test_step(data)
-    return source.task.score_samples(outputs, annotations_in_input_frame).score
+    try:
+        return source.task.score_samples(outputs, annotations_in_input_frame).score
+    except NotScored:
+        return SampleScores.unknown(len(outputs)).score
