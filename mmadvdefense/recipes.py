@@ -65,6 +65,8 @@ def settle_purifier(config: Config) -> None:
     if purifier_config(config) is None:
         return
     _share_purifier(config, host_model(config))
+    for place in _purifier_places(config):
+        _settle_condition(config, place.data_preprocessor)
     imports = config.get('custom_imports')
     imports = imports if isinstance(imports, dict) else dict(imports=imports)
     names = imports.get('imports') or []
@@ -130,6 +132,18 @@ def _joined(*parts: dict) -> ConfigDict:
     return copy.deepcopy(ConfigDict({key: value for part in parts for key, value in dict.items(part)}))
 
 
+def _settle_condition(config: Config, purifier: ConfigDict) -> None:
+    """Give a discriminator that sees labels, and does not say in how many channels, those of the model's head."""
+    discriminator = purifier.get('discriminator')
+    if not purifier.get('condition_on_labels') or not discriminator or 'in_channels' in discriminator:
+        return
+    model = host_model(config)
+    head = model.get('decode_head') or model.get('head') or {}
+    num_classes = (head[-1] if isinstance(head, (list, tuple)) else head).get('num_classes')
+    if num_classes is not None:
+        discriminator['in_channels'] = 3 + num_classes
+
+
 def complete_purifier(config: Config) -> None:
     """Give a config that names a purifier with networks, but not which, those of the default recipe.
 
@@ -144,6 +158,7 @@ def complete_purifier(config: Config) -> None:
         for key, value in recipe.data_preprocessor.items():
             if key != 'generator' or not purifier.get('init_cfg'):
                 purifier.setdefault(key, copy.deepcopy(value))
+        _settle_condition(config, purifier)
 
 
 def complete_training(config: Config) -> None:
@@ -200,7 +215,9 @@ def _load_default_recipe(config: Config) -> Optional[Config]:
 
 
 def linear_decay(train_cfg: Optional[dict]) -> list:
-    """Constant in the first half of training, then linear to 0 (paper, section 4.4).
+    """Constant in the first half of training, then linear to 0.
+
+    The form of the released code's default, 100 constant and 100 decaying epochs; the paper states no decay.
 
     Raises:
         ValueError: if ``train_cfg`` does not say how long training is.

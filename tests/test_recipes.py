@@ -186,6 +186,38 @@ def test_nothing_to_settle():
     assert plain.to_dict() == before
 
 
+CONDITIONED = dict(PURIFIER, condition_on_labels=True, discriminator=dict(type='MultiscaleDiscriminator'))
+
+
+@pytest.mark.parametrize(
+    ('scope', 'heads', 'channels'),
+    [
+        # The head counts, not what was left of another data set in the preprocessor.
+        ('mmpretrain', dict(head=dict(type='LinearClsHead', num_classes=7)), 10),
+        ('mmseg', dict(decode_head=dict(type='FCNHead', num_classes=19)), 22),
+        ('mmseg', dict(decode_head=[dict(type='FCNHead', num_classes=2), dict(type='FCNHead', num_classes=5)]), 8),
+    ],
+)
+def test_a_conditioned_discriminator_takes_the_classes_of_the_head(scope, heads, channels):
+    config = _config(scope, model=dict(type='Model', data_preprocessor=CONDITIONED, **heads))
+    recipes.settle_purifier(config)
+    assert config.model.data_preprocessor.discriminator.in_channels == channels
+    explicit = dict(CONDITIONED, discriminator=dict(type='MultiscaleDiscriminator', in_channels=4))
+    config = _config(scope, model=dict(type='Model', data_preprocessor=explicit, **heads))
+    recipes.settle_purifier(config)
+    assert config.model.data_preprocessor.discriminator.in_channels == 4
+
+
+def test_the_recipe_s_discriminator_is_conditioned_too():
+    config = _config(
+        model=dict(type='ImageClassifier', head=dict(type='LinearClsHead', num_classes=7)),
+        data_preprocessor=dict(NATIVE, **PURIFIER, condition_on_labels=True),
+    )
+    recipes.settle_purifier(config)
+    recipes.complete_training(config)
+    assert config.data_preprocessor.discriminator.in_channels == 10
+
+
 # The default recipe --------------------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from .gradient import BIM, DIFGSM, FGSM, MIFGSM, PGD, TIFGSM
 from .loop import GradientAttack
 from .ppda import PPDA
 from .random_budget import RandomBudget
+from .random_sign import RandomSign
 from .sign_flip import SignFlip
 from .source import AttackSource, CleanReference
 from .square import Square
@@ -52,6 +53,7 @@ __all__ = [
     'GeoDA',
     'GradientAttack',
     'RandomBudget',
+    'RandomSign',
     'Randomness',
     'SignFlip',
     'Square',

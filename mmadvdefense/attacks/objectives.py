@@ -18,6 +18,8 @@ class Objective:
     """A number an image that an attack maximises."""
 
     targetable: ClassVar[bool] = True
+    # Whether it is about the true classes, which a source of other data cannot know.
+    needs_labels: bool = True
     # Whether it is a function of class scores, which those of an ensemble can be averaged for.
     of_scores: ClassVar[bool] = True
     # Whether what it measures is drawn for each batch.
@@ -117,6 +119,7 @@ class KLObjective(Objective):
     """
 
     targetable = False
+    needs_labels = False
 
     def values(self, images: Pixels, batch: AttackBatch) -> Tensor:
         reference = batch.reference.logits.softmax(1)

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from ..attacks import attack_settings, build_attack
 from ..compat import check_checkpoint
 from ..hooks import ThreatModel
+from ..settings import check_whole_number
 from .results import CLEAN
 
 REQUIRED = ('target', 'defences', 'attacks', 'threat_models')
@@ -40,6 +41,9 @@ class GridConfig:
         threat_models: each with the attacks that are run under it.
         num_images: how many images, spread evenly over the test set; None for all.
         indices: which images instead.
+        correct_only: only images that the target gets right without a defence; ``num_images`` and ``images_per_class``
+            are then so many of those.
+        images_per_class: of a classifier's test set so many images of each class, spread evenly; None for all.
         seed: of the attacks, and of the intervals.
         quantize: round adversarial images to whole pixels.
         layers: of the target, whose amplification of the perturbation is measured.
@@ -60,6 +64,8 @@ class GridConfig:
     threat_models: list[ThreatColumn]
     num_images: Optional[int] = None
     indices: Optional[list[int]] = None
+    correct_only: bool = False
+    images_per_class: Optional[int] = None
     seed: int = 0
     quantize: bool = False
     layers: Sequence[str] = ()
@@ -99,6 +105,7 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
         except ValueError as error:
             raise ValueError(f'attack {name!r}: {error}') from error
     _check_distributions(config.get('distributions'), attacks)
+    _check_selection(config)
     threats = [_threat(entry, attacks, trust) for entry in _several(config.threat_models)]
     titles = [column.threat.title for column in threats]
     repeated = next((title for title in titles if titles.count(title) > 1), None)
@@ -142,6 +149,13 @@ def _check_names(config: Config) -> None:
         near = difflib.get_close_matches(name, [*REQUIRED, *OPTIONAL], n=1, cutoff=0.75)
         if near and near[0] not in names:
             raise ValueError(f'unknown setting {name!r} of a grid; did you mean {near[0]!r}?')
+
+
+def _check_selection(config: Config) -> None:
+    if not isinstance(config.get('correct_only', False), bool):
+        raise ValueError(f'correct_only is True or False, got {config.correct_only!r}')
+    if config.get('images_per_class') is not None:
+        check_whole_number('the grid', images_per_class=config.images_per_class)
 
 
 def _check_distributions(settings: Optional[dict], attacks: dict) -> None:

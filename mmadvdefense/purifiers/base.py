@@ -12,7 +12,8 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from .. import compat
-from ..pixels import Pixels, check_channels
+from ..pipelines import native_channel_order
+from ..pixels import Pixels, check_channels, check_pixels
 from ..randomness import Randomness, derive_seed, image_identity
 from ..registry import MODELS, type_path
 from .compression import compress_jpeg
@@ -78,6 +79,8 @@ class Purifier(BaseDataPreprocessor, ABC):
         if jpeg_quality is not None:
             self._require_channel_order('jpeg_quality')
         self.enabled = True
+        # Off while somebody else checks what the data loader gives, before it is attacked.
+        self.checks_pixels = True
         self.native = MODELS.build(dict(type=native_type, **native))
         if getattr(self.native, 'to_onehot', False):
             self.native.register_forward_hook(_soften)
@@ -116,18 +119,29 @@ class Purifier(BaseDataPreprocessor, ABC):
     def check_ready(self) -> None:
         """Raise an error if this purifier cannot clean anything yet."""
 
-    def load_pixels(self, inputs: Union[Tensor, Sequence[Tensor]], data_samples: Optional[Sequence] = None) -> Pixels:
+    def load_pixels(
+        self,
+        inputs: Union[Tensor, Sequence[Tensor]],
+        data_samples: Optional[Sequence] = None,
+        augmented: bool = False,
+    ) -> Pixels:
         """What the data loader gives, as float pixels on this module's device.
+
+        Values are checked where the loader leaves them, usually in main memory, and bytes not at all, so that the
+        device is not waited for.
 
         Args:
             inputs: images of any type.
             data_samples: of these images, to name one in a message.
+            augmented: of :func:`~mmadvdefense.pixels.check_pixels`.
 
         Raises:
-            ValueError: for images that have not three channels.
+            ValueError: for images that have not three channels, or are no raw pixels.
         """
         names = [sample.get('img_path') or f'image {i} of the batch' for i, sample in enumerate(data_samples or ())]
         check_channels(inputs, names)
+        if self.checks_pixels:
+            check_pixels(inputs, names, augmented)
         images = self.cast_data(inputs)
         return images.float() if isinstance(images, Tensor) else [image.float() for image in images]
 
@@ -136,12 +150,13 @@ class Purifier(BaseDataPreprocessor, ABC):
 
         Raises:
             RuntimeError: from :meth:`check_ready`.
-            ValueError: for images that have not three channels.
+            ValueError: for images that have not three channels, or are no raw pixels.
         """
         if not self.enabled:
             return self.native(data, training)
         samples = data.get('data_samples')
-        images, randomness = self.load_pixels(data['inputs'], samples), self._randomness(data['inputs'], samples)
+        images = self.load_pixels(data['inputs'], samples, augmented=training)
+        randomness = self._randomness(data['inputs'], samples)
         if training:
             self.check_ready()
             images = self._purify(images, randomness)
@@ -234,11 +249,18 @@ def switched(preprocessor: nn.Module, enabled: bool) -> Iterator[None]:
         preprocessor.enabled = before
 
 
-def channel_order_of(native: dict) -> Optional[str]:
-    """How the pipeline loads images, by the settings of the native preprocessor; None if they do not tell."""
-    if native.get('bgr_to_rgb') or native.get('to_rgb'):
-        return 'bgr'
-    return 'rgb' if native.get('rgb_to_bgr') else None
+@contextmanager
+def unchecked(preprocessor: nn.Module) -> Iterator[None]:
+    """Let a purifier take images as pixels that have been checked before they were attacked; for a while."""
+    before = getattr(preprocessor, 'checks_pixels', True)
+    preprocessor.checks_pixels = False
+    try:
+        yield
+    finally:
+        preprocessor.checks_pixels = before
+
+
+channel_order_of = native_channel_order
 
 
 def purifier_names() -> list[str]:

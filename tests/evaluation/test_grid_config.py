@@ -14,9 +14,11 @@ from mmadvdefense.evaluation.grid_config import OPTIONAL, read_grid
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
 
-# Comparisons of which resnet20_cifar10_adaptive.py has the other half, and models without a purifier.
+# Comparisons of which resnet20_cifar10_adaptive.py has the other half, models without a purifier, and OAG, on which an
+# attacker would spend minutes an image at every step.
 NOT_ADAPTIVE = {f'resnet20_cifar10_{name}' for name in ('objectives', 'relatives', 'online', 'denoising')} | {
-    'resnet152_imagenet_denoising'
+    'resnet152_imagenet_denoising',
+    'resnet50_ilsvrc_oag',
 }
 
 

@@ -14,9 +14,11 @@ from mmengine.runner import Runner
 from torch import nn
 
 import mmadvdefense  # noqa: F401  registers everything
+from mmadvdefense.attacks import Attack
 from mmadvdefense.evaluation import Condition, evaluate, main_metric
 from mmadvdefense.hooks import AttackHook, CannotRun
 from mmadvdefense.purifiers import Purifier
+from mmadvdefense.registry import ATTACKS
 
 pytest.importorskip('mmpretrain')
 
@@ -44,6 +46,16 @@ class ManyNumbers(BaseMetric):
     def compute_metrics(self, results: list) -> dict:
         numbers = {'score': 1.5, 'undefined': float('nan'), 'tensor': torch.tensor(3.0)}
         return {**numbers, 'classwise': [1.0, 2.0], 'matrix': torch.eye(3)}
+
+
+@ATTACKS.register_module(force=True)
+class BlacksOutAndBreaks(Attack):
+    """Black images first; the second batch, of two, ends it."""
+
+    def perturb(self, batch):
+        if len(batch) == 2:
+            raise IndexError('index -4 is out of bounds')
+        return torch.zeros_like(batch.clean)
 
 
 @pytest.fixture
@@ -197,6 +209,20 @@ def test_an_error_leaves_nothing_behind(make_runner):
         evaluate(runner, CONDITIONS)
     assert not any(isinstance(hook, AttackHook) for hook in runner.hooks)
     assert runner.model.data_preprocessor.enabled
+
+
+def test_an_attack_that_ends_in_an_error_costs_its_own_row(make_runner):
+    """What its first batch left in the metric is not counted in the next row."""
+    broken = Condition('broken', dict(type='BlacksOutAndBreaks', eps=255), threat_model='white-box')
+    runner = make_runner()
+    results = evaluate(runner, [CONDITIONS[0], broken, CONDITIONS[1]])
+    assert [(result.purifier, result.reason) for result in results[2:4]] == [
+        (enabled, 'IndexError: index -4 is out of bounds') for enabled in (False, True)
+    ]
+    assert all("raise IndexError('index -4" in result.error for result in results[2:4])
+    alone = evaluate(make_runner(), CONDITIONS[:2])
+    assert [result.as_dict() for result in results[:2] + results[4:]] == [result.as_dict() for result in alone]
+    assert not any(isinstance(hook, AttackHook) for hook in runner.hooks)
 
 
 def test_metrics_that_are_no_numbers(make_runner):

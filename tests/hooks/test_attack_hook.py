@@ -167,7 +167,7 @@ def test_what_became_of_every_image(attacked):
     """By hand, in the order of the data set."""
     tested = attacked(enabled=False, batch_size=4, score_samples=True)
     samples = tested.hook.samples
-    assert list(samples) == ['image', 'linf', 'l2', 'psnr', 'queries', 'score', 'right', 'decision']
+    assert list(samples) == ['image', 'linf', 'l2', 'psnr', 'queries', 'nonfinite', 'score', 'right', 'decision']
     adversarial, clean = torch.stack(tested.adversarial), torch.stack(tested.clean)
     model = tested.runner.model.eval()
     with torch.no_grad():
