@@ -274,7 +274,7 @@ def test_a_complete_config_is_left_alone_whatever_its_types_are(hook, purifier):
     assert [h.type for h in config.custom_hooks] == [hook] and config.optim_wrapper.optimizer.type == 'SGD'
 
 
-@pytest.mark.parametrize('hooks', [None, (), [EMAHook(momentum=0.1)], (dict(type=EMAHook),)], ids=str)
+@pytest.mark.parametrize('hooks', [None, (), [EMAHook(momentum=0.1)], (dict(type=EMAHook),)], ids=lambda hooks: type(hooks).__name__)
 def test_one_line_beside_hooks_of_any_form(hooks):
     config = _config(
         data_preprocessor=dict(NATIVE, type=purifiers.AlignPurifier),
