@@ -1,17 +1,12 @@
-"""Installation; ``requirements/`` holds the dependency lists."""
+"""The one build step that ``pyproject.toml``, which holds everything else, cannot state."""
 
 import shutil
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-
-
-def requirements(name: str) -> list[str]:
-    lines = (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines()
-    return [line.strip() for line in lines if line.strip() and not line.startswith('#')]
 
 
 class BuildWithConfigs(build_py):
@@ -22,23 +17,9 @@ class BuildWithConfigs(build_py):
         if not getattr(self, 'editable_mode', False):
             for folder in ('configs', 'tools'):
                 target = Path(self.build_lib) / 'mmadvdefense' / '.mim' / folder
-                shutil.copytree(ROOT / folder, target, dirs_exist_ok=True)
+                # A folder left by an earlier build would keep files that have been removed since.
+                shutil.rmtree(target, ignore_errors=True)
+                shutil.copytree(ROOT / folder, target, ignore=shutil.ignore_patterns('__pycache__', '*.py[cod]'))
 
 
-version: dict[str, str] = {}
-exec((ROOT / 'mmadvdefense' / 'version.py').read_text(), version)
-
-setup(
-    name='mmadvdefense',
-    version=version['__version__'],
-    description='Adversarial purifiers and robustness evaluation for every OpenMMLab model',
-    long_description=(ROOT / 'README.md').read_text(),
-    long_description_content_type='text/markdown',
-    license='Apache-2.0',
-    packages=find_packages(include=['mmadvdefense', 'mmadvdefense.*']),
-    package_data={'mmadvdefense.evaluation': ['templates/*.html']},
-    cmdclass=dict(build_py=BuildWithConfigs),
-    python_requires='>=3.10',
-    install_requires=requirements('runtime'),
-    extras_require={name: requirements(name) for name in ('attacks', 'optional', 'purifiers', 'tests')},
-)
+setup(cmdclass=dict(build_py=BuildWithConfigs))

@@ -31,6 +31,7 @@ from torch import nn
 
 from mmadvdefense import recipes
 from mmadvdefense.hooks import PurifierTrainHook
+from mmadvdefense.registry import HOOKS, builds
 from mmadvdefense.tasks import task_of
 
 STAGES = {
@@ -138,7 +139,7 @@ def build_runner(
         config[f'{stage}_dataloader'] = config[f'{stage}_evaluator'] = config[f'{stage}_cfg'] = None
     config.update(load_from=None, resume=False, log_level='WARNING', work_dir=work_dir or tempfile.mkdtemp())
     for hook in config.custom_hooks:
-        if hook.type == 'PurifierTrainHook':
+        if builds(hook, 'PurifierTrainHook', HOOKS):
             hook.require_checkpoint = False
     runner = Runner.from_cfg(config)
     if device is not None:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import difflib
 from typing import Any, Union
 
-from mmengine.config import Config
-from mmengine.model import is_model_wrapper
+from mmengine.config import Config, ConfigDict
+from mmengine.model import BaseAveragedModel, BaseTTAModel, is_model_wrapper
 from mmengine.registry import DefaultScope
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from . import compat
-from .registry import MODELS
+from .registry import MODELS, find_class, type_path
+
+# Besides those of distributed training: test-time augmentation, and running means of the weights.
+_WRAPPERS = (BaseTTAModel, BaseAveragedModel, AveragedModel)
 
 
 def build_model(config: Union[str, Config]) -> nn.Module:
     """The model of a config file, in the config's own scope, as MMEngine's runner would build it."""
     if isinstance(config, str):
         config = Config.fromfile(config)
-    scope = config.get('default_scope', 'mmengine')
+    scope = host_scope(config)
     compat.apply_for_scope(scope)
     model = config.model.copy()
     if config.get('data_preprocessor') is not None:
@@ -41,8 +45,30 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The host model itself, without what distributed training wraps it in."""
-    return model.module if is_model_wrapper(model) else model
+    """The host model itself, without what wraps it: distributed training, test-time augmentation, averaged weights."""
+    while is_model_wrapper(model) or isinstance(model, _WRAPPERS):
+        model = model.module
+    return model
+
+
+def host_model(config: Config) -> ConfigDict:
+    """The host model's own part of a config, inside the test-time augmentation that may wrap it."""
+    model = config.get('model') or ConfigDict()
+    while isinstance(model.get('module'), dict):
+        model = model['module']
+    return model
+
+
+def host_scope(config: Config) -> str:
+    """The default scope of a config; of those in plain Python, which have none, the host that the model is of."""
+    scope = config.get('default_scope')
+    if scope:
+        return scope
+    kind = host_model(config).get('type')
+    found = find_class(kind, MODELS)
+    names = [type_path(kind), *map(type_path, found.__mro__ if found else ())]
+    packages = [name.partition('.')[0] for name in names]
+    return next((package for package in packages if package in compat.HOSTS), 'mmengine')
 
 
 @MODELS.register_module(name='DefendedEnsemble')

@@ -6,11 +6,15 @@ from contextlib import contextmanager
 from typing import Iterator
 
 import torch
+from mmengine.config import Config
+from mmengine.device import is_cuda_available
 from mmengine.optim import OptimWrapper
 from mmengine.runner.amp import autocast
 from torch import nn
 
-from .registry import OPTIM_WRAPPERS
+from .registry import OPTIM_WRAPPERS, builds
+
+_PRECISION = ('loss_scale', 'dtype', 'use_fsdp')
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -26,3 +30,29 @@ class BFloat16OptimWrapper(OptimWrapper):
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         with super().optim_context(model), autocast(dtype=torch.bfloat16):
             yield
+
+
+def wrapper_settings(wrapper: dict) -> dict:
+    """What an optimizer wrapper keeps when its optimizer is replaced: how often it steps, and with what precision."""
+    mixed = any(builds(wrapper, name, OPTIM_WRAPPERS) for name in ('AmpOptimWrapper', 'BFloat16OptimWrapper'))
+    keys = ('accumulative_counts', *(('type', *_PRECISION) if mixed else ()))
+    return {key: value for key, value in dict.items(wrapper) if key in keys}
+
+
+def use_mixed_precision(config: Config) -> None:
+    """Float16 on a GPU, bfloat16 on a CPU.
+
+    Raises:
+        ValueError: for a config without an optimizer.
+    """
+    wrapper = config.get('optim_wrapper')
+    if not wrapper:
+        raise ValueError('mixed precision is a setting of optim_wrapper, and the config has none')
+    if is_cuda_available():
+        wrapper.type = 'AmpOptimWrapper'
+        wrapper.setdefault('loss_scale', 'dynamic')
+    else:
+        # MMEngine's own refuses to run without a GPU.
+        wrapper.type = 'BFloat16OptimWrapper'
+        for name in _PRECISION:
+            wrapper.pop(name, None)

@@ -45,6 +45,74 @@ def check_channels(images: Pixels, names: Optional[Sequence[str]] = None) -> Non
             )
 
 
+def check_pixels(images: Pixels, names: Optional[Sequence[str]] = None, augmented: bool = False) -> None:
+    """Raise a ``ValueError`` that names the first image whose values are no raw pixels, their range, and the remedy.
+
+    Bytes are pixels by their type and are not looked at. Of other types the smallest and the largest value are, where
+    the images are: on an accelerator that makes the caller wait, so check what a data loader gives before it is copied
+    there. A dark image may well have values up to 1; what gives images in 0-1 away are values that are not whole.
+
+    Args:
+        images: as a data loader gives them, of any type.
+        names: a name for each, usually its file.
+        augmented: whether photometric augmentation may have moved float pixels out of 0-255, which hosts do not clip.
+    """
+    if all(image.dtype == torch.uint8 for image in ([images] if isinstance(images, Tensor) else images)):
+        return
+    for index, (image, (low, high)) in enumerate(zip(images, _value_ranges(images))):
+        remedy = _remedy(image, low, high, augmented)
+        if remedy:
+            name = names[index] if names else f'image {index} of the batch'
+            raise ValueError(
+                f'{name} has {str(image.dtype).removeprefix("torch.")} values from {low:g} to {high:g}, but attacks '
+                f'and purifiers take raw pixels 0-255: {remedy}'
+            )
+
+
+# Rounding of an interpolation in floats.
+_SLACK = 0.5
+# What photometric augmentation of floats (brightness, contrast and saturation, one after the other) stays within.
+_AUGMENTED = (-PIXEL_MAX, 2 * PIXEL_MAX)
+# Images that have been normalised do not go further than this from 0, unless their mean alone was subtracted.
+_NORMALISED = 16
+# Types that torch can hardly compute with.
+_WIDE = (torch.bool, torch.uint16, torch.uint32, torch.uint64)
+
+
+def _value_ranges(images: Pixels) -> list[tuple[float, float]]:
+    """The smallest and the largest value of each image; NaN if there is one."""
+    if isinstance(images, Tensor):
+        images = images.long() if images.dtype in _WIDE else images
+        low, high = images.flatten(1).aminmax(dim=1)
+        return list(zip(low.tolist(), high.tolist()))
+    return [_value_ranges(image[None])[0] for image in images]
+
+
+def _remedy(image: Tensor, low: float, high: float, augmented: bool) -> Optional[str]:
+    """What to do about an image with these values; None if they are pixels."""
+    if image.dtype == torch.bool:
+        return 'make it uint8 with values 0-255'
+    if not image.is_floating_point():
+        if image.dtype in _WIDE or high > PIXEL_MAX:
+            return "load 8 bit a channel, as LoadImageFromFile(color_type='color') does"
+        return _REMOVE_NORMALIZE if low < 0 else None
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return 'mend the file, or the transform that makes values that are not finite'
+    if low >= 0 and high <= 1 and low < high and not image.frac().eq(0).all():
+        return 'remove ToTensor, or what else divides by 255, from the pipeline; mean and std stay those of 0-255'
+    if low < 0 and high <= _NORMALISED and low >= -_NORMALISED and high > 0:
+        return _REMOVE_NORMALIZE
+    least, most = _AUGMENTED if augmented else (-_SLACK, PIXEL_MAX + _SLACK)
+    if low < least:
+        return _REMOVE_NORMALIZE
+    return 'load 8 bit a channel, or scale the image to 0-255 in the pipeline' if high > most else None
+
+
+_REMOVE_NORMALIZE = (
+    'remove Normalize, or what else subtracts a mean, from the pipeline; the data_preprocessor takes mean and std'
+)
+
+
 def stack(images: Pixels) -> tuple[Tensor, Layout]:
     """One ``(N, 3, H, W)`` tensor; smaller images of a list are padded with zeros below and on the right."""
     if isinstance(images, Tensor):
@@ -89,6 +157,11 @@ def pad_to_multiple(images: Tensor, divisor: int) -> Tensor:
     right = math.ceil(width / divisor) * divisor - width
     below = math.ceil(height / divisor) * divisor - height
     return F.pad(images, (0, right, 0, below), mode='replicate') if right or below else images
+
+
+def swap_channels(images: Pixels) -> Pixels:
+    """BGR to RGB and back."""
+    return images.flip(-3) if isinstance(images, Tensor) else [image.flip(-3) for image in images]
 
 
 def to_unit_range(images: Tensor) -> Tensor:

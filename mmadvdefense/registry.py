@@ -3,7 +3,21 @@
 Modules are registered in the root, so that ``type='AlignPurifier'`` resolves from every default scope without a prefix.
 """
 
-from mmengine.registry import DATASETS, FUNCTIONS, HOOKS, MODEL_WRAPPERS, MODELS, OPTIM_WRAPPERS, TRANSFORMS, Registry
+from __future__ import annotations
+
+from typing import Any, Optional, Union
+
+from mmengine.registry import (
+    DATASETS,
+    FUNCTIONS,
+    HOOKS,
+    MODEL_WRAPPERS,
+    MODELS,
+    OPTIM_WRAPPERS,
+    TRANSFORMS,
+    WEIGHT_INITIALIZERS,
+    Registry,
+)
 
 ATTACKS = Registry('attack', scope='mmadvdefense', locations=['mmadvdefense.attacks'])
 
@@ -21,6 +35,53 @@ def in_root_scope(config: dict) -> dict:
     return {'_scope_': 'mmengine', **config}
 
 
+# What a config's ``type`` may be: ``PGD``, ``'PGD'``, ``'mmengine.PGD'``, or, as configs in plain Python are written
+# down, ``'mmadvdefense.attacks.gradient.PGD'``.
+Kind = Union[str, type, None]
+
+
+def type_name(kind: Kind) -> str:
+    """The bare name of a ``type``, without the scope or module before it."""
+    return kind.rpartition('.')[2] if isinstance(kind, str) else getattr(kind, '__name__', str(kind))
+
+
+def type_path(kind: Kind) -> str:
+    """A ``type`` as a string that registries find: MMEngine writes a class with its module."""
+    return f'{kind.__module__}.{kind.__qualname__}' if isinstance(kind, type) else str(kind)
+
+
+def find_class(kind: Kind, registry: Registry) -> Optional[type]:
+    """The class that a ``type`` stands for; None if it stands for none that is known."""
+    if isinstance(kind, str):
+        kind = registry.get(kind) if kind else None
+    return kind if isinstance(kind, type) else None
+
+
+def builds(config: Any, name: str, registry: Registry) -> bool:
+    """Whether a config, or what was built of one, is what is registered as ``name``, or a subclass of it."""
+    wanted = registry.get(name)
+    if not isinstance(config, dict):
+        return isinstance(config, wanted)
+    found = find_class(config.get('type'), registry)
+    return found is not None and issubclass(found, wanted)
+
+
+def named_types(config: Any, registry: Registry) -> Any:
+    """A copy of nested settings in which names stand for classes, so that they can be saved.
+
+    Args:
+        config: dicts and lists of settings.
+        registry: under whose names classes go; others go by their module and name.
+    """
+    if isinstance(config, dict):
+        return {key: named_types(value, registry) for key, value in config.items()}
+    if isinstance(config, (list, tuple)):
+        return type(config)(named_types(value, registry) for value in config)
+    if not isinstance(config, type):
+        return config
+    return next((name for name, known in registry.module_dict.items() if known is config), type_path(config))
+
+
 __all__ = [
     'ATTACKS',
     'DATASETS',
@@ -30,6 +91,12 @@ __all__ = [
     'MODEL_WRAPPERS',
     'OPTIM_WRAPPERS',
     'TRANSFORMS',
+    'WEIGHT_INITIALIZERS',
+    'builds',
+    'find_class',
     'in_own_scope',
     'in_root_scope',
+    'named_types',
+    'type_name',
+    'type_path',
 ]

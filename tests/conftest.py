@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import random
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Optional
+from typing import Iterator, Optional
+from zlib import crc32
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,6 +16,67 @@ from torch import Tensor, nn
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
 NUM_CLASSES = 5
+
+
+def pytest_addoption(parser) -> None:
+    parser.addoption(
+        '--poison',
+        action='store_true',
+        help='fill memory that is allocated and not written with NaN: a weight that nothing initialises shows',
+    )
+
+
+def pytest_configure(config) -> None:
+    if hasattr(config.option, 'randomly_reset_seed'):
+        # pytest-randomly only chooses the order; with its seeds, which differ from run to run, so would the numbers.
+        config.option.randomly_reset_seed = False
+    if config.getoption('--poison'):
+        # Not a fixture, which those of larger scopes would precede.
+        torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def pytest_sessionstart(session) -> None:
+    seed = getattr(session.config.option, 'randomly_seed', None)
+    if seed is not None and not hasattr(session.config, 'workerinput'):
+        # pytest-randomly says it in a header, which -q leaves out.
+        reporter = session.config.pluginmanager.get_plugin('terminalreporter')
+        reporter.write_line(f'random order: --randomly-seed={seed} repeats it, -p no:randomly is without')
+
+
+def _seed(name: str) -> None:
+    seed = crc32(name.encode())
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef) -> None:
+    """What a fixture draws depends neither on the tests before it nor on which of them shares it."""
+    _seed(fixturedef.argname)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item) -> None:
+    _seed(item.nodeid)
+
+
+@contextmanager
+def poisoned_memory() -> Iterator[None]:
+    """Inside, ``torch.empty`` and its like hold NaN (integers: the largest) until something is written there."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    # PyTorch fills memory in deterministic mode only (torch.utils.deterministic.fill_uninitialized_memory).
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+@pytest.fixture
+def poisoned():
+    """:func:`poisoned_memory`."""
+    return poisoned_memory
 
 
 @pytest.fixture(autouse=True)

@@ -80,9 +80,13 @@ def test_data_and_evaluation(path):
 
 
 @pytest.mark.parametrize('path', TARGETS, ids=lambda path: path.stem)
-def test_target_builds_and_runs(path):
+def test_target_builds_and_runs(path, poisoned):
     config = load(path)
-    model = MODELS.build(config.model).eval()
+    with poisoned():
+        # MMDetection's L2Norm holds what the memory held, until it is initialised.
+        model = MODELS.build(config.model).eval()
+        model.init_weights()
+    assert all(value.isfinite().all() for value in model.state_dict().values())
     data = _data(path)
     head = model.bbox_head if data in DETECTION else model.decode_head
     assert head.num_classes == NUM_CLASSES[data]
@@ -129,6 +133,7 @@ def test_hyper_parameters_of_the_paper(data, working_size, target_size, batch_si
         purifier = config.model.data_preprocessor
         assert purifier.working_size == working_size
         assert (config.get('image_size') or config.crop_size) == target_size
+        assert purifier.get('tile_size') == (None if data == 'voc' else target_size), 'crops of training'
         assert purifier.generator == dict(type='GlobalGenerator', base_channels=64, num_downsamples=4, num_blocks=9), (
             'section 4.2'
         )
@@ -143,6 +148,18 @@ def test_hyper_parameters_of_the_paper(data, working_size, target_size, batch_si
             assert attack == dict(type='FGSM', eps=8, objective='cls_or_loc')
         else:
             assert attack == dict(type='BIM', eps=0.03 * 255, step_size=0.01 * 255, steps=3)
+
+
+@pytest.mark.parametrize(
+    ('data', 'longer_side', 'scales'), [('cityscapes', 2048, (0.25, 1.0)), ('voc2012', 500, (0.5, 2.0))]
+)
+def test_training_scales_of_the_authors(data, longer_side, scales):
+    """Relative to the file; what is smaller than a crop is padded to it, so that all crops are seen at one scale."""
+    config = Config.fromfile(CONFIGS / '_base_' / 'datasets' / f'{data}.py')
+    steps = {step['type']: step for step in config.train_pipeline}
+    assert max(steps['RandomResize'].scale) == longer_side and tuple(steps['RandomResize'].ratio_range) == scales
+    assert list(steps)[-3:] == ['RandomCrop', 'Pad', 'PackSegInputs']
+    assert steps['RandomCrop'].crop_size == steps['Pad'].size == config.crop_size
 
 
 @pytest.mark.parametrize('name', ['fgsm_det_cls_test', 'fgsm_det_loc_test', 'fgsm_det_cls_loc_test', 'bim_seg_test'])
@@ -160,7 +177,7 @@ def test_released_objective_for_detectors(suffix):
     *terms, classes = config.objective.losses
     *general_terms, general_classes = general.objective.losses
     assert terms == general_terms
-    assert classes == dict(general_classes, loss_weight=10.0)
+    assert classes == dict(general_classes, loss_weight=10.0, intra_weight=0.0)
 
 
 @pytest.mark.parametrize(('scope', 'name'), [('mmdet', 'light_ssd_bccd'), ('mmseg', 'light_pspnet_camvid')])

@@ -12,7 +12,7 @@ from mmengine.registry import DATASETS, MODELS, DefaultScope
 import mmadvdefense  # noqa: F401  registers everything
 from mmadvdefense import recipes
 from mmadvdefense.attacks import RandomBudget
-from mmadvdefense.hooks import AttackHook, PurifierTrainHook
+from mmadvdefense.hooks import PurifierTrainHook
 from mmadvdefense.models import build_model
 from mmadvdefense.purifiers import HGDPurifier
 from mmadvdefense.tasks import task_of
@@ -76,12 +76,27 @@ def test_the_paper_s_setting():
     train, val = config.train_dataloader.dataset, config.val_dataloader.dataset
     assert (train.number, val.number, val.skip) == (30, 10, 30) and train.dataset.split == val.dataset.split == 'train'
     assert DATASETS.get(train.type) is not None
-    # Table 1: one attack on the target alone, four on the ensemble of three.
-    assert [len(sources[0]) for sources in hook.training_attack._configs] == [1, 3, 3, 3, 3]
-    others = hook.training_attack._configs[-1][0][1:]
-    assert all((ROOT / other['config']).is_file() for other in others)
-    validation = {key: value for key, value in config.custom_hooks[1].items() if key != 'type'}
-    assert AttackHook(**validation).stages == ('val',)
+    # Table 1: 210,000 images are seven of each of 30,000, FGSM on three models and four attacks on their ensemble.
+    pairs = [
+        (attack.attack.steps, sources)
+        for attack, [sources] in zip(hook.training_attack.attacks, hook.training_attack._configs)
+    ]
+    ensemble = pairs[-1][1]
+    assert [steps for steps, _ in pairs] == [1, 1, 1, 1, 2, 4, 8]
+    assert [sources for _, sources in pairs] == [*([model] for model in ensemble), *[ensemble] * 4]
+    assert ensemble[0] == 'target' and all((ROOT / other['config']).is_file() for other in ensemble[1:])
+    # Section 4.2: the checkpoint of the lowest validation loss.
+    assert config.custom_hooks[1] == dict(type='PurifierValLossHook')
+    checkpoint = config.default_hooks.checkpoint
+    assert (checkpoint.save_best, checkpoint.rule) == ('purifier/loss', 'less')
+
+
+def test_pgd_x2():
+    """Table 8: the checkpoint of the pixel-guided denoiser with twice its noise."""
+    double, once = (Config.fromfile(DEFENSES / f'resnet20_cifar10_hgd_{name}.py') for name in ('pgd_x2', 'pgd'))
+    assert double.data_preprocessor.pop('noise_scale') == 2.0
+    double.pop('filename', None)
+    assert double.to_dict() == once.to_dict()
 
 
 @pytest.mark.parametrize('name', ['inception_v3', 'resnet50', 'resnext50'])

@@ -127,3 +127,78 @@ def test_grey_image_without_a_channel_axis_is_refused():
 def test_three_channels_pass(make_images):
     pixels.check_channels(make_images(2, 3, 4, 5))
     pixels.check_channels([make_images(3, 4, 5), make_images(3, 2, 2)])
+
+
+# What is no pixels ---------------------------------------------------------------------------------------------------
+
+
+def _spread(low: float, high: float) -> torch.Tensor:
+    return torch.linspace(low, high, 48).view(3, 4, 4)
+
+
+def _with(value: float) -> torch.Tensor:
+    return torch.full((3, 4, 4), 100.0).index_fill(2, torch.tensor([1]), value)
+
+
+NOT_PIXELS = {
+    'ToTensor': (_spread(0, 1), 'float32 values from 0 to 1, .* 0-255: remove ToTensor'),
+    'Normalize': (_spread(-2.1, 2.6), 'float32 values from -2.1 to 2.6, .* 0-255: remove Normalize'),
+    'half': (_spread(-2.1, 2.6).half(), 'float16 values from -2.0.* remove Normalize'),
+    'mean alone': (_spread(-120, 135), 'float32 values from -120 to 135, .*: remove Normalize'),
+    'NaN': (_with(torch.nan), 'float32 values from nan to nan.*not finite'),
+    'infinite': (_with(torch.inf), 'float32 values from 100 to inf.*not finite'),
+    '16 bit': (_spread(0, 65000).to(torch.uint16), 'uint16 values from 0 to .*: load 8 bit'),
+    'dark 16 bit': (_spread(0, 47).to(torch.uint16), 'uint16 values from 0 to .*: load 8 bit'),
+    '12 bit': (_spread(0, 4000).to(torch.int32), 'int32 values from 0 to 4000, .*: load 8 bit'),
+    'signed': (_spread(-20, 27).to(torch.int8), 'int8 values from -20 to 27'),
+    'bool': (torch.ones(3, 4, 4, dtype=torch.bool), 'bool values from 1 to 1, .*: make it uint8'),
+    '16 bit as float': (_spread(0, 65000), 'float32 values from 0 to 65000, .*: load 8 bit'),
+}
+
+
+@pytest.mark.parametrize('augmented', [False, True])
+@pytest.mark.parametrize('how', NOT_PIXELS)
+def test_what_is_no_pixels_is_named_with_its_range(how, augmented):
+    image, message = NOT_PIXELS[how]
+    good = torch.full_like(image, 1) if how == 'bool' else torch.zeros_like(image)
+    if augmented and how == 'mean alone':
+        # Brightness, contrast and saturation of floats go as far.
+        pixels.check_pixels([image], augmented=True)
+        return
+    first = 'a' if how in ('bool', '16 bit', 'dark 16 bit') else 'b'
+    for images in ([good, image], torch.stack([good, image])):
+        with pytest.raises(ValueError, match=rf'{first}\.png has ' + message):
+            pixels.check_pixels(images, ['a.png', 'b.png'], augmented)
+    with pytest.raises(ValueError, match='image 0 of the batch has'):
+        pixels.check_pixels([image], augmented=augmented)
+
+
+def test_dark_images_are_pixels(make_images):
+    """Their type tells, or that all values are whole."""
+    black = torch.zeros(3, 4, 5, dtype=torch.uint8)
+    dark = (torch.arange(60).view(3, 4, 5) % 2).to(torch.uint8)
+    for image in (black, dark, make_images(3, 4, 5), make_images(3, 4, 5).to(torch.uint8)):
+        for dtype in (torch.uint8, torch.int64, torch.float32, torch.float16):
+            pixels.check_pixels([image.to(dtype)])
+            pixels.check_pixels(image.to(dtype)[None])
+    # Interpolation of floats rounds.
+    pixels.check_pixels([torch.full((3, 4, 5), 255.00002)])
+
+
+def test_bytes_are_not_looked_at(monkeypatch):
+    monkeypatch.setattr(pixels, '_value_ranges', lambda images: 1 / 0)
+    pixels.check_pixels(torch.zeros(2, 3, 4, 5, dtype=torch.uint8))
+    pixels.check_pixels([torch.zeros(3, 4, 5, dtype=torch.uint8)])
+
+
+def test_photometric_augmentation_may_leave_the_range():
+    bright = torch.linspace(-40, 420, 48).view(3, 4, 4)
+    pixels.check_pixels([bright], augmented=True)
+    with pytest.raises(ValueError, match='from -40 to 420'):
+        pixels.check_pixels([bright])
+
+
+def test_channels_are_swapped(make_images):
+    images = make_images(2, 3, 4, 5)
+    assert torch.equal(pixels.swap_channels(images), images[:, [2, 1, 0]])
+    assert all(torch.equal(a, b) for a, b in zip(pixels.swap_channels(list(images)), images[:, [2, 1, 0]]))

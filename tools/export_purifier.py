@@ -14,6 +14,7 @@ from mmengine.registry import MODELS
 from mmadvdefense import recipes
 from mmadvdefense.purifiers import GeneratorPurifier
 from mmadvdefense.purifiers.export import save_purifier_export
+from mmadvdefense.registry import type_name
 
 PREFIX = 'data_preprocessor.'
 
@@ -35,7 +36,7 @@ def main() -> None:
     if not isinstance(purifier, GeneratorPurifier):
         raise UsageError(f'{type(purifier).__name__} has no generator to export')
     checkpoint = torch.load(arguments.checkpoint, map_location='cpu')
-    state = checkpoint.get('state_dict', checkpoint)
+    state = {name.removeprefix('module.'): value for name, value in checkpoint.get('state_dict', checkpoint).items()}
     wanted = {name: state.get(PREFIX + name) for name in purifier.state_dict() if not name.startswith('discriminator.')}
     missing = [name for name, value in wanted.items() if value is None]
     if missing:
@@ -46,7 +47,7 @@ def main() -> None:
     purifier.check_ready()
     save_purifier_export(purifier.export(), arguments.out)
     parameters = sum(parameter.numel() for parameter in purifier.generator.parameters())
-    print(f'{purifier.generator_config["type"]} with {parameters:,} parameters written to {arguments.out}')
+    print(f'{type_name(purifier.generator_config["type"])} with {parameters:,} parameters written to {arguments.out}')
 
 
 if __name__ == '__main__':

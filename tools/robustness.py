@@ -45,7 +45,7 @@ def main() -> None:
         init_dist(arguments.launcher)
     if arguments.update:
         check_section(arguments.update, arguments.config)
-    plan = plan_grid(read_grid(config, arguments.trust_checkpoint))
+    plan = plan_grid(read_grid(config, arguments.trust_checkpoint), config.work_dir, arguments.launcher)
     folder = RunFolder(config.work_dir)
     if is_main_process():
         try:
@@ -53,16 +53,24 @@ def main() -> None:
         except FileExistsError as error:
             raise UsageError(str(error)) from error
     barrier()
-    report = Grid(plan, folder, arguments.config, arguments.launcher).run()
+    grid = Grid(plan, folder, arguments.config, arguments.launcher)
+    report = grid.run()
     if is_main_process():
         print(terminal(report))
         if arguments.out:
             write_json(arguments.out, report)
-        if arguments.update:
+        # A document is not to show tables with holes.
+        if arguments.update and not grid.problems:
             own = ('--update', arguments.update, f'--update={arguments.update}', '--force')
             words = [word for word in sys.argv[1:] if word not in own]
             update_section(arguments.update, report, shlex.join(['python', 'tools/robustness.py', *words]))
         print(f'report: {Path(arguments.out or folder.path / "report.json")}; page: {folder.path / "report.html"}')
+        if grid.problems:
+            more = f', and {len(grid.problems) - 1} more' if len(grid.problems) > 1 else ''
+            raise UsageError(
+                f'{grid.problems[0]}{more}; the tracebacks are in {folder.path / "cells"} and the log, and what failed '
+                'is tried again when the grid is started again'
+            )
 
 
 if __name__ == '__main__':

@@ -66,7 +66,7 @@ class Venv:
 
     def fingerprint(self) -> str:
         """Changes when a requirement, the package's metadata, this script or the interpreter does."""
-        files = [*sorted(REQUIREMENTS.glob('*.txt')), ROOT / 'setup.py', Path(__file__)]
+        files = [*sorted(REQUIREMENTS.glob('*.txt')), ROOT / 'pyproject.toml', ROOT / 'setup.py', Path(__file__)]
         content = b''.join(file.read_bytes() for file in files)
         return hashlib.sha256(content + str(self.path).encode()).hexdigest()
 
@@ -228,9 +228,9 @@ def set_up(venv: Venv) -> None:
     venv.pip_install('installing torch and build tools (5 GB)', '-r', f'{requirements}/build.txt')
     wheel = mmcv_wheel(venv)
     venv.pip_install('installing mmcv', '--no-deps', '--force-reinstall', str(wheel))
-    files = ('build', 'mminstall', 'runtime', 'optional', 'purifiers', 'tests')
+    files = ('build', 'mminstall', 'runtime', 'optional', 'purifiers', 'tests', 'docs')
     lists = [argument for name in files for argument in ('-r', f'{requirements}/{name}.txt')]
-    venv.pip_install('installing MMEngine, MMPretrain, MMSegmentation, MMDetection and test tools', *lists)
+    venv.pip_install('installing OpenMMLab, the other requirements, test and documentation tools', *lists)
     venv.pip_install('installing torchattacks', '--no-deps', TORCHATTACKS)
     venv.pip_install('installing mmadvdefense', '--no-deps', '--no-build-isolation', '-e', str(ROOT))
     verify(venv)

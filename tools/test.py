@@ -15,12 +15,14 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from mmadvdefense import __version__, recipes
-from mmadvdefense.attacks import WorstOf, attack_names, build_attack
+from mmadvdefense.attacks import WorstOf, attack_names, attack_settings, build_attack
 from mmadvdefense.attacks.targets import TARGETS
 from mmadvdefense.checkpoints import write_json
 from mmadvdefense.evaluation import Condition, Result, evaluate, robustness_table
-from mmadvdefense.hooks import DEFAULT_DRAWS, NEEDS_PURIFIER, THREAT_MODELS, ThreatModel
-from mmadvdefense.registry import ATTACKS
+from mmadvdefense.evaluation.tables import reason_text
+from mmadvdefense.hooks import DEFAULT_DRAWS, NEEDS_PURIFIER, THREAT_MODELS, THREAT_SETTINGS, ThreatModel
+from mmadvdefense.models import host_model
+from mmadvdefense.registry import ATTACKS, find_class, type_name
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -42,7 +44,8 @@ def parse_arguments() -> argparse.Namespace:
         '--source',
         nargs=2,
         metavar=('CONFIG', 'CHECKPOINT'),
-        help='another model to craft the attack on; adds a transfer row to the white-box one',
+        help='another model to craft the attack on; adds a transfer row to the white-box one, and is the model that '
+        'adaptive-substitute attacks instead of the target',
     )
     parser.add_argument(
         '--threat-model',
@@ -55,8 +58,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         '--substitute',
         metavar='PURIFIER',
-        help="for adaptive-bpda: the attacker's own purifier, a file of tools/export_purifier.py, whose gradient the "
-        'backward pass takes (default: the identity)',
+        help="the attacker's own purifier, a file of tools/export_purifier.py: for adaptive-bpda its gradient alone, "
+        'behind the real purifier (default: the identity); for adaptive-substitute in place of the real one',
     )
     parser.add_argument(
         '--draws', type=int, help=f'for adaptive-eot: of a random purifier a gradient (default: {DEFAULT_DRAWS})'
@@ -86,7 +89,7 @@ def attack_config(arguments: argparse.Namespace) -> Optional[dict]:
         loaded = Config.fromfile(arguments.attack)
         if 'attack' not in loaded:
             raise UsageError(f'{arguments.attack} defines no attack=dict(type=...)')
-        config = {**loaded.attack, **given}
+        config = attack_settings({**loaded.attack, **given})
     else:
         config = {'type': arguments.attack, **given}
         if 'eps' not in config and _needs_eps(arguments.attack):
@@ -103,9 +106,10 @@ def attack_config(arguments: argparse.Namespace) -> Optional[dict]:
 
 def _needs_eps(name: str) -> bool:
     """Whether an attack has a ball of a size that the user must choose; an unknown name is another mistake."""
-    if name not in attack_names():
+    cls = find_class(name, ATTACKS)
+    if cls is None:
         return False
-    eps = inspect.signature(ATTACKS.get(name)).parameters.get('eps')
+    eps = inspect.signature(cls).parameters.get('eps')
     return eps is not None and eps.default is inspect.Parameter.empty
 
 
@@ -115,14 +119,15 @@ def threat_models(arguments: argparse.Namespace) -> list[ThreatModel]:
     if arguments.source:
         source = dict(config=arguments.source[0], checkpoint=arguments.source[1], trust=arguments.trust_checkpoint)
     names = arguments.threat_model or ['white-box', *(['transfer'] if source else [])]
-    given = {'transfer': ('source', source), 'adaptive-bpda': ('substitute', arguments.substitute)}
-    given['adaptive-eot'] = ('draws', arguments.draws)
-    for owner, (setting, value) in given.items():
-        if value is not None and owner not in names:
-            raise UsageError(f'--{setting} is for --threat-model {owner}')
+    given = dict(source=source, substitute=arguments.substitute, draws=arguments.draws)
+    for setting, owners in THREAT_SETTINGS.items():
+        if given[setting] is not None and not set(owners) & set(names):
+            raise UsageError(f'--{setting} is for --threat-model {" and ".join(owners)}')
     if arguments.no_purifier and set(names) & set(NEEDS_PURIFIER):
         raise UsageError(f'--no-purifier leaves nothing to attack for {", ".join(set(names) & set(NEEDS_PURIFIER))}')
-    return [ThreatModel(name, **dict([given[name]] if name in given else [])) for name in names]
+    return [
+        ThreatModel(name, **{s: given[s] for s, owners in THREAT_SETTINGS.items() if name in owners}) for name in names
+    ]
 
 
 def conditions(attack: Optional[dict], threats: Sequence[ThreatModel]) -> list[Condition]:
@@ -130,7 +135,7 @@ def conditions(attack: Optional[dict], threats: Sequence[ThreatModel]) -> list[C
     rows = [Condition('clean')]
     if attack is not None:
         built = build_attack(attack)
-        name = built.title if isinstance(built, WorstOf) else attack['type']
+        name = built.title if isinstance(built, WorstOf) else type_name(attack['type'])
         for threat in threats:
             threat.check_attack(built)
             rows.append(Condition.under(threat, f'{name}, {threat.title}', attack))
@@ -165,7 +170,7 @@ def main() -> None:
         require_checkpoint(arguments.substitute, 'substitute purifier', trust=False)
     rows = conditions(attack, threat_models(arguments))
     config = load_config(arguments)
-    loads_itself = config.model.get('type') == 'DefendedEnsemble'
+    loads_itself = type_name(host_model(config).get('type')) == 'DefendedEnsemble'
     if loads_itself == (arguments.checkpoint is not None):
         raise UsageError(
             f'{arguments.config} is a DefendedEnsemble, whose members have checkpoints of their own: give none'
@@ -187,6 +192,9 @@ def main() -> None:
         if arguments.out:
             write_json(arguments.out, report(results, config, arguments))
             print(f'results written to {arguments.out}')
+        missing = [result for result in results if result.reason is not None]
+        if missing:
+            raise UsageError(f'{missing[0].condition.name}: {reason_text(missing[0].reason, missing[0].error)}')
 
 
 if __name__ == '__main__':

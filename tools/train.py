@@ -8,10 +8,11 @@ from typing import Optional
 
 from _common import UsageError, add_common_arguments, load_config, require_checkpoint, run
 from mmengine.config import Config, ConfigDict
-from mmengine.device import is_cuda_available
 from mmengine.runner import Runner
 
 from mmadvdefense import recipes
+from mmadvdefense.optim import use_mixed_precision
+from mmadvdefense.registry import DATASETS, HOOKS, builds
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -47,7 +48,8 @@ def apply_arguments(config: Config, arguments: argparse.Namespace) -> None:
         if 'base_batch_size' not in (config.get('auto_scale_lr') or {}):
             raise UsageError('--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config')
         config.auto_scale_lr.enable = True
-    if arguments.resume == 'auto':
+    from_latest = config.get('resume') and not config.get('load_from') and not arguments.resume
+    if arguments.resume == 'auto' or from_latest:
         # Before the first checkpoint there is nothing to go on from: begin as without --resume.
         latest = latest_checkpoint(Path(config.work_dir))
         config.resume = latest is not None
@@ -58,24 +60,15 @@ def apply_arguments(config: Config, arguments: argparse.Namespace) -> None:
         config.load_from = arguments.resume
 
 
-def use_mixed_precision(config: Config) -> None:
-    if is_cuda_available():
-        config.optim_wrapper.type = 'AmpOptimWrapper'
-        config.optim_wrapper.setdefault('loss_scale', 'dynamic')
-    else:
-        # MMEngine's own refuses to run without a GPU.
-        config.optim_wrapper.type = 'BFloat16OptimWrapper'
-        for name in ('loss_scale', 'dtype', 'use_fsdp'):
-            config.optim_wrapper.pop(name, None)
-
-
 def take_images_per_class(config: Config, number: int, seed: int) -> None:
     if config.get('default_scope') != 'mmpretrain':
         raise UsageError(
             f'--images-per-class is for image classification, not for {config.get("default_scope")} configs'
         )
-    dataset = config.train_dataloader.dataset
-    plain = dataset.dataset if dataset.type == 'ImagesPerClass' else dataset
+    dataset = (config.get('train_dataloader') or {}).get('dataset')
+    if dataset is None:
+        raise UsageError('--images-per-class needs a train_dataloader with a dataset in the config')
+    plain = dataset.dataset if builds(dataset, 'ImagesPerClass', DATASETS) else dataset
     config.train_dataloader.dataset = ConfigDict(type='ImagesPerClass', dataset=plain, number=number, seed=seed)
 
 
@@ -100,6 +93,7 @@ def main() -> None:
     if arguments.cfg_options:
         # Once more: what was given on the command line beats the recipe too.
         config.merge_from_dict(arguments.cfg_options)
+        recipes.settle_purifier(config)
     apply_arguments(config, arguments)
     if config.get('load_from'):
         require_checkpoint(config.load_from, 'load_from checkpoint', arguments.trust_checkpoint)
@@ -113,8 +107,10 @@ def main() -> None:
 def build_runner(config: Config) -> Runner:
     """A runner whose checkpoints nothing can spoil and that stops at the first loss that is not finite."""
     recipes.settle_checkpoints(config)
-    guards = [hook for hook in config.get('custom_hooks') or [] if hook.get('type') == 'FiniteLossGuardHook']
-    config.custom_hooks = [*(config.get('custom_hooks') or []), *([] if guards else [dict(type='FiniteLossGuardHook')])]
+    hooks = list(config.get('custom_hooks') or [])
+    if not any(builds(hook, 'FiniteLossGuardHook', HOOKS) for hook in hooks):
+        hooks.append(dict(type='FiniteLossGuardHook'))
+    config.custom_hooks = hooks
     return Runner.from_cfg(config)
 
 

@@ -23,7 +23,7 @@ from mmadvdefense.evaluation.stopping import metric_by_step, stopping_step
 from mmadvdefense.models import build_model
 from mmadvdefense.pixels import PIXEL_MAX
 from mmadvdefense.purifiers import OnlinePurifier
-from mmadvdefense.registry import DATASETS
+from mmadvdefense.registry import DATASETS, type_name
 
 STEPS = (25, 50, 75, 100, 150, 200, 250, 300)
 
@@ -77,7 +77,9 @@ def load_images(config: Config, arguments: argparse.Namespace) -> DataLoader:
     if arguments.split == 'train':
         dataset = config.train_dataloader.dataset
         if 'pipeline' not in dataset:
-            raise UsageError(f'the training set is a {dataset.type} of others: use --split val or --split test')
+            raise UsageError(
+                f'the training set is a {type_name(dataset.type)} of others: use --split val or --split test'
+            )
         loader.dataset = {**dataset, 'pipeline': loader.dataset.pipeline}
     dataset = DATASETS.build(loader.dataset)
     dataset.full_init()

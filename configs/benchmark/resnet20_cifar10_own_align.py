@@ -1,11 +1,11 @@
-# Align as published, at the length of the comparison: the paper's generator, training attack and optimizer; the released
-# objective without the perceptual term.
+# Align at the length of the comparison: the paper's generator, training attack and optimizer, and the recommended
+# objective.
 _base_ = [
     '../_base_/targets/resnet20_cifar.py',
     '../_base_/datasets/cifar10_folder.py',
     '../_base_/attacks/pgd_kl_train.py',
     '../_base_/defenses/networks_small_images.py',
-    '../_base_/defenses/objective_released_no_vgg.py',
+    '../_base_/defenses/objective_recommended.py',
     '../_base_/schedules/benchmark_align_200i.py',
     '../_base_/default_runtime_iters.py',
 ]

@@ -1,10 +1,10 @@
-# Align's released objective without the perceptual term: one of five objectives on the same U-Net, training attack and schedule.
+# Align's recommended objective: one of five objectives on the same U-Net, training attack and schedule.
 _base_ = [
     '../_base_/targets/resnet20_cifar.py',
     '../_base_/datasets/cifar10_folder.py',
     '../_base_/attacks/pgd_kl_train.py',
     '../_base_/defenses/networks_unet.py',
-    '../_base_/defenses/objective_released_no_vgg.py',
+    '../_base_/defenses/objective_recommended.py',
     '../_base_/schedules/benchmark_400i.py',
     '../_base_/default_runtime_iters.py',
 ]

@@ -1,10 +1,11 @@
-# Align as in the paper: its generator, discriminator, objective, attack and schedule (sections 4.2 to 4.5).
+# Align as in the paper: its generator, discriminator, attack and schedule (sections 4.2 to 4.5), and its objective with
+# the mean over pairs of classes, because the sum leaves the generator at the identity where classes are many.
 _base_ = [
     '../_base_/targets/deeplabv3_r50.py',
     '../_base_/datasets/cityscapes.py',
     '../_base_/attacks/bim_seg_train.py',
     '../_base_/defenses/networks_large_images.py',
-    '../_base_/defenses/objective_paper.py',
+    '../_base_/defenses/objective_paper_many_classes.py',
     '../_base_/schedules/align_80e.py',
     '../_base_/default_runtime_seg.py',
 ]
@@ -12,7 +13,8 @@ _base_ = [
 load_from = 'checkpoints/deeplabv3_cityscapes.pth'
 model = dict(
     data_preprocessor=dict(
-        type='AlignPurifier', size=_base_.crop_size, working_size=(512, 512), **_base_.purifier),
+        type='AlignPurifier', size=_base_.crop_size, working_size=(512, 512), tile_size=_base_.crop_size,
+        **_base_.purifier),
     test_cfg=dict(mode='slide', crop_size=_base_.crop_size, stride=(284, 284)))
 custom_hooks = [dict(type='PurifierTrainHook', attack=_base_.attack, **_base_.objective)]
 

@@ -21,15 +21,20 @@ ensemble = [
 custom_hooks = [
     dict(
         type='PurifierTrainHook',
-        # FGSM on the target alone, and all four on the ensemble
-        attack=[dict(sources=['target'], **_base_.attack[0]), *_base_.attack],
+        # The seven sets of 30,000 images of table 1: FGSM on each of the three models, and all four on the ensemble.
+        attack=[
+            dict(sources=[ensemble[0]], **_base_.attack[0]),
+            dict(sources=[ensemble[1]], **_base_.attack[0]),
+            dict(sources=[ensemble[2]], **_base_.attack[0]),
+            *_base_.attack,
+        ],
         sources=[ensemble],
         labels=_base_.labels,
         **_base_.objective),
-    # The checkpoint to keep is the one that is best on attacked images.
-    dict(type='AttackHook', attack=_base_.attack[2], stages=('val', )),
+    # "The model with the lowest validation loss is used for testing" (section 4.2).
+    dict(type='PurifierValLossHook'),
 ]
-default_hooks = dict(checkpoint=dict(save_best='accuracy/top1', rule='greater'))
+default_hooks = dict(checkpoint=dict(save_best='purifier/loss', rule='less'))
 
 pipeline = [
     dict(type='LoadImageFromFile'),

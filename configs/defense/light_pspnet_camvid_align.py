@@ -4,7 +4,7 @@ _base_ = [
     '../_base_/datasets/camvid.py',
     '../_base_/attacks/bim_seg_train.py',
     '../_base_/defenses/networks_unet.py',
-    '../_base_/defenses/objective_released_no_vgg_seg.py',
+    '../_base_/defenses/objective_recommended_seg.py',
     '../_base_/schedules/align_light.py',
     '../_base_/default_runtime_seg.py',
 ]

@@ -4,7 +4,7 @@ _base_ = [
     '../_base_/datasets/bccd_small.py',
     '../_base_/attacks/fgsm_det_train.py',
     '../_base_/defenses/networks_unet.py',
-    '../_base_/defenses/objective_released_no_vgg_det.py',
+    '../_base_/defenses/objective_recommended_det.py',
     '../_base_/schedules/align_light.py',
     '../_base_/default_runtime_det.py',
 ]

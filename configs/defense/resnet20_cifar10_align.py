@@ -1,11 +1,11 @@
-# The recommended small defence of CIFAR-10 (data/cifar10, image files): a residual U-Net and the released objective
-# without the perceptual term. Trains on two CPU cores.
+# The recommended small defence of CIFAR-10 (data/cifar10, image files): a residual U-Net and the recommended
+# objective. Trains on two CPU cores.
 _base_ = [
     '../_base_/targets/resnet20_cifar.py',
     '../_base_/datasets/cifar10_folder.py',
     '../_base_/attacks/pgd_kl_train.py',
     '../_base_/defenses/networks_unet.py',
-    '../_base_/defenses/objective_released_no_vgg.py',
+    '../_base_/defenses/objective_recommended.py',
     '../_base_/schedules/align_8e.py',
     '../_base_/default_runtime.py',
 ]

@@ -1,4 +1,5 @@
-# As resnet20_cifar10_align.py, but with the weights of the paper's equation 9.
+# As resnet20_cifar10_align.py, but with the weights of the paper's equation 9. L_m is taken on all layers of D but its
+# logits, as by the released code, because the results of this config were measured so.
 _base_ = [
     '../_base_/targets/resnet20_cifar.py',
     '../_base_/datasets/cifar10_folder.py',
@@ -11,4 +12,6 @@ _base_ = [
 
 load_from = 'checkpoints/resnet20_cifar10.pth'
 data_preprocessor = dict(type='AlignPurifier', **_base_.purifier)
-custom_hooks = [dict(type='PurifierTrainHook', attack=_base_.attack, **_base_.objective)]
+objective = dict(losses=[
+    dict(loss, layers=None) if loss['type'] == 'FeatureMatchingLoss' else loss for loss in _base_.objective.losses])
+custom_hooks = [dict(type='PurifierTrainHook', attack=_base_.attack, **{**_base_.objective, **objective})]

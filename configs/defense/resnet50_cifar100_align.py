@@ -1,10 +1,11 @@
-# Align as in the paper: its generator, discriminator, objective, attack and schedule (sections 4.2 to 4.5).
+# Align as in the paper: its generator, discriminator, attack and schedule (sections 4.2 to 4.5), and its objective with
+# the mean over pairs of classes, because the sum leaves the generator at the identity where classes are many.
 _base_ = [
     '../_base_/targets/resnet50_cifar.py',
     '../_base_/datasets/cifar100.py',
     '../_base_/attacks/pgd_kl_train.py',
     '../_base_/defenses/networks_small_images.py',
-    '../_base_/defenses/objective_paper.py',
+    '../_base_/defenses/objective_paper_many_classes.py',
     '../_base_/schedules/align_100e.py',
     '../_base_/default_runtime.py',
 ]

@@ -1,10 +1,11 @@
-# Align as in the paper: its generator, discriminator, objective, attack and schedule (sections 4.2 to 4.5).
+# Align as in the paper: its generator, discriminator, attack and schedule (sections 4.2 to 4.5), and its objective with
+# the mean over pairs of classes, because the sum leaves the generator at the identity where classes are many.
 _base_ = [
     '../_base_/targets/rfbnet300.py',
     '../_base_/datasets/voc0712_300.py',
     '../_base_/attacks/fgsm_det_train.py',
     '../_base_/defenses/networks_large_images.py',
-    '../_base_/defenses/objective_paper_det.py',
+    '../_base_/defenses/objective_paper_many_classes_det.py',
     '../_base_/schedules/align_80e.py',
     '../_base_/default_runtime_det.py',
 ]

@@ -4,7 +4,7 @@ _base_ = [
     '../_base_/datasets/digits.py',
     '../_base_/attacks/pgd_digits.py',
     '../_base_/defenses/networks_unet_narrow.py',
-    '../_base_/defenses/objective_released_no_vgg.py',
+    '../_base_/defenses/objective_recommended.py',
     '../_base_/schedules/align_8e.py',
     '../_base_/default_runtime.py',
 ]

@@ -4,7 +4,7 @@ _base_ = [
     '../_base_/datasets/scenes_boxes.py',
     '../_base_/attacks/fgsm_det_train.py',
     '../_base_/defenses/networks_unet_narrow.py',
-    '../_base_/defenses/objective_released_no_vgg_det.py',
+    '../_base_/defenses/objective_recommended_det.py',
     '../_base_/schedules/align_8e.py',
     '../_base_/default_runtime_det.py',
 ]

@@ -3,7 +3,7 @@ _base_ = [
     '../_base_/targets/light_pspnet.py',
     '../_base_/datasets/scenes_masks.py',
     '../_base_/defenses/networks_unet_narrow.py',
-    '../_base_/defenses/objective_released_no_vgg_seg.py',
+    '../_base_/defenses/objective_recommended_seg.py',
     '../_base_/schedules/align_8e.py',
     '../_base_/default_runtime_seg.py',
 ]

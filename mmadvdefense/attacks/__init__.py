@@ -5,7 +5,7 @@ from .adapters import TorchAttack
 from .autoattack import AutoAttack
 from .base import Attack, AttackResult
 from .batch import AttackBatch
-from .build import attack_names, build_attack
+from .build import attack_names, attack_settings, build_attack
 from .carlini_wagner import CarliniWagner
 from .curls_whey import CurlsWhey
 from .deepfool import DeepFool
@@ -19,10 +19,11 @@ from .gradient import BIM, DIFGSM, FGSM, MIFGSM, PGD, TIFGSM
 from .loop import GradientAttack
 from .ppda import PPDA
 from .random_budget import RandomBudget
+from .random_sign import RandomSign
 from .sign_flip import SignFlip
 from .source import AttackSource, CleanReference
 from .square import Square
-from .worst_of import Candidate, EachTarget, WorstOf
+from .worst_of import Candidate, EachTarget, WorstOf, num_target_classes
 
 __all__ = [
     'BIM',
@@ -55,12 +56,15 @@ __all__ = [
     'GeoDA',
     'GradientAttack',
     'RandomBudget',
+    'RandomSign',
     'Randomness',
     'SignFlip',
     'Square',
     'TorchAttack',
     'WorstOf',
     'attack_names',
+    'attack_settings',
     'build_attack',
+    'num_target_classes',
     'derive_seed',
 ]

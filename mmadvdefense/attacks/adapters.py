@@ -11,10 +11,13 @@ from torch import Tensor
 from ..pixels import PIXEL_MAX
 from ..registry import ATTACKS
 from .library import LibraryAttack, UnitRangeClassifier, import_library
+from .source import AttackSource
 
 NORMS = {'linf': 'Linf', 'l2': 'L2'}
 # These ask for class scores only; the others take gradients.
 _ASK_FOR_SCORES = ('OnePixel', 'Pixle', 'Square')
+# How many class scores the DLR losses compare; the library itself ends in an IndexError where there are less.
+_LEAST_CLASSES = {'APGDT': 4, 'dlr': 3}
 
 
 class TorchattacksAttack(LibraryAttack):
@@ -95,6 +98,12 @@ class TorchAttack(TorchattacksAttack):
         self.name = name
         self.access = 'scores' if name in _ASK_FOR_SCORES else 'gradients'
         self._settings, self._knows_classes = settings, 'n_classes' in known and 'n_classes' not in settings
+
+    def check_source(self, source: AttackSource) -> None:
+        super().check_source(source)
+        least = max(_LEAST_CLASSES.get(word, 0) for word in (self.name, self._settings.get('loss')))
+        if source.task.num_classes < least:
+            raise ValueError(f'{self.name} compares {least} classes, and the model has {source.task.num_classes}')
 
     def build(self, library: Any, model: UnitRangeClassifier, num_classes: int) -> tuple[Any, list[Any]]:
         classes = dict(n_classes=num_classes) if self._knows_classes else {}

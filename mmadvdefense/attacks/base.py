@@ -19,10 +19,18 @@ from .targets import target_choice
 
 @dataclass
 class AttackResult:
-    """Adversarial images in the layout they were given in, and how often the source was asked for each, ``(N,)``."""
+    """What an attack made of a batch.
+
+    Attributes:
+        images: adversarial ones in the layout they were given in; always finite.
+        queries: ``(N,)``, how often the source was asked for each.
+        nonfinite: ``(N,)``, how many gradients, scores and results of each were NaN or infinite and were replaced:
+            above 0 the attack may be weaker than it looks.
+    """
 
     images: Pixels
     queries: Tensor
+    nonfinite: Tensor
 
 
 class Attack(ABC):
@@ -30,10 +38,10 @@ class Attack(ABC):
 
     A subclass implements :meth:`perturb`; this class looks after everything that all attacks share: layouts, ground
     truth, target classes, the model's state, and a last projection, so that no attack leaves its ball or the pixel
-    range whatever its loop does.
+    range, or returns what is no number, whatever its loop does.
 
     Attributes:
-        access: what it needs of the model: ``'gradients'``, ``'scores'`` or ``'decisions'``.
+        access: what it needs of the model: ``'gradients'``, ``'scores'``, ``'decisions'`` or ``'nothing'``.
         needs_ball: whether it cannot do without ``eps``.
         averages_draws: whether it can take the mean gradient over draws of a random defence (EOT).
         stochastic: whether its images depend on the seed.
@@ -87,6 +95,11 @@ class Attack(ABC):
         return f'{self.title} ({", ".join(self.details())})'
 
     @property
+    def needs_labels(self) -> bool:
+        """Whether it asks what is in an image, so that its source must know the classes of the model that is tested."""
+        return True
+
+    @property
     def title(self) -> str:
         """The name of the attack, for :meth:`describe`."""
         return type(self).__name__
@@ -107,7 +120,9 @@ class Attack(ABC):
         """Class indices to move towards, None for an untargeted attack."""
         if not self.targeted:
             return None
-        return target_choice(self.targeted)(batch.reference.logits, batch.labels, batch.randomness)
+        logits = batch.reference.logits
+        classes = batch.source.task.target_classes(logits)
+        return target_choice(self.targeted)(logits, batch.labels, batch.randomness, classes)
 
     def run(
         self,
@@ -139,9 +154,13 @@ class Attack(ABC):
             batch = AttackBatch(source, samples, reference, randomness, clean, layout)
             batch.target = self.choose_targets(batch)
             adversarial = self.perturb(batch).detach()
-        return AttackResult(unstack(self._inside(adversarial, batch), layout), batch.queries)
+        return AttackResult(unstack(self._inside(adversarial, batch), layout), batch.queries, batch.nonfinite)
 
     def _inside(self, images: Tensor, batch: AttackBatch) -> Tensor:
+        """In the ball and the pixel range; what is not finite, and so in neither, becomes the clean pixel."""
+        finite = images.isfinite()
+        batch.nonfinite += ~finite.flatten(1).all(1)
+        images = images.where(finite, batch.clean)
         images = images.clamp(0, PIXEL_MAX) if self.ball is None else self.ball.project(images, batch.clean)
         return images if batch.mask is None else images * batch.mask
 

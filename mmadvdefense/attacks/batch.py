@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..pixels import Layout, Pixels, unstack, valid_mask
 from ..randomness import Randomness
+from .finite import with_finite_gradient
 from .source import AttackSource, CleanReference
 
 
@@ -25,6 +26,8 @@ class AttackBatch:
         target: class indices to move towards, None for an untargeted attack.
         queries: ``(N,)``, how often the source has been asked for each image; counted by :meth:`logits` and by
             objectives through :meth:`count`.
+        nonfinite: ``(N,)`` on the device, how many gradients, scores and results of each image were NaN or infinite;
+            zeros, the lowest score and clean pixels take their place.
         last_value: of the objective, at the last gradient.
     """
 
@@ -36,12 +39,14 @@ class AttackBatch:
     layout: Layout
     target: Optional[Tensor] = None
     queries: Tensor = field(init=False)
+    nonfinite: Tensor = field(init=False)
     last_value: Optional[Tensor] = None
     _choice: Optional[str] = None
     _labels: Optional[Tensor] = None
 
     def __post_init__(self) -> None:
         self.queries = torch.zeros(len(self.samples), dtype=torch.int64)
+        self.nonfinite = torch.zeros(len(self.samples), dtype=torch.int64, device=self.clean.device)
         self.mask = valid_mask(self.layout, self.clean)
 
     def __len__(self) -> int:
@@ -67,20 +72,25 @@ class AttackBatch:
         """Note that the source was asked for every image of the batch."""
         self.queries += times
 
+    def guarded(self, images: Pixels) -> Pixels:
+        """Images to ask the source about, whose gradient is finite: see :attr:`nonfinite`."""
+        return with_finite_gradient(images, self.nonfinite)
+
     def logits(self, images: Pixels) -> Tensor:
         """Class scores of the source, counted as one query an image."""
         self.count()
-        return self.source.logits(images, self.randomness)
+        return self.source.logits(self.guarded(images), self.randomness)
 
     def losses(self, images: Pixels, samples: Optional[Sequence] = None) -> dict[str, Tensor]:
         """The host's own losses on the samples (by default the batch's), counted as one query an image."""
         self.count()
-        return self.source.losses(images, self.samples if samples is None else samples, self.randomness)
+        samples = self.samples if samples is None else samples
+        return self.source.losses(self.guarded(images), samples, self.randomness)
 
     def select(self, index: Sequence[int]) -> AttackBatch:
         """The part of this batch with these positions, padded as the whole is (see :meth:`cropped`).
 
-        Its queries are counted on their own: see :meth:`merge`.
+        Its queries and what is not finite are counted on their own: see :meth:`merge`.
         """
         index = list(index)
         at = torch.tensor(index, dtype=torch.long, device=self.clean.device)
@@ -102,8 +112,10 @@ class AttackBatch:
         return replace(self, clean=self.clean[..., :height, :width])
 
     def merge(self, part: AttackBatch, index: Sequence[int]) -> None:
-        """Add the queries of a part made by :meth:`select`."""
-        self.queries[torch.tensor(list(index), dtype=torch.long)] += part.queries
+        """Add the counts of a part made by :meth:`select`."""
+        at = torch.tensor(list(index), dtype=torch.long)
+        self.queries[at] += part.queries
+        self.nonfinite.index_add_(0, at.to(self.nonfinite.device), part.nonfinite)
 
     def _part_of(self, target: Tensor, index: Sequence[int]) -> Tensor:
         # A detector's targets are boxes, image after image.

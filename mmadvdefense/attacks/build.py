@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Union
 
-from ..registry import ATTACKS, in_own_scope
+from ..registry import ATTACKS, find_class, in_own_scope, named_types, type_name
 from ..settings import did_you_mean
 from .base import Attack
 
@@ -12,6 +12,11 @@ from .base import Attack
 def attack_names() -> list[str]:
     """All registered attacks, sorted."""
     return sorted(name for name, cls in ATTACKS.module_dict.items() if issubclass(cls, Attack))
+
+
+def attack_settings(config: dict) -> dict:
+    """A copy of an attack's config that can be saved: it names the attack, and all within it, by their short names."""
+    return named_types(dict(config), ATTACKS)
 
 
 def build_attack(config: Union[dict, Attack]) -> Attack:
@@ -22,8 +27,8 @@ def build_attack(config: Union[dict, Attack]) -> Attack:
     """
     if isinstance(config, Attack):
         return config
-    name = config.get('type')
-    if name not in attack_names():
+    cls, name = find_class(config.get('type'), ATTACKS), type_name(config.get('type'))
+    if cls is None or not issubclass(cls, Attack):
         raise ValueError(f'unknown attack {name!r}; {did_you_mean(name, attack_names())}')
     try:
         return ATTACKS.build(in_own_scope(config))

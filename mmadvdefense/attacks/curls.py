@@ -93,6 +93,7 @@ class Curls:
             (gradient,) = torch.autograd.grad(losses.sum(), points)
         if self.source is batch.source:
             batch.queries[index] += 2
+        batch.nonfinite.index_add_(0, torch.tensor(index * 2, device=batch.clean.device), part.nonfinite)
         return self.oracle.ball.steepest(gradient).chunk(2), losses.detach().chunk(2)
 
     def _within(self, images: Tensor, index: list[int], radius: Tensor) -> Tensor:

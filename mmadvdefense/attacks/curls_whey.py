@@ -8,6 +8,7 @@ import torch
 
 from ..checkpoints import load_target
 from ..models import build_model
+from ..pipelines import config_channel_order
 from ..registry import ATTACKS
 from ..settings import check_whole_number
 from .curls import Curls, Steps
@@ -108,7 +109,10 @@ class CurlsWhey(DecisionAttack):
             config = self._substitute_config
             model = build_model(config['config'])
             load_target(model, config['checkpoint'], trust=config.get('trust', False))
-            self._substitute = AttackSource(model.to(attacked.device).eval())
+            order = config.get('channel_order') or config_channel_order(config['config'])
+            self._substitute = AttackSource(
+                model.to(attacked.device).eval(), channel_order=attacked.channel_order, trained_on=order
+            )
         ours, theirs = attacked.task.num_classes, self._substitute.task.num_classes
         if ours != theirs:
             raise ValueError(f'the substitute predicts {theirs} classes, the attacked model {ours}; both must agree')

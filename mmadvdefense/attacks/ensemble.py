@@ -40,12 +40,16 @@ class EnsembleSource(AttackSource):
         _check_alike(sources)
         self.sources = list(sources)
         self.combine = combine
+        self._scores_checked = False
         self.task = EnsembleTask([source.task for source in sources])
         self.model = nn.ModuleList(source.model for source in sources)
         self.preprocessor = nn.ModuleList(source.preprocessor for source in sources)
         self.training = any(source.training for source in sources)
         self.draws = max(source.draws for source in sources)
         self.gradients = all(source.gradients for source in sources)
+        self.channel_order = sources[0].channel_order
+        # Each model sees images in its own order.
+        self.swaps_channels = [source.swaps_channels for source in sources]
         # Each model's own stands in front of it.
         self.defence = None
 
@@ -84,7 +88,9 @@ class EnsembleSource(AttackSource):
         return list(zip(*(source.prepare_samples(images, data_samples) for source in self.sources)))
 
     def members(self, batch: AttackBatch) -> list[AttackBatch]:
-        """A batch as each model sees it for itself. The first one's queries are the batch's own."""
+        """A batch as each model sees it for itself. The first one's queries are the batch's own, and so is what any of
+        them counts as not finite.
+        """
         views = [
             replace(
                 batch,
@@ -100,6 +106,8 @@ class EnsembleSource(AttackSource):
         for view in views if batch.target is not None else ():
             view.target = pad_to(view.labels, batch.target, view.source.task.ignore_index)
         views[0].queries = batch.queries
+        for view in views:
+            view.nonfinite = batch.nonfinite
         return views
 
 

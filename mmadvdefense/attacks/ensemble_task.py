@@ -25,6 +25,7 @@ class EnsembleTask(Task):
         self.tasks = list(tasks)
         self.name = tasks[0].name
         self.dense = tasks[0].dense
+        self.one_label = tasks[0].one_label
 
     def samples_of(self, data_samples: Sequence[tuple]) -> list[list]:
         """The data samples of each model."""
@@ -38,6 +39,15 @@ class EnsembleTask(Task):
     def reference(self, inputs: Sequence[Tensor]) -> Optional[Tensor]:
         references = [task.reference(x) for task, x in zip(self.tasks, inputs)]
         return None if any(r is None for r in references) else torch.stack(_common_part(references)).mean(0)
+
+    @property
+    def reference_has_logits(self) -> bool:
+        return all(task.reference_has_logits for task in self.tasks)
+
+    def check_scores(self, inputs: Sequence[Tensor], logits: Optional[Tensor] = None) -> None:
+        """Each model is held against its own prediction."""
+        for task, own in zip(self.tasks, inputs):
+            task.check_scores(own)
 
     def merge_losses(self, losses: Sequence[dict]) -> dict:
         """One dict for all models whose entries add up to the mean over the models."""
@@ -66,7 +76,9 @@ class EnsembleTask(Task):
     def ground_truth(self, data_sample) -> list:
         return self.tasks[0].ground_truth(data_sample)
 
-    def score_samples(self, predictions: Sequence, annotations_in_input_frame: bool = False) -> NoReturn:
+    def score_samples(
+        self, predictions: Sequence, annotations_in_input_frame: bool = False, ignored_are_crowds: bool = True
+    ) -> NoReturn:
         raise ValueError('an ensemble is attacked, not scored; score each of its models')
 
     def labels(self, data_samples: Sequence[tuple], device: torch.device) -> Tensor:
@@ -102,8 +114,11 @@ class EnsembleTask(Task):
 
     # --- facts ----------------------------------------------------------------------------------------------
 
+    def target_classes(self, logits: Tensor) -> Optional[Tensor]:
+        return self.tasks[0].target_classes(logits)
+
     @property
-    def num_classes(self) -> int:
+    def num_classes(self) -> Optional[int]:
         return self.tasks[0].num_classes
 
     @property

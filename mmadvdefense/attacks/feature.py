@@ -63,10 +63,12 @@ class FDA(FeatureAttack):
 
 @ATTACKS.register_module()
 class TAP(FeatureAttack):
-    """Transferable adversarial perturbations: far and smooth, without the paper's labels (Zhou et al., ECCV 2018).
+    """Transferable adversarial perturbations: far and smooth (Zhou et al., ECCV 2018).
+
+    By default without labels; ``label_weight=1`` adds the paper's cross-entropy.
 
     Args:
-        feature_weight, smooth_weight, power, box_size: see
+        feature_weight, smooth_weight, power, box_size, label_weight: see
             :class:`~mmadvdefense.attacks.feature_objectives.TransferablePerturbationObjective`, as for ``layers``.
         options: of :class:`FeatureAttack`.
     """
@@ -83,9 +85,16 @@ class TAP(FeatureAttack):
         smooth_weight: float = 0.005,
         power: float = 0.5,
         box_size: int = 3,
+        label_weight: float = 0.0,
         **options,
     ):
-        settings = dict(feature_weight=feature_weight, smooth_weight=smooth_weight, power=power, box_size=box_size)
+        settings = dict(
+            feature_weight=feature_weight,
+            smooth_weight=smooth_weight,
+            power=power,
+            box_size=box_size,
+            label_weight=label_weight,
+        )
         super().__init__(eps, step_size, steps, layers, objective_settings=settings, **options)
 
 

@@ -49,7 +49,14 @@ class FeatureMap:
 def read_feature_maps(
     images: Pixels, layers: Sequence[str], batch: AttackBatch, randomness: Optional[Randomness] = None
 ) -> list[FeatureMap]:
-    """The features of images at some layers of the batch's source, counted as one query an image.
+    """The first of :func:`read_features_and_scores`."""
+    return read_features_and_scores(images, layers, batch, randomness)[0]
+
+
+def read_features_and_scores(
+    images: Pixels, layers: Sequence[str], batch: AttackBatch, randomness: Optional[Randomness] = None
+) -> tuple[list[FeatureMap], Optional[Tensor]]:
+    """The features of images at some layers of the batch's source, and its class scores: one query an image.
 
     Args:
         images: pixels 0-255; gradients flow through.
@@ -57,18 +64,21 @@ def read_feature_maps(
         batch: whose images these are.
         randomness: what a random defence draws from, by default the batch's.
 
+    Returns:
+        The features at each layer, and the scores, None of a model that has no one set of them.
+
     Raises:
         ValueError: for a layer that the model has not, or that gives no features of each image.
     """
     source = batch.source
     batch.count()
-    inputs = source.preprocess(images, batch.randomness if randomness is None else randomness)
+    inputs = source.preprocess(batch.guarded(images), batch.randomness if randomness is None else randomness)
     taps = [source.task.feature_tap(layer) for layer in layers]
     with ExitStack() as entered:
         for tap in taps:
             entered.enter_context(tap)
-        source.task.reference(inputs)
-    return [_feature_map(tap.take(), layer, inputs, batch.mask) for tap, layer in zip(taps, layers)]
+        scores = source.task.reference(inputs)
+    return [_feature_map(tap.take(), layer, inputs, batch.mask) for tap, layer in zip(taps, layers)], scores
 
 
 def _feature_map(features: Tensor, layer: str, inputs: Tensor, mask: Optional[Tensor]) -> FeatureMap:

@@ -1,4 +1,4 @@
-"""What attacks on features maximise; none of it needs labels."""
+"""What attacks on features maximise; none of it needs labels, unless it is told to look at them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from ..pixels import Pixels, stack
 from ..registry import ATTACKS
 from .batch import AttackBatch
-from .feature_maps import FeatureMap, read_feature_maps, resolution_layers
+from .feature_maps import FeatureMap, read_feature_maps, read_features_and_scores, resolution_layers
 from .objectives import Objective
 
 
@@ -26,6 +26,7 @@ class FeatureObjective(Objective):
     """
 
     targetable = False
+    needs_labels = False
     of_scores = False
     middle_only: ClassVar[bool] = False
     compares_with_clean: ClassVar[bool] = True
@@ -36,9 +37,14 @@ class FeatureObjective(Objective):
         self._clean_maps: WeakKeyDictionary = WeakKeyDictionary()
 
     def values(self, images: Pixels, batch: AttackBatch) -> Tensor:
+        return self._values_and_scores(images, batch)[0]
+
+    def _values_and_scores(self, images: Pixels, batch: AttackBatch) -> tuple[Tensor, Optional[Tensor]]:
+        """The sum over layers, and the class scores of the same forward pass."""
         clean = self._clean(batch) if self.compares_with_clean else None
-        maps = read_feature_maps(images, self._layers(batch), batch)
-        return sum(self.layer_values(one, None if clean is None else clean[i].values) for i, one in enumerate(maps))
+        maps, scores = read_features_and_scores(images, self._layers(batch), batch)
+        values = sum(self.layer_values(one, None if clean is None else clean[i].values) for i, one in enumerate(maps))
+        return values, scores
 
     def layer_values(self, features: FeatureMap, clean: Optional[Tensor]) -> Tensor:
         """``(N,)`` for one layer; ``clean`` are the features ``(N, C, P)`` of the clean images."""
@@ -93,9 +99,9 @@ class FeatureDisruptionObjective(FeatureObjective):
 class TransferablePerturbationObjective(FeatureObjective):
     """Distance of power-normalised features, and how smooth the change is (TAP, Zhou et al., ECCV 2018).
 
-    ``feature_weight * sum_l ||T(f_l) - T(f_l clean)||^2 + smooth_weight * sum |box * (x - x_c)|`` with
-    ``T(f) = sign(f) |f|^power`` and a box filter that takes the mean. The paper adds the cross-entropy, for which it
-    needs labels; here it is left out. At the clean image the gradient is zero.
+    ``label_weight * CE + feature_weight * sum_l ||T(f_l) - T(f_l clean)||^2 + smooth_weight * sum |box * (x - x_c)|``
+    with ``T(f) = sign(f) |f|^power`` and a box filter that takes the mean. The paper's ``label_weight`` is 1. With 0 it
+    needs no labels, and its gradient at the clean image is zero.
 
     Args:
         layers: as in :class:`FeatureObjective`.
@@ -103,6 +109,10 @@ class TransferablePerturbationObjective(FeatureObjective):
         smooth_weight: eta in the paper, of pixels in 0-255.
         power: alpha in the paper, in (0, 1].
         box_size: side of the box filter, odd.
+        label_weight: of the cross-entropy with the true class (of segmentors: summed over pixels).
+
+    Raises:
+        ValueError: for a value out of range; with a ``label_weight``, on a model without one set of class scores.
     """
 
     def __init__(
@@ -112,22 +122,33 @@ class TransferablePerturbationObjective(FeatureObjective):
         smooth_weight: float = 0.005,
         power: float = 0.5,
         box_size: int = 3,
+        label_weight: float = 0.0,
     ):
         super().__init__(layers)
         if not 0 < power <= 1:
             raise ValueError(f'power must be in (0, 1], got {power}')
         if box_size < 1 or box_size % 2 == 0:
             raise ValueError(f'box_size must be odd, got {box_size}')
+        if not label_weight >= 0:
+            raise ValueError(f'label_weight must be >= 0, got {label_weight}')
         self.feature_weight = feature_weight
         self.smooth_weight = smooth_weight
         self.power = power
         self.box_size = box_size
+        self.label_weight = label_weight
+        self.needs_labels = label_weight > 0
 
     def values(self, images: Pixels, batch: AttackBatch) -> Tensor:
         change = stack(images)[0] - batch.clean
         smooth = F.avg_pool2d(change, self.box_size, stride=1, padding=self.box_size // 2).abs()
         smooth = smooth if batch.mask is None else smooth * batch.mask
-        return self.feature_weight * super().values(images, batch) + self.smooth_weight * smooth.flatten(1).sum(1)
+        distance, scores = self._values_and_scores(images, batch)
+        value = self.feature_weight * distance + self.smooth_weight * smooth.flatten(1).sum(1)
+        if not self.label_weight:
+            return value
+        # The task says why its models have none.
+        scores = batch.logits(images) if scores is None else scores
+        return value + self.label_weight * batch.source.task.cross_entropy(scores, batch.labels)
 
     def layer_values(self, features: FeatureMap, clean: Tensor) -> Tensor:
         return features.total((self._normalise(features.values) - self._normalise(clean)).square())

@@ -13,7 +13,7 @@ from .build import build_attack
 from .source import AttackSource
 from .success import misled
 
-_BY_NEED = ('gradients', 'scores', 'decisions')
+_BY_NEED = ('gradients', 'scores', 'decisions', 'nothing')
 
 
 @ATTACKS.register_module()
@@ -46,7 +46,7 @@ class FirstSuccess(Attack):
         self.stochastic = any(attack.stochastic for attack in self.attacks)
 
     def check_source(self, source: AttackSource) -> None:
-        if source.task.dense:
+        if not source.task.one_label:
             raise ValueError(
                 f'FirstSuccess asks which class an image is in, which a {source.task.name} model does not say; '
                 'use restarts of one attack'

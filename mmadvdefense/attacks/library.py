@@ -53,7 +53,8 @@ class UnitRangeClassifier(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         batch = self.batch
         batch.count(len(images))
-        return batch.source.logits(images * PIXEL_MAX, batch.randomness.select([0] * len(images)))
+        pixels = batch.guarded(images * PIXEL_MAX)
+        return batch.source.logits(pixels, batch.randomness.select([0] * len(images)))
 
 
 class LibraryAttack(Attack):

@@ -17,6 +17,7 @@ from .ensemble import views
 from .objectives import build_objective
 from .options import check_options, step_list
 from .smoothing import gaussian_kernel, smooth
+from .source import AttackSource
 from .strongest import strongest_run
 from .targets import top_wrong_targets
 
@@ -96,9 +97,18 @@ class GradientAttack(Attack):
         self.stochastic = draws or self.targeted == 'random' or self.objective.stochastic
         check_options(self, draws)
 
+    @property
+    def needs_labels(self) -> bool:
+        # The strongest of several restarts is one that misleads the source.
+        return self.objective.needs_labels or bool(self.targeted) or self.restarts > 1
+
     def details(self) -> list[str]:
         counts = ((self.num_targets, 'targets'), (self.restarts, 'restarts'))
         return [*super().details(), *(f'{count} {what}' for count, what in counts if count > 1)]
+
+    def check_source(self, source: AttackSource) -> None:
+        super().check_source(source)
+        self.objective.check_task(type(self).__name__, source.task)
 
     def start(self, clean: Tensor, randomness: Randomness) -> Tensor:
         """Where the first gradient is taken, ``(N, 3, H, W)``; projected into the ball by the caller."""
@@ -144,7 +154,9 @@ class GradientAttack(Attack):
     def perturb(self, batch: AttackBatch) -> Tensor:
         targets = [batch.target]
         if self.num_targets > 1:
-            targets = top_wrong_targets(batch.reference.logits, batch.labels, self.num_targets)
+            logits = batch.reference.logits
+            classes = batch.source.task.target_classes(logits)
+            targets = top_wrong_targets(logits, batch.labels, self.num_targets, classes)
         if len(targets) * self.restarts == 1:
             return self._ascend(batch)
         return strongest_run(self._ascend, self.objective, batch, targets, self.restarts)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..pixels import Pixels
 from ..registry import ATTACKS, in_own_scope
+from ..tasks import DetectionTask, Task
 from .batch import AttackBatch
 
 
@@ -17,10 +18,20 @@ class Objective:
     """A number an image that an attack maximises."""
 
     targetable: ClassVar[bool] = True
+    # Whether it is about the true classes, which a source of other data cannot know.
+    needs_labels: bool = True
     # Whether it is a function of class scores, which those of an ensemble can be averaged for.
     of_scores: ClassVar[bool] = True
     # Whether what it measures is drawn for each batch.
     stochastic: bool = False
+
+    def check_task(self, name: str, task: Task) -> None:
+        """Raise a ``ValueError`` that begins with the attack's ``name``, if models of a task have not what it needs."""
+        if self.of_scores and task.name == DetectionTask.name:
+            raise ValueError(
+                f'{name}: a detector has no one set of class scores; use an objective on its losses: '
+                "objective='cls', 'loc' or 'cls+loc'"
+            )
 
     def __call__(self, images: Pixels, batch: AttackBatch) -> Tensor:
         """A scalar: the sum over the batch, so that the gradient of an image does not depend on its neighbours."""
@@ -108,6 +119,7 @@ class KLObjective(Objective):
     """
 
     targetable = False
+    needs_labels = False
 
     def values(self, images: Pixels, batch: AttackBatch) -> Tensor:
         reference = batch.reference.logits.softmax(1)
@@ -143,6 +155,13 @@ class DetectionObjective(HostLossObjective):
             raise ValueError(f"part must be 'cls', 'loc', 'cls+loc' or 'random', got {part!r}")
         self.part = part
         self.stochastic = part == 'random'
+
+    def check_task(self, name: str, task: Task) -> None:
+        if task.name != DetectionTask.name:
+            raise ValueError(
+                f'{name}: the losses of a {task.name} model have no part {self.part!r}; use '
+                "objective='cross_entropy', 'margin', 'kl' or 'task_loss'"
+            )
 
     def __call__(self, images: Pixels, batch: AttackBatch) -> Tensor:
         part = batch.choose(('cls', 'loc')) if self.part == 'random' else self.part

@@ -93,7 +93,8 @@ class Oracle:
         return fooled
 
     def scores(self, images: Tensor, index: Sequence[int]) -> Tensor:
-        """The objective of each image, ``(M,)``, to be maximised; arguments as for :meth:`decisions`.
+        """The objective of each image, ``(M,)``, to be maximised, minus infinity where it is NaN; arguments as for
+        :meth:`decisions`.
 
         Raises:
             RuntimeError: if the attacker sees decisions only, or an image has been asked about as often as it may.
@@ -102,6 +103,10 @@ class Oracle:
             raise RuntimeError(f'this attacker sees {self.access}, no scores')
         part = self._question(index)
         values = self.objective.values(part.pixels(images), part)
+        undefined = values.isnan()
+        part.nonfinite += undefined
+        # Nothing compares with what is no number: kept as the best, it would stay so for ever.
+        values = values.where(~undefined, -torch.inf)
         fooled = torch.zeros_like(values, dtype=torch.bool)
         if part.answer is not None:
             fooled = is_adversarial(part.answer, part, self.pixel_share)
@@ -117,6 +122,7 @@ class Oracle:
             self._part = (index, self._recorder.select(index))
         part = self._part[1]
         part.queries.zero_()
+        part.nonfinite.zero_()
         part.answer = None
         return part
 

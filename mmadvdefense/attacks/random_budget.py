@@ -8,7 +8,7 @@ from typing import Optional, Sequence, Union
 from torch import Tensor
 
 from ..randomness import Randomness
-from ..registry import ATTACKS
+from ..registry import ATTACKS, type_name
 from .balls import BALLS, Ball
 from .base import Attack
 from .batch import AttackBatch
@@ -58,12 +58,20 @@ class RandomBudget(Attack):
         attack: config of the attack, without ``eps`` and ``step_size``.
         eps: smallest and largest budget in pixels (0-255), both included; an image with a budget of 0 stays clean.
         step_size: pixels, or ``'eps/steps'``.
+        relative_step: length of a step as a share of the image's budget, in place of ``step_size``; above 1/steps the
+            attack can turn round at the edge of its ball, as Align's training attack does with 0.0175/0.031.
 
     Raises:
         ValueError: for a range that is none, or an attack that is not of the gradient attacks' one loop.
     """
 
-    def __init__(self, attack: dict, eps: Sequence[int], step_size: Union[float, str] = 'eps/steps'):
+    def __init__(
+        self,
+        attack: dict,
+        eps: Sequence[int],
+        step_size: Union[float, str] = 'eps/steps',
+        relative_step: Optional[float] = None,
+    ):
         given = sorted({'eps', 'step_size', 'step_sizes'} & attack.keys())
         if given:
             raise ValueError(f'RandomBudget: {", ".join(given)} of the attack is what it draws; leave it out there')
@@ -73,15 +81,23 @@ class RandomBudget(Attack):
         self._scale_steps = step_size == 'eps/steps'
         if isinstance(step_size, str) and not self._scale_steps:
             raise ValueError(f"RandomBudget: step_size is in pixels (0-255) or 'eps/steps', got {step_size!r}")
+        if relative_step is not None and not (self._scale_steps and relative_step > 0):
+            raise ValueError(f'RandomBudget: relative_step={relative_step} is a positive share, without a step_size')
         # In units of the budget, or pixels for steps that do not grow with it.
-        step = 1 / (attack.get('steps') or 1) if self._scale_steps else step_size
+        step = (relative_step or 1 / (attack.get('steps') or 1)) if self._scale_steps else step_size
         self.attack = build_attack({**attack, 'eps': 1.0, 'step_size': step})
         if not (isinstance(self.attack, GradientAttack) and type(self.attack).perturb is GradientAttack.perturb):
-            raise ValueError(f'RandomBudget wraps gradient attacks such as BIM and PGD, not {attack["type"]}')
+            raise ValueError(
+                f'RandomBudget wraps gradient attacks such as BIM and PGD, not {type_name(attack["type"])}'
+            )
         super().__init__(high, self.attack.norm, self.attack.targeted)
         self.low, self.high = int(low), int(high)
         self.averages_draws = self.attack.averages_draws
         self.stochastic = True
+
+    @property
+    def needs_labels(self) -> bool:
+        return self.attack.needs_labels
 
     def check_source(self, source: AttackSource) -> None:
         self.attack.check_source(source)

@@ -8,7 +8,8 @@ from typing import Iterator, Optional, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..pixels import Pixels
+from ..models import unwrap
+from ..pixels import Pixels, swap_channels
 from ..randomness import Randomness
 from ..tasks import FeatureTap, Task, task_of
 from .defence import Defence
@@ -20,13 +21,18 @@ class AttackSource:
     A purifier in front of it is stepped over (it offers the preprocessor it wraps as ``native``): the attacker
     knows the model, not its defence, unless it is given as ``defence``.
 
+    The first class scores that are asked for are held against what the model itself predicts, which costs one forward
+    once (see :meth:`check_scores`).
+
     Args:
-        model: any host model with a ``data_preprocessor``.
+        model: any host model with a ``data_preprocessor``; wrappers are looked through.
         task: what kind of model it is; found from its type by default.
         training: preprocess as the host does in training (segmentation pads to its crop size there).
         defence: what images go through before the model, for an attacker who knows of it.
         draws: how many draws of a random defence a gradient is averaged over (EOT, Athalye et al., ICML 2018).
         gradients: whether the attacker may look inside; otherwise it can only ask for outputs.
+        channel_order: of the images that it will be given, ``'bgr'``, ``'rgb'`` or None if that is not known.
+        trained_on: likewise, of the images that the model was trained on; it sees those it is given in this order.
     """
 
     def __init__(
@@ -37,6 +43,8 @@ class AttackSource:
         defence: Optional[Defence] = None,
         draws: int = 1,
         gradients: bool = True,
+        channel_order: Optional[str] = None,
+        trained_on: Optional[str] = None,
     ):
         if draws < 1:
             raise ValueError(f'the number of draws must be at least 1, got {draws}')
@@ -44,7 +52,11 @@ class AttackSource:
         self.defence = defence
         self.draws = draws
         self.gradients = gradients
-        self.model = model
+        self.channel_order = channel_order
+        self.swaps_channels = bool(channel_order and trained_on and channel_order != trained_on)
+        self._scores_checked = False
+        # The preprocessor of a wrapper is none.
+        self.model = model = unwrap(model)
         self.task = task or task_of(model)
         self.preprocessor = getattr(model.data_preprocessor, 'native', model.data_preprocessor)
 
@@ -70,8 +82,36 @@ class AttackSource:
                 parameter.requires_grad_(True)
 
     def logits(self, images: Pixels, randomness: Optional[Randomness] = None) -> Tensor:
-        """Class scores of raw pixels."""
-        return self.task.logits(self.preprocess(images, randomness))
+        """Class scores of raw pixels.
+
+        Raises:
+            ValueError: for the first ones of a source that is not for training, from :meth:`check_scores`.
+        """
+        inputs = self.preprocess(images, randomness)
+        scores = self.task.logits(inputs)
+        if not (self.training or self._scores_checked):
+            self._hold_against_prediction(inputs, scores)
+        return scores
+
+    def check_scores(self, images: Pixels, randomness: Optional[Randomness] = None) -> None:
+        """Hold the class scores against the model's own prediction, as a source for training must be told to.
+
+        An iteration of training waits for no result, so this is for before. It does nothing where it was done.
+
+        Raises:
+            ValueError: if the model decides on something else, or has no class scores.
+        """
+        if not self._scores_checked:
+            with torch.no_grad(), self.undisturbed():
+                self._hold_against_prediction(self.preprocess(images, randomness))
+
+    def _hold_against_prediction(self, inputs: Tensor, scores: Optional[Tensor] = None) -> None:
+        if any(module.training for module in self.model.modules()):
+            # Scores with dropout are not those that the model predicts with.
+            scores = None
+        with torch.no_grad(), self.undisturbed():
+            self.task.check_scores(inputs, scores)
+        self._scores_checked = True
 
     def preprocess(self, images: Pixels, randomness: Optional[Randomness] = None) -> Tensor:
         """Raw pixels as the model takes them, through the defence if the attacker knows one.
@@ -82,7 +122,11 @@ class AttackSource:
         """
         if self.defence is not None:
             images = self.defence(images, Randomness(0) if randomness is None else randomness)
-        return self.task.preprocess(self.preprocessor, images, self.training)
+        return self.task.preprocess(self.preprocessor, self.in_own_order(images), self.training)
+
+    def in_own_order(self, images: Pixels) -> Pixels:
+        """Images with their channels in the order that the model was trained on, where that is known to differ."""
+        return swap_channels(images) if self.swaps_channels else images
 
     def losses(
         self, images: Pixels, data_samples: Sequence, randomness: Optional[Randomness] = None
@@ -128,26 +172,25 @@ class CleanReference:
         self._features: Optional[Tensor] = None
 
     def _run(self) -> None:
+        """Run the layers of the tap; the class scores come along where they are those that attacks see."""
         if self._has_run:
             return
         with torch.no_grad(), self._source.undisturbed():
             inputs = self._source.preprocess(self._images, self._randomness)
-            if self._tap is None:
-                self._logits = self._source.task.reference(inputs)
-            else:
-                with self._tap:
-                    self._logits = self._source.task.reference(inputs)
-                self._features = self._tap.take()
+            with self._tap:
+                logits = self._source.task.reference(inputs)
+            self._features = self._tap.take()
+        if self._source.task.reference_has_logits:
+            self._logits = logits
         self._has_run = True
 
     def select(self, index: Sequence[int]) -> CleanReference:
         """The reference of some images of the batch; what has been computed is kept."""
         randomness = self._randomness and self._randomness.select(index)
         part = CleanReference(self._source, self._images_at(index), self._tap, randomness)
-        if self._has_run:
-            part._has_run = True
-            part._logits = None if self._logits is None else self._logits[list(index)]
-            part._features = None if self._features is None else self._features[list(index)]
+        part._has_run = self._has_run
+        part._logits = None if self._logits is None else self._logits[list(index)]
+        part._features = None if self._features is None else self._features[list(index)]
         return part
 
     def _images_at(self, index: Sequence[int]) -> Pixels:
@@ -157,15 +200,17 @@ class CleanReference:
 
     @property
     def logits(self) -> Tensor:
-        self._run()
+        """The class scores that attacks see. A task without any says so."""
+        if self._tap is not None:
+            self._run()
         if self._logits is None:
-            # The task says why its models have none.
-            return self._source.logits(self._images, self._randomness)
+            with torch.no_grad(), self._source.undisturbed():
+                self._logits = self._source.task.logits(self._source.preprocess(self._images, self._randomness))
         return self._logits
 
     @property
     def features(self) -> Tensor:
-        self._run()
-        if self._features is None:
+        if self._tap is None:
             raise RuntimeError('this reference was made without a feature tap')
+        self._run()
         return self._features

@@ -30,6 +30,7 @@ def strongest_run(
     for run in _runs(batch, targets, restarts):
         strongest.offer(attack(run), run)
         batch.queries += run.queries
+        batch.nonfinite += run.nonfinite
     batch.target = strongest.target
     return strongest.images
 
@@ -81,9 +82,10 @@ class Strongest:
         for _ in range(batch.source.draws):
             for view in views(batch, self.objective):
                 value = value + self.objective.values(pixels, view)
-            if not batch.source.task.dense:
+            if batch.source.task.one_label:
                 success = success + misled(images, batch)
-        return success, value
+        # What is no number would never be beaten.
+        return success, value.where(~value.isnan(), -torch.inf)
 
 
 def _like(flags: Tensor, other: Tensor) -> Tensor:

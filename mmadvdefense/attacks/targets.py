@@ -1,83 +1,116 @@
 """Which wrong class a targeted attack moves towards.
 
 Class scores are ``(N, K, ...)``, labels ``(N, ...)``: one an image, or one a pixel. What has a label outside the
-model's classes (padding, void) keeps it.
+model's classes (padding, void) keeps it. ``classes`` are those of the K that something can be in, as the task's
+``target_classes`` gives them; None for all. Where an ignored class has an index among the K, it is no target, and what
+is labelled so has none.
 """
 
 from __future__ import annotations
 
 import re
 from functools import partial
-from typing import Callable
+from typing import Callable, Optional
 
+import torch
 from torch import Tensor
 
 from ..randomness import Randomness
 
 
-def random_target(logits: Tensor, labels: Tensor, randomness: Randomness) -> Tensor:
+def random_target(logits: Tensor, labels: Tensor, randomness: Randomness, classes: Optional[Tensor] = None) -> Tensor:
     """A class drawn uniformly from all but the true one; for pixels, how far on in the list of classes, one an image.
 
     So two pixels of one class keep a class in common.
     """
-    num_classes = logits.shape[1]
+    classes = _mask(logits, classes)
     draw = randomness.uniform_like(logits.new_zeros(len(labels), 1)).view(-1, *[1] * (labels.ndim - 1))
-    target = (labels + 1 + (draw * (num_classes - 1)).long()) % num_classes
-    return target.where(_is_class(labels, num_classes), labels)
+    number = classes.sum(1)
+    known, index = _known(labels, classes)
+    place = _at(classes.cumsum(1) - 1, index)
+    target = (place + 1 + (draw * (number - 1)).long()) % number
+    in_order = (~classes).long().argsort(dim=1, stable=True)
+    return _at(in_order, target.unsqueeze(1)).where(known, labels)
 
 
-def least_likely_target(logits: Tensor, labels: Tensor, randomness: Randomness) -> Tensor:
+def least_likely_target(
+    logits: Tensor, labels: Tensor, randomness: Randomness, classes: Optional[Tensor] = None
+) -> Tensor:
     """The wrong class that the model finds least likely on the clean image."""
-    known = _is_class(labels, logits.shape[1])
-    return _without_truth(logits, labels, float('inf')).argmin(1).where(known, labels)
+    known, others = _wrong(logits, labels, classes, float('inf'))
+    return others.argmin(1).where(known, labels)
 
 
-def top_wrong_targets(logits: Tensor, labels: Tensor, number: int) -> Tensor:
+def top_wrong_targets(logits: Tensor, labels: Tensor, number: int, classes: Optional[Tensor] = None) -> Tensor:
     """The wrong classes that the model finds most likely on the clean image, best first.
 
     Align, section 4.10, after AutoAttack (Croce and Hein, ICML 2020), which takes 9.
 
     Returns:
-        ``(number, N, ...)``; fewer if the model has fewer wrong classes.
+        ``(number, N, ...)``; fewer if the model has fewer wrong classes. Of decisions between fewer classes than others
+        of the model the best one stands in for those that are missing.
     """
-    number = min(number, logits.shape[1] - 1)
-    targets = _without_truth(logits, labels, -float('inf')).topk(number, 1).indices.transpose(0, 1)
-    return targets.where(_is_class(labels, logits.shape[1]), labels)
+    known, others = _wrong(logits, labels, classes, -float('inf'))
+    most = logits.shape[1] if classes is None else int(classes.sum(1).max())
+    scores, targets = others.topk(min(number, most - 1), 1)
+    targets = targets.where(scores > -float('inf'), targets[:, :1]).transpose(0, 1)
+    return targets.where(known, labels)
 
 
-def top_wrong_target(logits: Tensor, labels: Tensor, randomness: Randomness) -> Tensor:
+def top_wrong_target(
+    logits: Tensor, labels: Tensor, randomness: Randomness, classes: Optional[Tensor] = None
+) -> Tensor:
     """The wrong class that the model finds most likely on the clean image."""
-    return top_wrong_targets(logits, labels, 1)[0]
+    return top_wrong_targets(logits, labels, 1, classes)[0]
 
 
-def ranked_wrong_target(logits: Tensor, labels: Tensor, randomness: Randomness, rank: int) -> Tensor:
+def ranked_wrong_target(
+    logits: Tensor, labels: Tensor, randomness: Randomness, classes: Optional[Tensor] = None, *, rank: int
+) -> Tensor:
     """The wrong class that the model finds the ``rank``-th most likely on the clean image, counted from 1.
 
     Raises:
         ValueError: if the model has fewer wrong classes.
     """
-    if rank >= logits.shape[1]:
-        raise ValueError(f'top_wrong_{rank}: the model has {logits.shape[1] - 1} wrong classes')
-    return top_wrong_targets(logits, labels, rank)[rank - 1]
+    targets = top_wrong_targets(logits, labels, rank, classes)
+    if len(targets) < rank:
+        raise ValueError(f'top_wrong_{rank}: the model has {len(targets)} wrong classes')
+    return targets[rank - 1]
 
 
-def _is_class(labels: Tensor, num_classes: int) -> Tensor:
-    return (labels >= 0) & (labels < num_classes)
+def _mask(logits: Tensor, classes: Optional[Tensor]) -> Tensor:
+    if classes is not None:
+        return classes
+    return torch.ones(1, logits.shape[1], *[1] * (logits.ndim - 2), dtype=torch.bool, device=logits.device)
 
 
-def _without_truth(logits: Tensor, labels: Tensor, score: float) -> Tensor:
-    index = labels.where(_is_class(labels, logits.shape[1]), 0).unsqueeze(1)
-    return logits.scatter(1, index, score)
+def _known(labels: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether each label is one of the classes, and it as an index ``(N, 1, ...)`` into the scores."""
+    inside = (labels >= 0) & (labels < classes.shape[1])
+    index = labels.where(inside, 0).unsqueeze(1)
+    return inside & _at(classes, index), index
 
 
-TARGETS: dict[str, Callable[[Tensor, Tensor, Randomness], Tensor]] = {
+def _at(table: Tensor, index: Tensor) -> Tensor:
+    """The entries ``(N, ...)`` of a table ``(1, K, ...)`` at an index ``(N, 1, ...)``."""
+    return table.expand(len(index), -1, *index.shape[2:]).gather(1, index).squeeze(1)
+
+
+def _wrong(logits: Tensor, labels: Tensor, classes: Optional[Tensor], score: float) -> tuple[Tensor, Tensor]:
+    """Whether each label is a class, and the scores with ``score`` for the true class and for what is none."""
+    mask = _mask(logits, classes)
+    known, index = _known(labels, mask)
+    return known, logits.where(mask, score).scatter(1, index, score)
+
+
+TARGETS: dict[str, Callable[[Tensor, Tensor, Randomness, Optional[Tensor]], Tensor]] = {
     'random': random_target,
     'least_likely': least_likely_target,
     'top_wrong': top_wrong_target,
 }
 
 
-def target_choice(name: str) -> Callable[[Tensor, Tensor, Randomness], Tensor]:
+def target_choice(name: str) -> Callable[[Tensor, Tensor, Randomness, Optional[Tensor]], Tensor]:
     """How a target class is chosen: a name of :data:`TARGETS`, or ``'top_wrong_2'`` for the second most likely, etc.
 
     Raises:

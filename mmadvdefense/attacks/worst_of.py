@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..registry import ATTACKS
 from ..settings import check_whole_number
+from ..tasks import Task
 from .base import Attack
 from .batch import AttackBatch
 from .build import build_attack
@@ -30,6 +31,12 @@ class Candidate(NamedTuple):
     config: dict
     restart: int = 0
     rank: int = 0
+
+
+def num_target_classes(task: Task) -> int:
+    """How many classes something can be in: what is ignored is none, be it among the model's scores."""
+    classes = task.num_classes or 0
+    return classes - (task.ignore_index is not None and 0 <= task.ignore_index < classes)
 
 
 @ATTACKS.register_module()
@@ -78,8 +85,12 @@ class WorstOf(Attack):
         self.averages_draws = all(part.averages_draws for part in parts)
         self.stochastic = any(part.stochastic for part in parts)
 
+    @property
+    def needs_labels(self) -> bool:
+        return any(candidate.attack.needs_labels for candidate in self._candidates)
+
     def candidates(self, num_classes: int) -> list[Candidate]:
-        """The attacks that an image of a task with so many classes meets."""
+        """The attacks that an image of a task with so many classes meets (see :func:`num_target_classes`)."""
         return [candidate for candidate in self._candidates if candidate.rank < max(2, num_classes)]
 
     def check_source(self, source: AttackSource) -> None:

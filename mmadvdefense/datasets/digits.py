@@ -57,7 +57,9 @@ def _load_arrays() -> tuple[np.ndarray, np.ndarray]:
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise ImportError('HandwrittenDigits needs scikit-learn: pip install scikit-learn') from error
+        raise ImportError(
+            f'HandwrittenDigits needs scikit-learn, which cannot be imported ({error}): pip install scikit-learn'
+        ) from error
     digits = load_digits()
     return digits.images, digits.target
 

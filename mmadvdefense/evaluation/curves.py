@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from statistics import mean
 from typing import Any, Optional
 
-from .report_tables import percent
-from .results import CLEAN
+from .results import CLEAN, percent
 
 # What usually grows with eps, and so does not tell one curve from another.
 _SCALES_WITH_EPS = ('eps', 'step_size', 'step_sizes', 'start_std')
@@ -64,9 +63,10 @@ def budget_curves(report: dict[str, Any]) -> list[Curve]:
                 _add(curve, method, x, values)
             elif x:
                 curve.lines[method] = (x, [value for (value,) in values])
-                if report['task'] == 'classification':
+                intervals = [points[eps][0]['scores']['interval'] for eps in x]
+                if report['task'] == 'classification' and None not in intervals:
                     # There the metric is the mean of the images' scores, of which the intervals are.
-                    low, high = zip(*(points[eps][0]['scores']['interval'] for eps in x))
+                    low, high = zip(*intervals)
                     curve.bands[method] = (list(low), list(high))
         curves.append(curve)
     return curves

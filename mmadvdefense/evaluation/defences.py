@@ -12,6 +12,7 @@ from .. import recipes
 from ..digests import plain_settings
 from ..models import build_model
 from ..purifiers import Purifier, purifier_names
+from ..registry import MODELS, find_class
 from ..settings import did_you_mean
 
 # What only training needs. ``None`` for each, because MMEngine wants all of a loop or nothing.
@@ -97,7 +98,7 @@ def build_defence(name: str, spec: Optional[dict], target: dict, base: Config) -
     if preprocessor is not None:
         if 'type' in preprocessor or recipes.purifier_config(config) is None:
             _check_type(name, preprocessor)
-        config.merge_from_dict(dict(data_preprocessor=copy.deepcopy(preprocessor)))
+        recipes.override_purifier(config, preprocessor)
     for part in ('test_dataloader', 'test_evaluator', 'test_cfg'):
         config[part] = copy.deepcopy(base[part])
     recipes.enter_scope(config)
@@ -117,5 +118,6 @@ def build_defence(name: str, spec: Optional[dict], target: dict, base: Config) -
 
 def _check_type(name: str, preprocessor: dict) -> None:
     wanted = preprocessor.get('type')
-    if not isinstance(wanted, type) and wanted not in purifier_names():
+    found = find_class(wanted, MODELS)
+    if found is None or not issubclass(found, Purifier):
         raise ValueError(f'defence {name!r}: unknown purifier {wanted!r}; {did_you_mean(wanted, purifier_names())}')

@@ -59,8 +59,9 @@ def _sheet(report: dict[str, Any], path: Path, seen_by: dict[str, Result]) -> st
 
 
 def _caption(report: dict[str, Any], samples: dict[str, list], index: int) -> Caption:
-    if report['task'] == 'classification':
+    score, right = samples['score'][index], samples['right'][index]
+    if report['task'] == 'classification' and samples['decision'][index] is not None:
         text = report['data']['classes'][int(samples['decision'][index])]
     else:
-        text = f'{100 * samples["score"][index]:.0f} %'
-    return Caption(text, bool(samples['right'][index]))
+        text = '-' if score is None else f'{100 * score:.0f} %'
+    return Caption(text, right if right is None else bool(right))

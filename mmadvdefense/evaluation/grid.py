@@ -16,13 +16,13 @@ from .. import recipes
 from ..checkpoints import save_file_atomically, write_json
 from ..hooks import CannotRun
 from .defences import Defence
-from .grid_page import collect_grid_distributions, write_grid_page
+from .grid_page import collect_grid_distributions, lacks_distributions, write_grid_page
 from .grid_plan import Cell, GridPlan
 from .progress import GridProgress
 from .report import build_report
-from .report_tables import cell_outcome, markdown
-from .results import CLEAN, Result, main_metric
-from .robustness import note_changes, score
+from .report_tables import cell_outcome, failures, markdown
+from .results import CLEAN, Condition, Result, main_metric
+from .robustness import failed, note_changes, score, warn_of
 from .run_folder import RunFolder
 
 
@@ -34,6 +34,9 @@ class Grid:
         folder: where to; cells that are finished there are taken from there.
         source: the file of the grid's config, for the report.
         launcher: as MMEngine names it.
+
+    Attributes:
+        problems: after a run, what went wrong, one line each.
     """
 
     def __init__(self, plan: GridPlan, folder: RunFolder, source: str, launcher: str = 'none'):
@@ -42,9 +45,14 @@ class Grid:
         self.source = source
         self.launcher = launcher
         self.results: dict[str, Result] = {}
+        self.problems: list[str] = []
 
     def run(self) -> dict[str, Any]:
-        """Run what is not finished yet, writing after every cell.
+        """Run what is not finished yet and what failed before, writing after every cell.
+
+        An attack or a defence that goes wrong costs its own cell: that says why, keeps the traceback, and the next one
+        follows. An error on clean images without a defence is about model or data, and is raised; so is any error of
+        one of several processes, for which the others would wait.
 
         Returns:
             The report, on the first process.
@@ -54,16 +62,18 @@ class Grid:
         progress = GridProgress(kinds, self.plan.images, len(self.plan.cells))
         for defence in self.plan.defences.values():
             cells = [cell for cell in pending if cell.defence == defence.name]
-            if cells:
+            # One process sees all images in turn, as the features of the first ones must be.
+            lacks = get_world_size() == 1 and lacks_distributions(self.plan, self.folder, defence)
+            if cells or lacks:
                 runner = Runner.from_cfg(self._runner_config(defence))
                 for cell in cells:
                     self._run(runner, cell, progress)
-                if get_world_size() == 1 and defence.name in self.plan.shown:
-                    # One process sees all images in turn, as the features of the first ones must be.
-                    collect_grid_distributions(self.plan, self.folder, defence, runner)
+                if lacks:
+                    self._collect_distributions(runner, defence)
                 del runner
                 torch.cuda.empty_cache()
         report = self._write()
+        self.problems += failures(report)
         if is_main_process():
             self.folder.remove_others(self.plan.cells)
             write_samples(self.folder.path / 'samples.csv', self._finished())
@@ -74,7 +84,7 @@ class Grid:
         """The cells that are not finished, the same ones on all processes."""
         for cell in self.plan.cells if is_main_process() else []:
             result = self.folder.load(cell)
-            if result is not None:
+            if result is not None and result.error is None:
                 self.results[cell.fingerprint] = result
         left = [[cell.fingerprint for cell in self.plan.cells if cell.fingerprint not in self.results]]
         broadcast_object_list(left)
@@ -105,6 +115,7 @@ class Grid:
             # As a later run would find it.
             self.results[cell.fingerprint] = self.folder.load(cell)
             self._write()
+            warn_of(result, list(self.results.values()))
         progress.done(cell.title, cell_outcome(result.as_dict(), main_metric([result]) if result.metrics else ''))
 
     def _score(self, runner: Runner, cell: Cell, batches) -> Result:
@@ -124,8 +135,19 @@ class Grid:
                 config.num_examples,
                 hooks=[batches],
             )
-        except CannotRun as error:
-            return Result(cell.condition, purifier=False, reason=str(error))
+        except Exception as error:
+            bare = cell.threat == CLEAN and not config.defences[cell.defence]
+            if not isinstance(error, CannotRun) and (bare or get_world_size() > 1):
+                raise
+            return failed(cell.condition, error)
+
+    def _collect_distributions(self, runner: Runner, defence: Defence) -> None:
+        try:
+            collect_grid_distributions(self.plan, self.folder, defence, runner)
+        except Exception as error:
+            # As in a cell: the page has one figure less.
+            found = failed(Condition(f'distributions of {defence.name}'), error)
+            self.problems.append(f'{found.condition.name}: {found.reason}')
 
     def _finished(self) -> list[tuple[Cell, Result]]:
         return [(cell, self.results[cell.fingerprint]) for cell in self.plan.cells if cell.fingerprint in self.results]
@@ -143,7 +165,7 @@ class Grid:
 def write_samples(path: Path, finished: list[tuple[Cell, Result]]) -> None:
     """Write one row for every image of every cell, as CSV."""
     text = io.StringIO()
-    columns = ['image', 'right', 'score', 'decision', 'changed', 'linf', 'l2', 'psnr', 'queries']
+    columns = ['image', 'right', 'score', 'decision', 'changed', 'linf', 'l2', 'psnr', 'queries', 'nonfinite']
     writer = csv.writer(text, lineterminator='\n')
     writer.writerow(['threat_model', 'attack', 'defence', 'index', *columns])
     for cell, result in finished:

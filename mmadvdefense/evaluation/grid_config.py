@@ -9,9 +9,10 @@ from typing import Any, Optional, Sequence
 
 from mmengine.config import Config
 
-from ..attacks import WorstOf, build_attack
+from ..attacks import WorstOf, attack_settings, build_attack
 from ..compat import check_checkpoint
 from ..hooks import ThreatModel
+from ..settings import check_whole_number
 from .results import CLEAN
 
 REQUIRED = ('target', 'defences', 'attacks', 'threat_models')
@@ -40,6 +41,9 @@ class GridConfig:
         threat_models: each with the attacks that are run under it.
         num_images: how many images, spread evenly over the test set; None for all.
         indices: which images instead.
+        correct_only: only images that the target gets right without a defence; ``num_images`` and ``images_per_class``
+            are then so many of those.
+        images_per_class: of a classifier's test set so many images of each class, spread evenly; None for all.
         seed: of the attacks, and of the intervals.
         quantize: round adversarial images to whole pixels.
         layers: of the target, whose amplification of the perturbation is measured.
@@ -60,6 +64,8 @@ class GridConfig:
     threat_models: list[ThreatColumn]
     num_images: Optional[int] = None
     indices: Optional[list[int]] = None
+    correct_only: bool = False
+    images_per_class: Optional[int] = None
     seed: int = 0
     quantize: bool = False
     layers: Sequence[str] = ()
@@ -87,7 +93,10 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
         mmadvdefense.compat.CheckpointRefused: for a checkpoint that holds more than data and is not trusted.
     """
     _check_names(config)
-    attacks = {name: dict(attack) for name, attack in config.attacks.items()}
+    for name in ('defences', 'attacks', 'threat_models'):
+        if not config[name]:
+            raise ValueError(f'{name} is empty: there is nothing to test')
+    attacks = {name: attack_settings(attack) for name, attack in config.attacks.items()}
     if CLEAN in attacks:
         raise ValueError(f'{CLEAN!r} is the name of the images that no attack has changed; give the attack another one')
     for name, attack in attacks.items():
@@ -96,22 +105,22 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
         except ValueError as error:
             raise ValueError(f'attack {name!r}: {error}') from error
     _check_distributions(config.get('distributions'), attacks)
-    threats = [_threat(entry, attacks, trust) for entry in config.threat_models]
+    _check_selection(config)
+    threats = [_threat(entry, attacks, trust) for entry in _several(config.threat_models)]
     titles = [column.threat.title for column in threats]
     repeated = next((title for title in titles if titles.count(title) > 1), None)
     if repeated:
         raise ValueError(f'threat_models has {repeated!r} twice; two sources need configs of different names')
-    for name in ('defences', 'attacks', 'threat_models'):
-        if not config[name]:
-            raise ValueError(f'{name} is empty: there is nothing to test')
     trainings = {name: _trainings(name, spec) for name, spec in config.defences.items()}
     specs = {name: dict(spec or {}) for method in trainings.values() for name, spec in method.items()}
     limited = {}
     for name, spec in specs.items():
-        if 'attacks' in spec:
-            limited[name] = _known_attacks(spec.pop('attacks'), attacks, f'defence {name!r}')
+        chosen = _several(spec.pop('attacks', None))
+        if chosen is not None:
+            limited[name] = _known_attacks(chosen, attacks, f'defence {name!r}')
     if len(specs) < sum(map(len, trainings.values())):
         raise ValueError(f'two defences would have one name among {list(specs)}: give one of them another')
+    given = {**config, 'layers': _several(config.get('layers'))}
     return GridConfig(
         target=_model(config.target, 'the target', trust),
         defences={name: _defence(name, spec, trust) for name, spec in specs.items()},
@@ -119,8 +128,13 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
         methods={method: list(names) for method, names in trainings.items()},
         attacks=attacks,
         threat_models=threats,
-        **{name: config[name] for name in OPTIONAL if name in config},
+        **{name: given[name] for name in OPTIONAL if given.get(name) is not None},
     )
+
+
+def _several(value: Any) -> Any:
+    """A list that may be written as its only entry."""
+    return [value] if isinstance(value, (str, dict)) else value
 
 
 def _check_names(config: Config) -> None:
@@ -137,6 +151,13 @@ def _check_names(config: Config) -> None:
             raise ValueError(f'unknown setting {name!r} of a grid; did you mean {near[0]!r}?')
 
 
+def _check_selection(config: Config) -> None:
+    if not isinstance(config.get('correct_only', False), bool):
+        raise ValueError(f'correct_only is True or False, got {config.correct_only!r}')
+    if config.get('images_per_class') is not None:
+        check_whole_number('the grid', images_per_class=config.images_per_class)
+
+
 def _check_distributions(settings: Optional[dict], attacks: dict) -> None:
     unknown = set(settings or ()) - {'attack', 'count', 'layer'}
     if unknown or (settings and settings.get('attack') not in attacks):
@@ -149,7 +170,9 @@ def _check_distributions(settings: Optional[dict], attacks: dict) -> None:
 
 def _threat(entry: Any, attacks: dict, trust: bool) -> ThreatColumn:
     settings = dict(name=entry) if isinstance(entry, str) else dict(entry)
-    names = _known_attacks(settings.pop('attacks', attacks), attacks, f'threat model {settings.get("name")!r}')
+    chosen = _several(settings.pop('attacks', None))
+    what = f'threat model {settings.get("name")!r}'
+    names = _known_attacks(attacks if chosen is None else chosen, attacks, what)
     source = settings.get('source')
     if source is not None:
         sources = [source] if isinstance(source, dict) else list(source)

@@ -48,15 +48,21 @@ def distribution_path(plan: GridPlan, folder: RunFolder, defence: Defence) -> Pa
     return folder.path / 'distributions' / f'{defence.name}__{value_digest(about)[:12]}.npz'
 
 
+def lacks_distributions(plan: GridPlan, folder: RunFolder, defence: Defence) -> bool:
+    """Whether the page shows distributions of a defence that are not there yet."""
+    shown = bool(plan.config.distributions) and defence.purifier is not None and defence.name in plan.shown
+    return shown and not distribution_path(plan, folder, defence).exists()
+
+
 def collect_grid_distributions(plan: GridPlan, folder: RunFolder, defence: Defence, runner: Runner) -> None:
     """Keep the distributions of a defence with a purifier, under the attack that the grid names, on the target itself.
 
     What is there already is not made again.
     """
+    if not lacks_distributions(plan, folder, defence):
+        return
     settings = plan.config.distributions
     path = distribution_path(plan, folder, defence)
-    if not settings or defence.purifier is None or path.exists():
-        return
     runner.load_or_resume()
     found = collect_distributions(
         runner.model,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Optional
+from pathlib import Path
+from typing import Any, Optional, Union
 
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
@@ -14,11 +15,13 @@ from ..digests import plain_settings, value_digest
 from ..hooks import NEEDS_PURIFIER, CannotRun, ThreatModel
 from ..hooks.checks import check_num_classes, check_same_classes
 from ..models import build_model
+from ..pipelines import channel_order, config_channel_order
 from ..tasks import FeatureTap, task_of
 from ..version import __version__
+from .correct_images import choose_images
 from .defences import Defence, build_defence, data_settings, model_settings, target_config
 from .grid_config import GridConfig
-from .image_selection import choose_indices, compose_indices, inspect_images, open_test_set
+from .image_selection import compose_indices, inspect_images, open_test_set
 from .results import CLEAN, Condition
 
 
@@ -79,8 +82,13 @@ class GridPlan:
         return {names[0] for names in self.config.methods.values()}
 
 
-def plan_grid(config: GridConfig) -> GridPlan:
+def plan_grid(config: GridConfig, folder: Optional[Union[str, Path]] = None, launcher: str = 'none') -> GridPlan:
     """Open the test set, look for every image's file, and build the target and the sources to see whether they fit.
+
+    Args:
+        config: of the grid.
+        folder: its work directory, for what the target says of the images, if that decides on which to test.
+        launcher: as MMEngine names it, for the same.
 
     Raises:
         ValueError: for models, layers or images that do not fit together.
@@ -89,9 +97,9 @@ def plan_grid(config: GridConfig) -> GridPlan:
     overrides = {'test_dataloader': config.test_dataloader, 'test_evaluator': config.test_evaluator}
     base = target_config(config.target, overrides)
     dataset = open_test_set(base)
-    indices = choose_indices(len(dataset), config.num_images, config.indices)
-    digest = inspect_images(dataset, indices)
     facts = _check_models(config, base, dataset)
+    indices, selection = choose_images(config, base, dataset, folder, launcher)
+    digest = inspect_images(dataset, indices)
     if len(indices) < len(dataset) or config.indices is not None:
         part = base.test_dataloader.dataset
         part.indices = compose_indices(part.get('indices'), indices, dataset)
@@ -102,7 +110,10 @@ def plan_grid(config: GridConfig) -> GridPlan:
         'data': {**data_settings(base), 'images': digest},
         **{name: plain_settings(getattr(config, name)) for name in ('seed', 'quantize', 'layers')},
     }
-    threats = {column.threat.title: _threat_settings(column.threat) for column in config.threat_models}
+    threats = {
+        column.threat.title: _threat_settings(column.threat, config_channel_order(base))
+        for column in config.threat_models
+    }
     parts = {
         'defences': {name: defence.settings() for name, defence in defences.items()},
         'attacks': plain_settings(config.attacks),
@@ -113,6 +124,8 @@ def plan_grid(config: GridConfig) -> GridPlan:
     }
     cells = [cell for defence in defences.values() for cell in _cells(config, defence, common, parts, threats)]
     facts['data'] = {'type': type(dataset).__name__, 'images': len(indices), 'digest': digest, **facts['data']}
+    if selection is not None:
+        facts['data']['selection'] = selection
     return GridPlan(config, defences, cells, {**common, **parts}, len(indices), facts)
 
 
@@ -122,15 +135,18 @@ def _check_models(config: GridConfig, base: Config, dataset: BaseDataset) -> dic
     check_num_classes(target, dataset)
     for layer in config.layers:
         FeatureTap(target, layer)
-    for source in (source for column in config.threat_models for source in column.threat.sources):
-        check_same_classes(build_model(source['config']), target)
+    for column in config.threat_models:
+        for source in column.threat.sources:
+            model = build_model(source['config'])
+            for name in column.attacks:
+                check_same_classes(model, target, build_attack(config.attacks[name]))
     task = task_of(target)
-    classes = list(dataset.metainfo.get('classes') or range(task.num_classes))
-    # What MMEngine's image loaders give; data sets that hold their images give RGB.
-    loads = any('LoadImage' in str(step.get('type')) for step in base.test_dataloader.dataset.get('pipeline', ()))
+    classes = list(dataset.metainfo.get('classes') or range(task.num_classes or 0))
+    # Unknown data sets hold their images, as RGB arrays usually.
+    order = channel_order(base.test_dataloader.dataset) or 'rgb'
     return {
         'task': task.name,
-        'data': {'classes': [str(name) for name in classes], 'channel_order': 'bgr' if loads else 'rgb'},
+        'data': {'classes': [str(name) for name in classes], 'channel_order': order},
     }
 
 
@@ -159,11 +175,17 @@ def _reason(threat: ThreatModel, attack: dict) -> Optional[str]:
     return None
 
 
-def _threat_settings(threat: ThreatModel) -> dict[str, Any]:
+def _threat_settings(threat: ThreatModel, channel_order: Optional[str]) -> dict[str, Any]:
     settings: dict[str, Any] = {'name': threat.name, 'draws': threat.draws}
     settings['substitute'] = plain_settings(threat.substitute)
-    settings['sources'] = [
-        {**model_settings(Config.fromfile(source['config'])), 'checkpoint': plain_settings(source['checkpoint'])}
-        for source in threat.sources
-    ]
+    settings['sources'] = [_source_settings(source, channel_order) for source in threat.sources]
     return settings
+
+
+def _source_settings(source: dict, channel_order: Optional[str]) -> dict[str, Any]:
+    config = Config.fromfile(source['config'])
+    settings = {**model_settings(config), 'checkpoint': plain_settings(source['checkpoint'])}
+    trained_on = source.get('channel_order') or config_channel_order(config)
+    # Noted only where a source sees other pixels than the target.
+    swaps = channel_order and trained_on and channel_order != trained_on
+    return {**settings, 'channel_order': trained_on} if swaps else settings

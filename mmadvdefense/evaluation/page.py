@@ -9,7 +9,7 @@ from typing import Any, Optional, Union
 from ..checkpoints import save_file_atomically
 from . import figures
 from .curves import Curve, amplification_curves, budget_curves
-from .report_tables import detail_tables, report_tables
+from .report_tables import detail_tables, report_tables, selection_text
 
 
 def write_page(
@@ -35,6 +35,7 @@ def write_page(
     threats = report['threat_models']
     text = environment.get_template('report.html').render(
         report=report,
+        selection=''.join(selection_text(report['data'].get('selection'))).rstrip('.\n'),
         main_tables=[(table, threats[table.title]) for table in tables if table.title in threats],
         tables=[table for table in tables if table.title not in threats],
         sections=[

@@ -12,8 +12,9 @@ import torch
 
 from ..attacks import build_attack
 from ..hooks import THREAT_MODELS
+from .cautions import cautions
 from .grid_plan import Cell, GridPlan
-from .results import Result, main_metric
+from .results import CLEAN, Result, main_metric
 from .statistics import paired_t_test, right_under_all
 
 FORMAT = 'mmadvdefense robustness report'
@@ -38,7 +39,7 @@ def build_report(plan: GridPlan, finished: Finished, source: str) -> dict[str, A
     return {
         'format': FORMAT,
         'version': VERSION,
-        'complete': len(finished) == len(plan.cells),
+        'complete': len(finished) == len(plan.cells) and all(result.error is None for _, result in finished),
         'config': source,
         'software': _software(),
         'task': plan.facts['task'],
@@ -67,6 +68,7 @@ def build_report(plan: GridPlan, finished: Finished, source: str) -> dict[str, A
         ],
         'all_or_nothing': _all_or_nothing(plan, finished),
         'comparisons': _comparisons(plan, finished),
+        'cautions': _cautions(finished),
     }
 
 
@@ -96,6 +98,17 @@ def _attacked(finished: Finished, threat: str) -> Finished:
     return [(cell, result) for cell, result in finished if cell.threat == threat and result.reason is None]
 
 
+def _cautions(finished: Finished) -> list[str]:
+    """Why attacks may be weaker than they look: one line for each threat model, attack and reason."""
+    clean = [result.scores['score'] for cell, result in finished if cell.threat == CLEAN and result.scores]
+    lines = [
+        f'{cell.threat}, {cell.condition.name}: {line}'
+        for cell, result in finished
+        for line in cautions(result.measured, result.scores.get('images'), clean)
+    ]
+    return list(dict.fromkeys(lines))
+
+
 def _all_or_nothing(plan: GridPlan, finished: Finished) -> list[dict[str, Any]]:
     rows = []
     for column, defence in itertools.product(plan.config.threat_models, plan.defences):
@@ -103,7 +116,8 @@ def _all_or_nothing(plan: GridPlan, finished: Finished) -> list[dict[str, Any]]:
         cells = [(cell, result) for cell, result in _attacked(finished, title) if cell.defence == defence]
         if cells:
             attacks = [cell.condition.name for cell, _ in cells]
-            right = 100 * right_under_all([result.samples['right'] for _, result in cells])
+            share = right_under_all([result.samples['right'] for _, result in cells])
+            right = None if share is None else 100 * share
             rows.append({'threat_model': title, 'defence': defence, 'attacks': attacks, 'right': right})
     return rows
 
@@ -115,12 +129,14 @@ def _comparisons(plan: GridPlan, finished: Finished) -> list[dict[str, Any]]:
         title = column.threat.title
         cells = {c.defence: r.samples for c, r in _attacked(finished, title) if c.condition.name == attack}
         scores = {
-            method: np.mean([cells[name]['score'] for name in names], axis=0)
+            method: np.mean(np.array([cells[name]['score'] for name in names], dtype=float), axis=0)
             for method, names in plan.config.methods.items()
             if cells.keys() >= set(names)
         }
         for ours, theirs in itertools.combinations(scores, 2):
-            if plan.images > 1:
-                test = paired_t_test(scores[ours], scores[theirs])
+            # Images without ground truth have no score.
+            known = ~np.isnan(scores[ours] + scores[theirs])
+            if known.sum() > 1:
+                test = paired_t_test(scores[ours][known], scores[theirs][known])
                 rows.append({'threat_model': title, 'attack': attack, 'defences': [ours, theirs], **test})
     return rows

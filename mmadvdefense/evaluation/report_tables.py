@@ -5,11 +5,9 @@ from __future__ import annotations
 from statistics import mean, stdev
 from typing import Any, Optional, Sequence
 
-from .results import CLEAN, MAIN_METRICS
-from .tables import Table, number_text, psnr_text, sizes_text
-
-# Metrics that their hosts give as a fraction, where the literature has per cent.
-_FRACTIONS = ('pascal_voc/', 'coco/')
+from .cautions import source_scores
+from .results import CLEAN, percent, unit
+from .tables import Table, metric_text, psnr_text, reason_text, sizes_text
 
 
 def report_tables(report: dict[str, Any]) -> list[Table]:
@@ -34,8 +32,8 @@ def _filled(tables: list[Table]) -> list[Table]:
 
 
 def terminal(report: dict[str, Any]) -> str:
-    """The main tables as a terminal shows them."""
-    return '\n\n'.join(table.ascii() for table in report_tables(report))
+    """The main tables as a terminal shows them, and why an attack may be weaker than it looks."""
+    return '\n\n'.join([*(table.ascii() for table in report_tables(report)), *report.get('cautions', ())])
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -55,7 +53,8 @@ def facts(report: dict[str, Any]) -> str:
     rounded = 'rounded to 8 bit' if report['quantized'] else 'not rounded'
     lines = [
         f'{data["images"]} images of {data["type"]}, seed {report["seed"]}, adversarial images {rounded}.\n',
-        *([] if report['complete'] else ['**Not complete**: some cells have not been run.\n']),
+        *_gaps(report),
+        *selection_text(data.get('selection')),
         *(f'- **{name}**: the attacker {threat["meaning"]}' for name, threat in report['threat_models'].items()),
         *(f'- {name}: {attack["title"]}' for name, attack in report['attacks'].items() if name in run),
         *(
@@ -63,20 +62,53 @@ def facts(report: dict[str, Any]) -> str:
             for method, names in report['methods'].items()
             if len(names) > 1
         ),
+        *(f'- **Caution**: {line}' for line in report.get('cautions', ())),
     ]
     return '\n'.join(lines)
+
+
+def _gaps(report: dict[str, Any]) -> list[str]:
+    """What is missing: cells, and the scores of single images."""
+    failed = failures(report)
+    lines = [f'**{len(failed)} cells failed**; started again, the grid tries them again.\n'] if failed else []
+    if not report['complete'] and not failed:
+        lines.append('**Not complete**: some cells have not been run.\n')
+    scores = [cell['scores'] for cell in report['cells'] if cell['scores']]
+    without = max((of_cell.get('without_truth', 0) for of_cell in scores), default=0)
+    reasons = sorted({of_cell['unscored'] for of_cell in scores if of_cell.get('unscored')})
+    if without and not reasons:
+        lines.append(f'{without} images have no ground truth and are left out of what is said of single images.\n')
+    return [*lines, *(f'Single images are not scored: {reason}.\n' for reason in reasons)]
+
+
+def failures(report: dict[str, Any]) -> list[str]:
+    """What went wrong in which cell, one line each."""
+    return [
+        f'{cell["defence"]}, {cell["threat_model"]}, {cell["condition"]["name"]}: {cell["reason"]}'
+        for cell in report.get('cells', ())
+        if cell.get('error') is not None
+    ]
+
+
+def selection_text(selection: Optional[dict[str, Any]]) -> list[str]:
+    """How the images of a report were chosen, as a paragraph; none where nothing but a number was asked for."""
+    if selection is None:
+        return []
+    text = f'Chosen from {selection["candidates"]} images'
+    if 'right' in selection:
+        text += f', of which the target without a defence gets {selection["right"]} right: only those are counted'
+    if 'images_per_class' in selection:
+        text += f'; up to {selection["images_per_class"]} of each of {selection["classes"]} classes'
+        if selection['classes_with_fewer']:
+            text += f', {selection["classes_with_fewer"]} of which have fewer'
+    return [f'{text}.\n']
 
 
 def cell_outcome(cell: dict[str, Any], metric: str) -> str:
     """What a table shows of a cell: its score, or why there is none."""
     if cell['reason'] is not None:
-        return f'cannot run: {cell["reason"]}'
-    return number_text(percent(cell['metrics'][metric], metric))
-
-
-def percent(value: Optional[float], metric: str) -> Optional[float]:
-    """A metric as the literature gives it."""
-    return 100 * value if value is not None and metric.startswith(_FRACTIONS) else value
+        return reason_text(cell['reason'], cell.get('error'))
+    return metric_text(cell['metrics'][metric], metric)
 
 
 def _cells(report: dict[str, Any], threat: str) -> list[dict[str, Any]]:
@@ -98,8 +130,7 @@ def _scores(report: dict[str, Any], threat: str) -> Table:
     # Who met fewer attacks is not compared with who met all.
     together = {name: row for name, row in together.items() if len(row['attacks']) == most}
     several = most > 1
-    unit = ' (%)' if metric in MAIN_METRICS else ''
-    rows = [[f'{metric}{unit}', CLEAN, *attacks, *(['all or nothing'] if several else [])]]
+    rows = [[f'{metric}{unit(metric)}', CLEAN, *attacks, *(['all or nothing'] if several else [])]]
     for method, names in report['methods'].items():
         columns = [[_find(report, threat, attack, name) for name in names] for attack in attacks]
         if any(map(any, columns)):
@@ -107,7 +138,16 @@ def _scores(report: dict[str, Any], threat: str) -> Table:
             row = [_outcome(cells, metric) for cells in (clean, *columns)]
             last = [_spread([together[name]['right'] for name in names if name in together])] if several else []
             rows.append([method, *row, *last])
+    rows += _sources(report, threat, len(rows[0]))
     return Table(threat, rows)
+
+
+def _sources(report: dict[str, Any], threat: str, width: int) -> list[list[str]]:
+    """One row for each source model: how right it is on the clean images."""
+    scores: dict[str, float] = {}
+    for cell in _cells(report, threat):
+        scores.update(source_scores(cell['measured']))
+    return [[f'source {name}, mean score (%)', f'{score:.2f}', *['-'] * (width - 2)] for name, score in scores.items()]
 
 
 def _outcome(cells: list[Optional[dict[str, Any]]], metric: str) -> str:
@@ -193,9 +233,11 @@ def _single_images(report: dict[str, Any], threat: str) -> Table:
     for cell in _cells(report, threat):
         if cell['reason'] is None:
             scores = cell['scores']
-            low, high = scores['interval']
             changed = '-' if scores['changed'] is None else f'{scores["changed"]:.2f}'
-            score = f'{scores["score"]:.2f} [{low:.2f}, {high:.2f}]'
+            right = score = '-'
+            if scores['score'] is not None:
+                low, high = scores['interval']
+                right, score = f'{scores["right"]:.2f}', f'{scores["score"]:.2f} [{low:.2f}, {high:.2f}]'
             who = [cell['condition']['name'], cell['defence']]
-            rows.append([*who, f'{scores["right"]:.2f}', score, changed, psnr_text(cell['measured'])])
+            rows.append([*who, right, score, changed, psnr_text(cell['measured'])])
     return Table(f'single images, {threat}', rows)

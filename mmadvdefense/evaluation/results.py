@@ -11,7 +11,8 @@ from ..hooks import ThreatModel
 
 # What a table shows of a metric's many numbers, the first that is there.
 MAIN_METRICS = ('accuracy/top1', 'mIoU', 'pascal_voc/mAP', 'coco/bbox_mAP_50', 'coco/bbox_mAP')
-
+# The beginnings of the names of metrics that their hosts give as a fraction.
+_FRACTIONS = ('pascal_voc/', 'coco/', 'cityscapes/', 'lvis/', 'openimages/', 'crowd_human/', 'dod/', 'youtube_vis/')
 
 # The name of images that nothing was done to.
 CLEAN = 'clean'
@@ -60,12 +61,14 @@ class Result:
         metrics: the host's own numbers, None for those that are not defined (a mean over classes without images).
         measured: sizes of the perturbations (pixels), PSNR (dB) and queries; None stands for infinity.
         defence: the name of the defence.
-        scores: what came of single images: how many ``images``, ``right`` (per cent), mean ``score`` (per cent) and its
-            95 % bootstrap ``interval``, and ``changed``, the share (per cent) whose decision is another than on the
-            clean image, None for clean images.
+        scores: what came of single images: how many ``images``, how many of them are left out of what follows since
+            they are ``without_truth``, ``right`` (per cent), mean ``score`` (per cent) and its 95 % bootstrap
+            ``interval``, ``changed``, the share (per cent) whose decision is another than on the clean image, None for
+            clean images, and ``unscored``, why none was scored. What is not known is None.
         amplification: of named layers, the mean over images of how much larger the perturbation of the layer's output
             is than that output (HGD, CVPR 2018): ``|f(x*) - f(x)|_1 / |f(x)|_1``.
-        reason: why the attack cannot run; None if it could.
+        reason: why there are no numbers: why the attack cannot run, or what stopped it; None if all went well.
+        error: where something went wrong, the traceback.
         samples: columns of the same length, one row an image; see :class:`mmadvdefense.hooks.AttackHook`.
         examples: a few images; see :class:`mmadvdefense.evaluation.example_images.ExampleImagesHook`.
     """
@@ -78,6 +81,7 @@ class Result:
     scores: dict = field(default_factory=dict)
     amplification: dict[str, Optional[float]] = field(default_factory=dict)
     reason: Optional[str] = None
+    error: Optional[str] = None
     samples: Optional[dict[str, list]] = None
     examples: Optional[dict[str, np.ndarray]] = None
 
@@ -100,3 +104,18 @@ def main_metric(results: Sequence[Result]) -> str:
         if name in names:
             return name
     return names[0]
+
+
+def is_fraction(metric: Optional[str]) -> bool:
+    """Whether a metric's host gives it as a fraction, where the literature has per cent."""
+    return metric is not None and metric.startswith(_FRACTIONS)
+
+
+def percent(value: Optional[float], metric: str) -> Optional[float]:
+    """A metric as the literature gives it."""
+    return 100 * value if value is not None and is_fraction(metric) else value
+
+
+def unit(metric: Optional[str]) -> str:
+    """What a table puts behind the name of a metric whose unit it knows."""
+    return ' (%)' if metric in MAIN_METRICS or is_fraction(metric) else ''

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import tempfile
+import traceback
 from pathlib import Path
 from typing import Any, Optional, Sequence, Union
 
 import numpy as np
+from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from ..attacks import build_attack
 from ..hooks import NEEDS_PURIFIER, AttackHook, CannotRun, ErrorAmplificationHook
+from ..hooks.sources import fitting_source
 from ..models import unwrap
 from ..purifiers import Purifier, switched
+from .cautions import cautions
 from .example_images import ExampleImagesHook
 from .results import Condition, Result
 from .statistics import bootstrap_interval
 
-MEASURED = ('perturbation/', 'purified/', 'attack/')
+MEASURED = ('perturbation/', 'purified/', 'attack/', 'source/')
 AMPLIFICATION = 'amplification/'
 
 
@@ -50,6 +57,9 @@ def evaluate(
     for condition in conditions:
         if condition.threat_model in NEEDS_PURIFIER and True not in purifier:
             raise CannotRun(f'{condition.threat_model} attacks the purifier, and there is none that is enabled')
+        if condition.attack is not None:
+            # Before the passes over the data, and not after those of the conditions before this one.
+            fitting_source(build_attack(condition.attack), condition.threat, unwrap(runner.model))
     results = []
     with tempfile.TemporaryDirectory(dir=_work_dir(runner), prefix='adversarial-') as cache:
         for condition in conditions:
@@ -61,7 +71,15 @@ def evaluate(
                 clean = next((r for r in results if r.purifier == enabled and r.condition.attack is None), None)
                 note_changes(result, clean)
                 results.append(result)
+                warn_of(result, results)
     return results
+
+
+def warn_of(result: Result, others: Sequence[Result]) -> None:
+    """Say in the log why an attack may be weaker than it looks, by the results of the same target on clean images."""
+    clean = [other.scores['score'] for other in others if other.condition.attack is None and other.scores]
+    for line in cautions(result.measured, result.scores.get('images'), clean):
+        print_log(f'{result.condition.name}: {line}', 'current', logging.WARNING)
 
 
 def score(
@@ -87,7 +105,9 @@ def score(
         hooks: more hooks for this test.
 
     Returns:
-        On the first process; on others without what was measured on images.
+        On the first process; on others without what was measured on images. Where the attack itself went wrong, with
+        the reason and the traceback instead of numbers (of several processes, of which others would wait for this one,
+        the error is raised).
     """
     preprocessor = unwrap(runner.model).data_preprocessor
     attack = AttackHook(
@@ -105,22 +125,35 @@ def score(
     for hook in own:
         runner.register_hook(hook)
     try:
-        metrics = runner.test()
+        result = _result(condition, runner.test())
+    except Exception as error:
+        if not attack.crafting or get_world_size() > 1:
+            raise
+        result = failed(condition, error)
     finally:
         # The runner's next test is its own again.
         for hook in own:
             runner.hooks.remove(hook)
         attack.close()
         amplification.close()
-    result = _result(condition, metrics)
+        _drop_gathered(runner)
     result.purifier = isinstance(preprocessor, Purifier) and preprocessor.enabled
     result.defence = type(preprocessor).__name__ if result.purifier else 'none'
+    if result.reason is not None:
+        return result
     result.samples = attack.samples
     if attack.samples is not None:
-        result.scores = _scores(attack.samples, seed)
+        result.scores = {**_scores(attack.samples, seed), 'unscored': attack.unscored}
     if num_examples:
         result.examples = examples.gather()
     return result
+
+
+def _drop_gathered(runner: Runner) -> None:
+    """Predictions that the metrics of an interrupted test still hold would count in the next one."""
+    evaluator = getattr(runner._test_loop, 'evaluator', None)
+    for metric in evaluator.metrics if evaluator is not None else ():
+        metric.results.clear()
 
 
 def _result(condition: Condition, metrics: dict) -> Result:
@@ -142,6 +175,16 @@ def _finite(value: Any) -> Optional[float]:
     return float(value) if math.isfinite(value) else None
 
 
+def failed(condition: Condition, error: Exception) -> Result:
+    """A result without numbers, for which an error is to blame; the traceback also goes into the log."""
+    trace = ''.join(traceback.format_exception(type(error), error, error.__traceback__))
+    if isinstance(error, CannotRun):
+        return Result(condition, purifier=False, reason=str(error))
+    print_log(f'{condition.name}:\n{trace}', 'current', logging.ERROR)
+    reason = ' '.join(f'{type(error).__name__}: {error}'.split())
+    return Result(condition, purifier=False, reason=reason, error=trace)
+
+
 def note_changes(result: Result, clean: Optional[Result]) -> None:
     """Note which images an attack made the model decide otherwise than on the clean ones, and what share they are.
 
@@ -152,19 +195,25 @@ def note_changes(result: Result, clean: Optional[Result]) -> None:
     if clean is None or clean.samples is None or result.samples is None or result.condition.attack is None:
         return
     pairs = zip(result.samples['decision'], clean.samples['decision'])
-    result.samples['changed'] = [ours != theirs for ours, theirs in pairs]
-    result.scores['changed'] = 100 * float(np.mean(result.samples['changed']))
+    changed = [None if None in pair else pair[0] != pair[1] for pair in pairs]
+    result.samples['changed'] = changed
+    result.scores['changed'] = _percent([flag for flag in changed if flag is not None])
 
 
 def _scores(samples: dict[str, list], seed: int) -> dict:
-    interval = bootstrap_interval(samples['score'], seed)
+    scores = [score for score in samples['score'] if score is not None]
     return {
         'images': len(samples['score']),
-        'right': 100 * float(np.mean(samples['right'])),
-        'score': 100 * float(np.mean(samples['score'])),
-        'interval': [100 * bound for bound in interval],
+        'without_truth': len(samples['score']) - len(scores),
+        'right': _percent([right for right in samples['right'] if right is not None]),
+        'score': _percent(scores),
+        'interval': [100 * bound for bound in bootstrap_interval(scores, seed)] if scores else None,
         'changed': None,
     }
+
+
+def _percent(values: Sequence[float]) -> Optional[float]:
+    return 100 * float(np.mean(values)) if values else None
 
 
 def _work_dir(runner: Runner) -> Union[str, Path]:

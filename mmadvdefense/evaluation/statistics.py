@@ -63,10 +63,14 @@ def paired_t_test(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, O
     return dict(difference=float(difference.mean()), t=t, p=p, pairs=len(ours))
 
 
-def right_under_all(rights: Sequence[Sequence[bool]]) -> float:
+def right_under_all(rights: Sequence[Sequence[Optional[bool]]]) -> Optional[float]:
     """The share of images that are right under every attack ("all or nothing", Xie et al., CVPR 2019).
 
     Args:
-        rights: for each attack, whether each image is right.
+        rights: for each attack, whether each image is right; images that are None somewhere are left out.
+
+    Returns:
+        None if no image is left.
     """
-    return float(np.all(np.asarray(rights, dtype=bool), axis=0).mean())
+    known = [all(image) for image in zip(*rights) if None not in image]
+    return float(np.mean(known)) if known else None

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from .. import recipes
 from ..pixels import stack
+from ..registry import HOOKS, builds, type_name
 from ..tasks import ClassificationTask, DetectionTask, SegmentationTask, task_of
 from .synthetic import BATCH_SIZE, SyntheticImages
 
@@ -181,7 +182,7 @@ def protected_config(name: str) -> Config:
     config.train_cfg = dict(by_epoch=True, max_epochs=1)
     recipes.complete_training(config)
     for hook in config.custom_hooks:
-        if hook.get('type') == 'PurifierTrainHook':
+        if builds(hook, 'PurifierTrainHook', HOOKS):
             hook.require_checkpoint = False
     return config
 
@@ -293,7 +294,7 @@ def image_size(config: Config, largest: int = 400) -> tuple[int, int]:
         # Backwards: many pipelines resize first, and crop what the model takes.
         for transform in reversed(_pipeline(config, stage)):
             wanted = transform.get('crop_size') or transform.get('scale')
-            fixed = classifies or (transform.type == 'Resize' and not transform.get('keep_ratio', True))
+            fixed = classifies or (type_name(transform.type) == 'Resize' and not transform.get('keep_ratio', True))
             if wanted and fixed:
                 width, height = (wanted, wanted) if isinstance(wanted, int) else wanted
                 if max(width, height) <= largest:
@@ -302,8 +303,7 @@ def image_size(config: Config, largest: int = 400) -> tuple[int, int]:
 
 
 def _pipeline(config: Config, stage: str) -> list:
-    dataset = (config.get(f'{stage}_dataloader') or {}).get('dataset') or {}
-    return dataset.get('pipeline') or []
+    return recipes.dataset_pipeline((config.get(f'{stage}_dataloader') or {}).get('dataset'))
 
 
 def _is_set(node, key: str) -> bool:

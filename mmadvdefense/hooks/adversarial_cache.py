@@ -18,10 +18,19 @@ from ..pixels import PIXEL_MAX
 
 
 class CachedImage(NamedTuple):
-    """An adversarial image ``(3, H, W)`` in pixels 0-255, and how often the source was asked for it."""
+    """An adversarial image, with what was noted when it was made.
+
+    Attributes:
+        image: ``(3, H, W)`` in pixels 0-255.
+        queries: how often the source was asked for it.
+        nonfinite: of :class:`~mmadvdefense.attacks.AttackResult`.
+        source_scores: of each source model on the clean image; None where nobody asked.
+    """
 
     image: Tensor
     queries: int
+    nonfinite: int = 0
+    source_scores: Optional[tuple[float, ...]] = None
 
 
 class AdversarialCache:
@@ -46,20 +55,25 @@ class AdversarialCache:
         path = self.path(key)
         try:
             with np.load(path) as stored:
-                return CachedImage(torch.from_numpy(stored['image']).float(), int(stored['queries']))
+                scores = tuple(stored['source_scores'].tolist()) if 'source_scores' in stored else None
+                image = torch.from_numpy(stored['image']).float()
+                return CachedImage(image, int(stored['queries']), int(stored['nonfinite']), scores)
         except FileNotFoundError:
             return None
         except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
             print_log(f'{path} is damaged ({error}); crafting that image again', 'current', logging.WARNING)
             return None
 
-    def store(self, key: str, image: Tensor, queries: int) -> None:
+    def store(self, key: str, made: CachedImage) -> None:
         """Keep an image."""
         path = self.path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        array = image.detach().cpu().numpy()
+        array = made.image.detach().cpu().numpy()
         whole = array.astype(np.uint8) if 0 <= array.min() and array.max() <= PIXEL_MAX else array
         # Nothing waits for the disk: what a power failure leaves behind is found out by its checksum.
         temporary = path.with_name(f'.{uuid.uuid4().hex}.npz')
-        np.savez(temporary, image=whole if np.array_equal(whole, array) else array, queries=queries)
+        noted = dict(queries=made.queries, nonfinite=made.nonfinite)
+        if made.source_scores is not None:
+            noted['source_scores'] = np.array(made.source_scores)
+        np.savez(temporary, image=whole if np.array_equal(whole, array) else array, **noted)
         os.replace(temporary, path)

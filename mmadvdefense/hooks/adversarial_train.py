@@ -12,9 +12,11 @@ from torch import Tensor
 from ..attacks import AttackSource, Randomness, build_attack, derive_seed
 from ..checkpoints import PREPROCESSOR, check_state_dict
 from ..models import unwrap
+from ..pipelines import normalizes
+from ..pixels import check_pixels
 from ..purifiers import GeneratorPurifier
-from ..registry import HOOKS
-from .checks import check_num_classes, warn_of_unit_range
+from ..registry import HOOKS, type_name
+from .checks import check_num_classes, check_scores, warn_of_unit_range
 from .seeding import seed_epoch
 
 # Blocks that a checkpoint of the plain model need not have: they start as the identity.
@@ -44,7 +46,9 @@ class AdversarialTrainingHook(Hook):
         if not 0 <= clean_start <= 1:
             raise ValueError(f'clean_start is a share of the batches, 0 to 1, got {clean_start}')
         if clean_start and not getattr(self.attack, 'random_start', None):
-            raise ValueError(f'clean_start={clean_start} does nothing: {attack["type"]} always starts in one way')
+            raise ValueError(
+                f'clean_start={clean_start} does nothing: {type_name(attack["type"])} always starts in one way'
+            )
         self.clean_start = clean_start
         self._from_clean = build_attack({**attack, 'random_start': None}) if clean_start else None
         self._source: Optional[AttackSource] = None
@@ -53,7 +57,7 @@ class AdversarialTrainingHook(Hook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         state = checkpoint.get('state_dict', checkpoint)
         model = unwrap(runner.model)
-        added = () if any(name.startswith(DENOISING) for name in state) else (DENOISING,)
+        added = () if any(name.removeprefix('module.').startswith(DENOISING) for name in state) else (DENOISING,)
         runner.logger.info(str(check_state_dict(model, state, ignore=(*PREPROCESSOR, *added))))
         if added:
             # MMEngine would list every tensor of the blocks as missing.
@@ -68,7 +72,10 @@ class AdversarialTrainingHook(Hook):
             )
         check_num_classes(model, runner.train_dataloader.dataset)
         self._source = AttackSource(model, training=True)
+        # Normalised images are no augmented pixels.
+        self._augmented = not normalizes(runner.train_dataloader.dataset)
         self.attack.check_source(self._source)
+        check_scores([self._source], [self.attack], runner.train_dataloader.dataset)
 
     def before_train_epoch(self, runner) -> None:
         seed_epoch(runner)
@@ -76,6 +83,9 @@ class AdversarialTrainingHook(Hook):
     def before_train_iter(self, runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
         samples, source = data_batch['data_samples'], self._source
         source.task.check_samples(samples)
+        # Before they are copied to the device, which is then not waited for; bytes are not looked at.
+        names = [sample.get('img_path') or f'image {index} of the batch' for index, sample in enumerate(samples)]
+        check_pixels(data_batch['inputs'], names, self._augmented)
         inputs = unwrap(runner.model).data_preprocessor.cast_data(data_batch['inputs'])
         images = inputs.float() if isinstance(inputs, Tensor) else [image.float() for image in inputs]
         seed = derive_seed(runner.seed, 'adversarial', runner.iter, get_rank())

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Optional, Union
+from typing import Callable, Optional, Sequence, Union
 
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from torch import Tensor, nn
 
-from ..attacks import Candidate, WorstOf, build_attack
+from ..attacks import AttackSource, Candidate, WorstOf, attack_settings, build_attack, num_target_classes
 from ..checkpoints import check_state_dict
 from ..models import unwrap
-from ..pixels import check_channels, stack
+from ..pipelines import channel_order
+from ..pixels import Pixels, check_channels, check_pixels, stack
+from ..purifiers import Purifier
 from ..randomness import derive_seed, image_identity
 from ..registry import HOOKS
-from ..tasks import annotations_in_input_frame, task_of
+from ..tasks import (
+    NotScored,
+    SampleScores,
+    annotations_in_input_frame,
+    check_frame,
+    ignored_are_crowds,
+    task_of,
+)
 from .adversarial_cache import AdversarialCache
-from .checks import check_num_classes, warn_of_unit_range
+from .checks import check_num_classes, check_one_view, warn_of_unit_range
 from .crafting import Crafter
 from .measurements import AttackedBatch, Measurements, summary
-from .sources import enabled_purifier, source_for
+from .source_scores import clean_scores, source_names
+from .sources import enabled_purifier, fitting_source
 from .threats import CannotRun, ThreatModel
 from .worst_case import craft_worst, scores_in_test
 
@@ -32,7 +42,12 @@ class AttackHook(Hook):
 
     The metrics of the epoch gain ``perturbation/linf_mean``, ``linf_max``, ``l2_mean``, ``l2_max`` (pixels), measured
     on every image, ``purified/psnr`` (dB, what the model sees against the clean image: the mean of the images where
-    they differ, infinite if there is none), and of attacks ``attack/queries_mean`` and ``queries_max``.
+    they differ, infinite if there is none), and of attacks ``attack/queries_mean`` and ``queries_max``, and
+    ``attack/nonfinite_images``, on how many gradients (or scores) were NaN or infinite and were replaced by zeros:
+    these may be less robust than they look. With ``score_samples``, transfer attacks also give ``source/<config>``,
+    how right the source itself is on the clean images (mean score in per cent).
+
+    What the data loader gives is checked in main memory, before it is copied to the device; bytes are not looked at.
 
     Args:
         attack: config of the attack; None leaves images clean and only measures. Of a
@@ -53,13 +68,18 @@ class AttackHook(Hook):
 
     Attributes:
         samples: after an epoch, on the first process: columns of the same length, one row an image: ``image``,
-            ``linf``, ``l2``, ``psnr``, ``queries`` of attacks, and with ``score_samples`` those of
-            :class:`mmadvdefense.tasks.SampleScores`, ``score``, ``right`` and ``decision``.
+            ``linf``, ``l2``, ``psnr``, ``queries`` and ``nonfinite`` of attacks, and with ``score_samples`` those of
+            :class:`mmadvdefense.tasks.SampleScores`, ``score``, ``right`` and ``decision``, None for images without
+            ground truth, and ``source/<config>``.
+        unscored: why images were not scored one by one; None where nothing stood in the way.
+        crafting: whether the attack is at work on images, so that an error is its own.
         batch: the images of the current batch, clean, adversarial and purified.
 
     Raises:
-        ValueError: for a bad attack or threat model, or a source that predicts other classes than the target.
-        CannotRun: for an attack that means nothing under the threat model or against this purifier.
+        ValueError: for a bad attack or threat model, a source that predicts other classes than the target, or images
+            that are no raw pixels.
+        CannotRun: for an attack that means nothing under the threat model or against this purifier, or annotations that
+            cannot be brought to where the pipeline has moved the image.
         FileNotFoundError: if the source's checkpoint is missing.
     """
 
@@ -76,7 +96,7 @@ class AttackHook(Hook):
     ):
         self.threat_model = ThreatModel.parse(threat_model, source)
         self.attack = build_attack(attack) if attack else None
-        self.attack_config = attack
+        self.attack_config = attack_settings(attack) if attack else None
         if self.attack is not None:
             self.threat_model.check_attack(self.attack)
             warn_of_unit_range(self.attack)
@@ -86,9 +106,12 @@ class AttackHook(Hook):
         self.stages = stages
         self.score_samples = score_samples
         self.samples: Optional[dict[str, list]] = None
+        self.unscored: Optional[str] = None
+        self.crafting = False
         self.batch: Optional[AttackedBatch] = None
         self._crafters: list[Crafter] = []
         self._handle = None
+        self._purifier: Optional[Purifier] = None
 
     # --- set-up ---------------------------------------------------------------------------------------------
 
@@ -98,30 +121,42 @@ class AttackHook(Hook):
         report = check_state_dict(unwrap(runner.model), checkpoint.get('state_dict', checkpoint))
         runner.logger.info(str(report))
 
+    def before_train(self, runner) -> None:
+        if self.attack is not None and 'val' in self.stages:
+            # An attack that does not fit the model must not end the training at its first validation.
+            fitting_source(self.attack, self.threat_model, unwrap(runner.model))
+
     def _begin(self, runner, dataset) -> None:
+        check_one_view(runner.model)
         target = unwrap(runner.model)
         check_num_classes(target, dataset)
         self._task = task_of(target)
         self._annotations_in_input_frame = annotations_in_input_frame(dataset)
-        self._crafters = [] if self.attack is None else self._make_crafters(target)
+        self._ignored_are_crowds = ignored_are_crowds(dataset)
+        self._crafters = [] if self.attack is None else self._make_crafters(target, dataset)
         self._count = 0
+        self.unscored, self.crafting = None, False
         self._measurements = Measurements()
+        if isinstance(target.data_preprocessor, Purifier):
+            # This hook checks what the loader gives; what becomes of it under attack is nobody's mistake.
+            self._purifier, target.data_preprocessor.checks_pixels = target.data_preprocessor, False
         native = getattr(target.data_preprocessor, 'native', target.data_preprocessor)
         self._handle = native.register_forward_pre_hook(self._note_purified)
 
-    def _make_crafters(self, target: nn.Module) -> list[Crafter]:
+    def _make_crafters(self, target: nn.Module, dataset) -> list[Crafter]:
         """One, or one for each attack of which the worst counts."""
-        source = source_for(target, self.threat_model)
+        source = fitting_source(self.attack, self.threat_model, target, channel_order(dataset))
+        try:
+            if self._task.dense:
+                check_frame(dataset)
+        except ValueError as error:
+            raise CannotRun(str(error)) from error
         attacks = [Candidate(self.attack, self.attack_config)]
         if isinstance(self.attack, WorstOf):
-            attacks = self.attack.candidates(source.task.num_classes)
+            attacks = self.attack.candidates(num_target_classes(source.task))
         purifier = enabled_purifier(target) if self.threat_model.knows_defence else None
         crafters = []
         for attack, config, restart, _ in attacks:
-            try:
-                attack.check_source(source)
-            except ValueError as error:
-                raise CannotRun(str(error)) from error
             seed = derive_seed(self.seed, 'restart', restart) if restart else self.seed
             crafters.append(
                 Crafter(attack, source, config, self.threat_model, purifier, seed, self.quantize, self.cache)
@@ -138,20 +173,40 @@ class AttackHook(Hook):
     def _perturb(self, runner, data_batch: dict, loop) -> None:
         samples = data_batch['data_samples']
         preprocessor = unwrap(runner.model).data_preprocessor
-        inputs = preprocessor.cast_data(data_batch['inputs'])
-        clean = inputs.float() if isinstance(inputs, Tensor) else [image.float() for image in inputs]
         identities = [self._identity(position, sample) for position, sample in enumerate(samples)]
         names = [str(sample.get('img_path') or identity) for sample, identity in zip(samples, identities)]
-        check_channels(clean, names)
+        check_channels(data_batch['inputs'], names)
+        check_pixels(data_batch['inputs'], names)
+        inputs = preprocessor.cast_data(data_batch['inputs'])
+        clean = inputs.float() if isinstance(inputs, Tensor) else [image.float() for image in inputs]
         stacked, layout = stack(clean)
         self.batch = AttackedBatch(names, layout, clean=stacked, adversarial=stacked)
         if self._crafters:
-            prepared = self._crafters[0].source.task.in_input_frame(samples, self._annotations_in_input_frame)
-            tested = (unwrap(runner.model), self._task, samples, self._annotations_in_input_frame, loop.fp16)
-            score = partial(scores_in_test, *tested)
-            adversarial, self.batch.queries = craft_worst(self._crafters, score, clean, prepared, identities)
-            self.batch.adversarial = stack(adversarial)[0]
-            data_batch['inputs'] = adversarial
+            self.crafting = True
+            source = self._crafters[0].source
+            prepared = source.task.in_input_frame(samples, self._annotations_in_input_frame)
+            tested = (unwrap(runner.model), self._task, samples, self._annotations_in_input_frame)
+            score = partial(scores_in_test, *tested, self._ignored_are_crowds, loop.fp16)
+            crafted = craft_worst(
+                self._crafters, score, clean, prepared, identities, self._score_sources(source, clean, samples)
+            )
+            self.crafting = False
+            self.batch.queries, self.batch.nonfinite = crafted.queries, crafted.nonfinite
+            self.batch.adversarial = stack(crafted.images)[0]
+            if crafted.source_scores is not None:
+                self.batch.source_scores = dict(zip(source_names(self.threat_model), crafted.source_scores))
+            data_batch['inputs'] = crafted.images
+
+    def _score_sources(self, source: AttackSource, clean: Pixels, samples: Sequence) -> Optional[Callable[[], Tensor]]:
+        members = getattr(source, 'sources', [source])
+        # Attacks on features may run on models of other classes, which are neither right nor wrong here.
+        same = all(
+            (member.task.name, member.task.num_classes) == (self._task.name, self._task.num_classes)
+            for member in members
+        )
+        if not (self.score_samples and self.threat_model.sources and same):
+            return None
+        return partial(clean_scores, source, clean, samples, self._annotations_in_input_frame)
 
     def _identity(self, position: int, sample) -> str:
         """What tells an image from others whatever the batch size and the number of ranks."""
@@ -161,10 +216,17 @@ class AttackHook(Hook):
     def _measure(self, outputs) -> None:
         columns = self.batch.measure()
         if self.score_samples:
-            scores = self._task.score_samples(outputs, self._annotations_in_input_frame)
-            columns.update(score=scores.score, right=scores.right, decision=scores.decision)
+            columns.update(self._score(outputs).columns())
         self._measurements.add(self.batch.names, columns)
         self._count += len(self.batch.names)
+
+    def _score(self, outputs) -> SampleScores:
+        try:
+            return self._task.score_samples(outputs, self._annotations_in_input_frame, self._ignored_are_crowds)
+        except NotScored as error:
+            # The metric of the host does not need these scores.
+            self.unscored = str(error)
+            return SampleScores.unknown(len(outputs))
 
     def _finish(self, metrics: dict, size: int) -> None:
         self.close()
@@ -178,6 +240,8 @@ class AttackHook(Hook):
         if self._handle is not None:
             self._handle.remove()
             self._handle = None
+        if self._purifier is not None:
+            self._purifier.checks_pixels, self._purifier = True, None
 
     # --- the runner's stages --------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Callable, NamedTuple, Optional, Sequence
 
 import torch
 from torch import Tensor
@@ -17,6 +17,25 @@ from ..purifiers import Purifier
 from ..version import __version__
 from .adversarial_cache import AdversarialCache, CachedImage
 from .threats import CannotRun, ThreatModel
+
+# What is noted of an image; images of another format are made again.
+_FORMAT = 2
+
+
+class Crafted(NamedTuple):
+    """A batch of adversarial images.
+
+    Attributes:
+        images: in the layout of the clean ones.
+        queries: ``(N,)``, how often the source was asked for each.
+        nonfinite: ``(N,)``, of :class:`~mmadvdefense.attacks.AttackResult`.
+        source_scores: ``(S, N)``, of each source model on the clean images; None where nobody asked.
+    """
+
+    images: Pixels
+    queries: Tensor
+    nonfinite: Tensor
+    source_scores: Optional[Tensor] = None
 
 
 class Crafter:
@@ -57,30 +76,41 @@ class Crafter:
         if cache is not None:
             self._made_with = value_digest(
                 __version__,
+                _FORMAT,
                 plain_settings(config),
                 # A substitute's weights are in its file, whatever that is called.
                 [threat.name, threat.draws, threat.substitute and file_digest(threat.substitute)],
                 module_digest(source.model, leave_out=('data_preprocessor',)),
                 module_digest(source.preprocessor),
+                source.swaps_channels,
                 getattr(source, 'combine', None),
                 purifier and module_digest(purifier),
                 quantize,
             )
 
-    def __call__(self, images: Pixels, samples: Sequence, identities: Sequence[str]) -> tuple[Pixels, Tensor]:
-        """Adversarial images in the layout of ``images``, and the queries for each, ``(N,)``.
+    def __call__(
+        self,
+        images: Pixels,
+        samples: Sequence,
+        identities: Sequence[str],
+        score_sources: Optional[Callable[[], Tensor]] = None,
+    ) -> Crafted:
+        """Attack a batch.
 
         Args:
             images: clean float pixels 0-255 on the source's device.
             samples: the host's data samples, with their ground truth in the frame of the images.
             identities: what tells an image from others whatever its batch.
+            score_sources: gives the scores of the source models on the clean images, ``(S, N)``; asked only where they
+                have not been noted before.
 
         Raises:
             CannotRun: if this attack cannot be made on this model.
         """
         seeds = [derive_seed(self.seed, 'test', identity) for identity in identities]
         keys = [self._key(image, sample, seed) for image, sample, seed in zip(images, samples, seeds)]
-        made: list[Optional[CachedImage]] = [key and self.cache.load(key) for key in keys]
+        found: list[Optional[CachedImage]] = [key and self.cache.load(key) for key in keys]
+        made = list(found)
         for part in self._parts(images):
             missing = [index for index in part if made[index] is None]
             if not missing:
@@ -89,15 +119,16 @@ class Crafter:
             crafted = self._craft(
                 _at(images, part), [samples[index] for index in part], [seeds[index] for index in part]
             )
-            for index, image, queries in zip(part, *crafted):
+            for index, image, queries, nonfinite in zip(part, *crafted):
                 if made[index] is None:
-                    made[index] = CachedImage(image, int(queries))
-                    if keys[index]:
-                        self.cache.store(keys[index], *made[index])
-        device = self.source.device
-        adversarial = [item.image.to(device) for item in made]
-        queries = torch.tensor([item.queries for item in made])
-        return (torch.stack(adversarial) if isinstance(images, Tensor) else adversarial), queries
+                    made[index] = CachedImage(image, int(queries), int(nonfinite))
+        if score_sources is not None and any(item.source_scores is None for item in made):
+            scores = [tuple(own) for own in score_sources().T.tolist()]
+            made = [item._replace(source_scores=own) for item, own in zip(made, scores)]
+        for key, item, before in zip(keys, made, found):
+            if key and item is not before:
+                self.cache.store(key, item)
+        return _crafted(made, self.source.device, isinstance(images, Tensor), score_sources is not None)
 
     def _key(self, image: Tensor, sample, seed: int) -> Optional[str]:
         if self.cache is None:
@@ -111,7 +142,7 @@ class Crafter:
         sizes = [tuple(image.shape) for image in images]
         return [[index for index, other in enumerate(sizes) if other == size] for size in dict.fromkeys(sizes)]
 
-    def _craft(self, images: Pixels, samples: list, seeds: list[int]) -> tuple[Tensor, Tensor]:
+    def _craft(self, images: Pixels, samples: list, seeds: list[int]) -> tuple[Tensor, Tensor, Tensor]:
         device = self.source.device
         # Some hosts' losses draw from global state (sampled proposals, denoising queries).
         with torch.random.fork_rng(devices=[device] if device.type == 'cuda' else []):
@@ -123,7 +154,8 @@ class Crafter:
                     raise
                 raise CannotRun(str(error)) from error
         adversarial = stack(result.images)[0].detach()
-        return self._rounded(adversarial, stack(images)[0]) if self.quantize else adversarial, result.queries
+        adversarial = self._rounded(adversarial, stack(images)[0]) if self.quantize else adversarial
+        return adversarial, result.queries, result.nonfinite
 
     def _rounded(self, adversarial: Tensor, clean: Tensor) -> Tensor:
         """Whole pixels, which stay in an L-infinity ball; an L2 norm may grow by what rounding adds."""
@@ -132,6 +164,16 @@ class Crafter:
             return rounded
         low, high = (clean - self.attack.eps).ceil(), (clean + self.attack.eps).floor()
         return torch.minimum(torch.maximum(rounded, low), high).clamp(0, PIXEL_MAX)
+
+
+def _crafted(made: Sequence[CachedImage], device: torch.device, stacked: bool, scored: bool) -> Crafted:
+    images = [item.image.to(device) for item in made]
+    return Crafted(
+        torch.stack(images) if stacked else images,
+        torch.tensor([item.queries for item in made]),
+        torch.tensor([item.nonfinite for item in made]),
+        torch.tensor([item.source_scores for item in made], dtype=torch.float64).T if scored else None,
+    )
 
 
 def _asks_host_losses(attack: Attack) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Mapping, Optional, Sequence
 
 import torch
@@ -12,8 +12,10 @@ from torch import Tensor
 
 from ..pixels import Layout, Pixels, psnr, stack, unstack
 
-# Columns of whole numbers, and those that are yes or no.
-_COUNTS, _FLAGS = ('queries', 'decision'), ('right',)
+# Before the name of a source model, whose scores on clean images these are.
+SOURCE = 'source/'
+# Columns of whole numbers, those that are yes or no, and those that images without ground truth have nothing in.
+_COUNTS, _FLAGS, _NEED_TRUTH = ('queries', 'nonfinite', 'decision'), ('right',), ('score', 'right', 'decision')
 
 
 @dataclass
@@ -27,6 +29,8 @@ class AttackedBatch:
         adversarial: like ``clean``.
         queries: ``(N,)``, how often the source was asked for each; None where nothing was attacked.
         purified: what the native preprocessor was given.
+        nonfinite: ``(N,)``, of :class:`~mmadvdefense.attacks.AttackResult`; None where nothing was attacked.
+        source_scores: ``(N,)`` each, by the names of source models: how right each is on the clean images.
     """
 
     names: list[str]
@@ -35,12 +39,16 @@ class AttackedBatch:
     adversarial: Tensor
     queries: Optional[Tensor] = None
     purified: Optional[Pixels] = None
+    nonfinite: Optional[Tensor] = None
+    source_scores: Mapping[str, Tensor] = field(default_factory=dict)
 
     def measure(self) -> dict[str, Tensor]:
-        """``(N,)`` each: L-infinity and L2 norm of the perturbation, PSNR (dB), and queries if there are any."""
+        """``(N,)`` each: L-infinity and L2 norm of the perturbation, PSNR (dB), and of an attack what it noted."""
         delta = (self.adversarial - self.clean).flatten(1)
         columns = {'linf': delta.abs().amax(1), 'l2': delta.norm(dim=1), 'psnr': self._quality()}
-        return columns if self.queries is None else {**columns, 'queries': self.queries}
+        noted = {'queries': self.queries, 'nonfinite': self.nonfinite}
+        columns.update((name, values) for name, values in noted.items() if values is not None)
+        return {**columns, **{f'{SOURCE}{name}': scores for name, scores in self.source_scores.items()}}
 
     def _quality(self) -> Tensor:
         """PSNR of what the model sees against the clean image; padding does not count."""
@@ -71,7 +79,7 @@ class Measurements:
             size: of the data set: what the sampler repeats to fill up the last batch is left out.
 
         Returns:
-            Columns by name, ``'image'`` first.
+            Columns by name, ``'image'`` first; None where an image has no ground truth to be scored by.
         """
         columns = [torch.cat(values).double().cpu() for values in self._columns.values()]
         rows = list(zip(self._names, torch.stack(columns, 1).tolist()))
@@ -81,7 +89,8 @@ class Measurements:
         table = {'image': [name for name, _ in gathered]}
         for name, values in zip(self._columns, zip(*(row for _, row in gathered))):
             kind = int if name in _COUNTS else bool if name in _FLAGS else float
-            table[name] = [kind(value) for value in values]
+            open_ended = name in _NEED_TRUTH or name.startswith(SOURCE)
+            table[name] = [None if open_ended and math.isnan(value) else kind(value) for value in values]
         return table
 
 
@@ -97,6 +106,12 @@ def summary(table: dict[str, list]) -> dict[str, float]:
     if 'queries' in table:
         numbers['attack/queries_mean'] = _mean(table['queries'])
         numbers['attack/queries_max'] = max(table['queries'])
+    if 'nonfinite' in table:
+        numbers['attack/nonfinite_images'] = sum(count > 0 for count in table['nonfinite'])
+    for name in (name for name in table if name.startswith(SOURCE)):
+        known = [value for value in table[name] if value is not None]
+        if known:
+            numbers[name] = 100 * _mean(known)
     return numbers
 
 

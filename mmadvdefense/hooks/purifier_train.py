@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from typing import Optional, Sequence, Union
 
+import torch
 from mmengine.dist import all_reduce_params, get_rank
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from ..attacks import Attack, AttackSource, CleanReference, Randomness, derive_seed
 from ..checkpoints import PREPROCESSOR, check_state_dict
 from ..models import unwrap
+from ..pipelines import channel_order, normalizes
+from ..pixels import Pixels
 from ..purifiers import GeneratorPurifier, PurifierDistributedDataParallel, freeze_target
 from ..registry import HOOKS, MODELS, in_root_scope
-from .checks import check_num_classes
+from .checks import check_discriminator, check_num_classes, check_scores
 from .seeding import seed_epoch
-from .training_attack import SourceConfig, TrainingAttack
+from .training_attack import PROTECTED, TARGET, SourceConfig, TrainingAttack
 from .training_batch import TrainingBatch
+
+_SOURCE_OF_THREAT = {'gray-box': TARGET, 'adaptive': PROTECTED}
 
 
 @HOOKS.register_module()
@@ -39,10 +44,13 @@ class PurifierTrainHook(Hook):
         train_on: ``'both'`` halves, or ``'adversarial'`` images alone: the generator never sees a clean one (HGD).
         sources: the models that attacks are run on, of which each batch draws one, and
         labels: the labels that they move away from: see :class:`~mmadvdefense.hooks.training_attack.TrainingAttack`.
+        threat: what the training attacker knows, where no ``sources`` are given: ``'gray-box'``, the target without its
+            purifier (Align), or ``'adaptive'``, the gradient through purifier and target; or a list of these, of which
+            each batch draws one, such as ``['adaptive', 'adaptive', 'gray-box']``.
 
     Raises:
-        ValueError: for a bad attack, source or loss; before training, for a target that does not fit data, checkpoint
-            or source.
+        ValueError: for a bad attack, source or loss; before training, for a target that does not fit data, checkpoint,
+            source or discriminator.
     """
 
     def __init__(
@@ -55,7 +63,20 @@ class PurifierTrainHook(Hook):
         train_on: str = 'both',
         sources: Optional[Sequence[SourceConfig]] = None,
         labels: str = 'truth',
+        threat: Union[str, Sequence[str]] = 'gray-box',
     ):
+        threats = [threat] if isinstance(threat, str) else list(threat)
+        if not threats or not set(threats) <= _SOURCE_OF_THREAT.keys():
+            raise ValueError(
+                f'the threat of a training attack is one or a list of {", ".join(_SOURCE_OF_THREAT)}, got {threat!r}; '
+                'other models are given as sources=[dict(config=..., checkpoint=...)]'
+            )
+        if sources is None:
+            sources = [_SOURCE_OF_THREAT[name] for name in threats]
+        elif threats != ['gray-box']:
+            raise ValueError(
+                "sources say what is attacked already: leave out threat, or add 'protected' to the sources"
+            )
         if train_on not in ('both', 'adversarial'):
             raise ValueError(f"train_on is 'both' or 'adversarial', got {train_on!r}")
         self.training_attack = TrainingAttack(attack, sources, labels)
@@ -73,13 +94,18 @@ class PurifierTrainHook(Hook):
         """The attack, the first of several."""
         return self.training_attack.attacks[0]
 
+    @property
+    def is_training(self) -> bool:
+        """Whether a training is going on, for which the model has been prepared."""
+        return bool(self._handles)
+
     # --- set-up ---------------------------------------------------------------------------------------------
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         model = unwrap(runner.model)
         state = checkpoint.get('state_dict', checkpoint)
         runner.logger.info(str(check_state_dict(model, state)))
-        if not any(name.startswith(PREPROCESSOR) for name in state):
+        if not any(name.removeprefix('module.').startswith(PREPROCESSOR) for name in state):
             # A target's own checkpoint has no purifier; MMEngine would list every tensor of it as missing.
             state.update({name: value for name, value in model.state_dict().items() if name.startswith(PREPROCESSOR)})
         self._checkpoint_loaded = True
@@ -111,9 +137,16 @@ class PurifierTrainHook(Hook):
             )
         check_num_classes(model, runner.train_dataloader.dataset)
         freeze_target(model)
-        self._source = AttackSource(model, training=True)
+        dataset = runner.train_dataloader.dataset
+        self._source = AttackSource(
+            model, training=True, channel_order=channel_order(dataset) or purifier.channel_order
+        )
+        check_discriminator(discriminator, getattr(purifier, 'condition_on_labels', False), self._source.task)
+        # Normalised images are no augmented pixels.
+        self._augmented = not normalizes(dataset)
         self._tap = self._source.task.feature_tap(self.feature_layer)
         self.training_attack.prepare(self._source)
+        check_scores(self.training_attack.all_sources, self.training_attack.attacks, runner.train_dataloader.dataset)
         self._settle_losses(purifier)
         self._handles = [
             model.register_forward_pre_hook(self._begin_target, with_kwargs=True),
@@ -136,6 +169,14 @@ class PurifierTrainHook(Hook):
         self._handles = []
         self.training_attack.release()
 
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Let averaged weights, which are saved in the place of the model's own, tell how long they were trained."""
+        count = unwrap(runner.model).data_preprocessor.num_updates
+        for hook in runner.hooks:
+            if isinstance(hook, EMAHook):
+                # An average does not count. Whichever hook is first: what is saved is this very tensor.
+                unwrap(hook.ema_model).data_preprocessor.num_updates.copy_(count)
+
     # --- every epoch and iteration --------------------------------------------------------------------------
 
     def before_train_epoch(self, runner) -> None:
@@ -149,7 +190,7 @@ class PurifierTrainHook(Hook):
         for module in self._source.task.loss_modules():
             module.training = True
         self._source.task.check_samples(data_batch['data_samples'])
-        clean = model.data_preprocessor.load_pixels(data_batch['inputs'], data_batch['data_samples'])
+        clean = model.data_preprocessor.load_pixels(data_batch['inputs'], data_batch['data_samples'], self._augmented)
         randomness = Randomness(derive_seed(runner.seed, 'train', runner.iter, get_rank()))
         self._reference = CleanReference(self._source, clean, self._tap)
         data_batch['inputs'] = clean
@@ -157,10 +198,37 @@ class PurifierTrainHook(Hook):
             clean, data_batch['data_samples'], randomness, self._reference
         )
         data_batch['purify_clean'] = self.train_on == 'both'
+        # Before the update: averaged weights begin as a copy of the model that some hooks make right after it.
+        model.data_preprocessor.num_updates += 1
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         self._reference = None
-        unwrap(runner.model).data_preprocessor.num_updates += 1
+
+    @torch.no_grad()
+    def losses_of(self, model: nn.Module, inputs: Pixels, data_samples: Sequence, randomness: Randomness) -> dict:
+        """The terms of a batch that is not trained on, with the purifier in the mode that it is in.
+
+        Args:
+            model: the one that is trained.
+            inputs: images as the data loader gives them.
+            data_samples: theirs, with the ground truth in the frame of the images; they may be changed.
+            randomness: of the attack.
+        """
+        purifier = model.data_preprocessor
+        clean = purifier.load_pixels(inputs, data_samples)
+        self._reference = CleanReference(self._source, clean, self._tap)
+        adversarial = self.training_attack(clean, data_samples, randomness, self._reference)
+        data = dict(inputs=clean, adversarial_inputs=adversarial, data_samples=data_samples)
+        flagged = [module for module in self._source.task.loss_modules() if not module.training]
+        for module in flagged:
+            module.training = True
+        try:
+            batch = purifier({**data, 'purify_clean': self.train_on == 'both'}, training=True)
+            return model(**batch, mode='loss')
+        finally:
+            self._reference = None
+            for module in flagged:
+                module.training = False
 
     def after_train_epoch(self, runner) -> None:
         _share_statistics(runner)

@@ -14,15 +14,20 @@ THREAT_MODELS: dict[str, str] = {
     'transfer': 'has another model trained on the same data',
     'adaptive-full': 'has the target and the purifier, and the gradient through both',
     'adaptive-bpda': 'as adaptive-full, with the identity or a substitute on the backward pass through the purifier',
+    'adaptive-substitute': 'as adaptive-full, with a purifier of its own in place of the real one, which it has not',
     'adaptive-eot': 'as adaptive-full, with the mean gradient over draws of a random purifier',
     'query': 'may only ask the purifier and the target together for their output',
 }
 # Their images depend on the purifier: another purifier needs attacks of its own.
 DEFENCE_AWARE = ('adaptive-full', 'adaptive-bpda', 'adaptive-eot', 'query')
 # Without a purifier they are nothing else than white-box.
-NEEDS_PURIFIER = ('adaptive-full', 'adaptive-bpda', 'adaptive-eot')
+NEEDS_PURIFIER = ('adaptive-full', 'adaptive-bpda', 'adaptive-substitute', 'adaptive-eot')
 DEFAULT_DRAWS = 16
-_SETTING_OF = {'source': 'transfer', 'substitute': 'adaptive-bpda', 'draws': 'adaptive-eot'}
+THREAT_SETTINGS: dict[str, tuple[str, ...]] = {
+    'source': ('transfer', 'adaptive-substitute'),
+    'substitute': ('adaptive-bpda', 'adaptive-substitute'),
+    'draws': ('adaptive-eot',),
+}
 
 
 class CannotRun(ValueError):
@@ -36,10 +41,12 @@ class ThreatModel:
     Attributes:
         name: a key of :data:`THREAT_MODELS`.
         source: for ``'transfer'``: ``dict(config=..., checkpoint=...)`` of the model that the attacker has;
-            ``trust=True`` loads a checkpoint that holds more than data. A list of them is an ensemble, whose mean class
-            scores are attacked.
-        substitute: for ``'adaptive-bpda'``: a file of ``tools/export_purifier.py``, the attacker's own purifier, whose
-            gradient the backward pass takes; None for the identity.
+            ``trust=True`` loads a checkpoint that holds more than data, and ``channel_order='bgr'`` or ``'rgb'`` says
+            what images it was trained on where its config does not tell. A list of them is an ensemble, whose mean
+            class scores are attacked. For ``'adaptive-substitute'`` the same, None for the target itself.
+        substitute: a file of ``tools/export_purifier.py``, the attacker's own purifier. For ``'adaptive-bpda'`` the
+            backward pass takes its gradient, None for the identity, behind the real purifier's forward pass. For
+            ``'adaptive-substitute'`` it is all that the attacker has, forward and backward (Align, section 4.12).
         draws: for ``'adaptive-eot'``: how many draws of the purifier a gradient is averaged over, by default 16.
 
     Raises:
@@ -56,11 +63,17 @@ class ThreatModel:
             near = difflib.get_close_matches(str(self.name), THREAT_MODELS, n=2, cutoff=0.6)
             hint = f'did you mean {" or ".join(near)}?' if near else f'known: {", ".join(THREAT_MODELS)}'
             raise ValueError(f'unknown threat model {self.name!r}; {hint}')
-        for setting, owner in _SETTING_OF.items():
-            if getattr(self, setting) is not None and self.name != owner:
-                raise ValueError(f'threat model {self.name!r} takes no {setting}, which is for {owner!r}')
-        if self.name == 'transfer':
-            self.source = _checked_source(self.source)
+        for setting, owners in THREAT_SETTINGS.items():
+            if getattr(self, setting) is not None and self.name not in owners:
+                owner = ' and '.join(map(repr, owners))
+                raise ValueError(f'threat model {self.name!r} takes no {setting}, which is for {owner}')
+        if self.name == 'transfer' or self.source is not None:
+            self.source = _checked_source(self.source, self.name)
+        if self.name == 'adaptive-substitute' and self.substitute is None:
+            raise ValueError(
+                "threat model 'adaptive-substitute' needs the attacker's own purifier, substitute=..., a file of "
+                'tools/export_purifier.py'
+            )
         if self.name == 'adaptive-eot':
             self.draws = DEFAULT_DRAWS if self.draws is None else self.draws
             if self.draws < 1:
@@ -95,11 +108,12 @@ class ThreatModel:
     @property
     def title(self) -> str:
         """The word with what tells two of its kind apart, as tables show it."""
-        if self.source is not None:
-            return f'{self.name} from {" & ".join(Path(source["config"]).stem for source in self.sources)}'
+        text = self.name
         if self.substitute is not None:
-            return f'{self.name} with {Path(self.substitute).stem}'
-        return self.name if self.draws is None else f'{self.name}, {self.draws} draws'
+            text += f' with {Path(self.substitute).stem}'
+        if self.source is not None:
+            text += f' from {" & ".join(Path(source["config"]).stem for source in self.sources)}'
+        return text if self.draws is None else f'{text}, {self.draws} draws'
 
     def check_attack(self, attack: Attack) -> None:
         """Raise :class:`CannotRun` if an attack means nothing under this threat model, whatever the purifier."""
@@ -107,18 +121,21 @@ class ThreatModel:
         if self.name == 'query' and attack.access == 'gradients':
             raise CannotRun(f'{name} needs gradients, which a query attacker has not')
         if self.name in NEEDS_PURIFIER and attack.access != 'gradients':
-            raise CannotRun(f'{name} asks no gradients; use query')
+            use = 'white-box' if attack.access == 'nothing' else 'query'
+            raise CannotRun(f'{name} asks no gradients; use {use}')
         if self.name == 'adaptive-eot' and not attack.averages_draws:
             raise CannotRun(f'{name} does not average its gradient over the draws of a random purifier')
 
 
-def _checked_source(source: Union[dict, list[dict], None]) -> Union[dict, list[dict]]:
+def _checked_source(source: Union[dict, list[dict], None], name: str) -> Union[dict, list[dict]]:
     if isinstance(source, (list, tuple)) and source:
-        return [_checked_source(model) for model in source]
+        return [_checked_source(model, name) for model in source]
     given = source.keys() if isinstance(source, dict) else set()
-    if not {'config', 'checkpoint'} <= given <= {'config', 'checkpoint', 'trust'}:
+    if not {'config', 'checkpoint'} <= given <= {'config', 'checkpoint', 'trust', 'channel_order'}:
         raise ValueError(
-            "threat model 'transfer' needs another model to craft attacks on, "
+            f'threat model {name!r} needs another model to craft attacks on, '
             f'source=dict(config=..., checkpoint=...), or a list of them; source is {source!r}'
         )
+    if source.get('channel_order') not in (None, 'bgr', 'rgb'):
+        raise ValueError(f"channel_order of a source is 'bgr' or 'rgb', got {source['channel_order']!r}")
     return dict(source)

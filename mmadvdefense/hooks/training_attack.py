@@ -7,11 +7,13 @@ from typing import Optional, Sequence, Union
 from ..attacks import Attack, AttackSource, CleanReference, EnsembleSource, Randomness, build_attack
 from ..pixels import Pixels
 from ..tasks import DetectionTask
+from .checks import check_same_classes
 from .sources import build_source
 from .threats import ThreatModel
 
 TARGET = 'target'
-# The target, or dict(config=..., checkpoint=...), or several of these as an ensemble.
+PROTECTED = 'protected'
+# The target, the target behind its purifier, or dict(config=..., checkpoint=...), or several of these as an ensemble.
 SourceConfig = Union[str, dict, Sequence[Union[str, dict]]]
 
 
@@ -20,8 +22,10 @@ class TrainingAttack:
 
     Args:
         attack: config of an attack, or several. One with ``sources`` of its own is run on those.
-        sources: what attacks are run on: ``'target'``, another model as ``dict(config=..., checkpoint=...)``, or a list
-            of those, which is one source, an ensemble whose class scores are averaged. None for the target alone.
+        sources: what attacks are run on: ``'target'``, ``'protected'`` (the target behind the purifier as it is at that
+            moment, in eval mode, with the gradient through both), another model as
+            ``dict(config=..., checkpoint=...)``, or a list of those, which is one source, an ensemble whose class
+            scores are averaged. None for the target alone.
         labels: ``'truth'``, or ``'predicted'`` for what the source itself predicts on the clean images, which keeps
             one-step attacks from leaking the label (Kurakin et al., ICLR 2017).
 
@@ -61,10 +65,18 @@ class TrainingAttack:
             raise ValueError("a detector predicts no label for each true box: labels='predicted' is not for detection")
         self._target = target
         models: dict[str, AttackSource] = {}
-        self._sources = [[_build(source, target, models) for source in sources] for sources in self._configs]
+        self._sources = [
+            [_build(source, target, models, attack) for source in sources]
+            for attack, sources in zip(self.attacks, self._configs)
+        ]
         for attack, sources in zip(self.attacks, self._sources):
             for source in sources:
                 attack.check_source(source)
+
+    @property
+    def all_sources(self) -> list[AttackSource]:
+        """What the attacks are run on, each once."""
+        return list({id(source): source for sources in self._sources for source in sources}.values())
 
     def release(self) -> None:
         """Forget the source models."""
@@ -86,7 +98,7 @@ class TrainingAttack:
         source = sources[randomness.derive('source').choice(len(sources))]
         if source is not self._target:
             reference = CleanReference(source, clean)
-        if self.labels == 'predicted':
+        if self.labels == 'predicted' and self.attacks[number].needs_labels:
             task = self._target.task
             data_samples = task.relabel(data_samples, task.predicted(reference.logits, data_samples))
         return self.attacks[number](source, clean, data_samples, randomness, reference)
@@ -100,9 +112,10 @@ def _checked(sources: Optional[Sequence[SourceConfig]]) -> list[list[Union[str, 
         raise ValueError(f"sources is a list, such as ['target', dict(config=..., checkpoint=...)], got {sources!r}")
     checked = [list(source) if isinstance(source, (list, tuple)) else [source] for source in sources]
     for source in checked:
-        if not source or not all(isinstance(model, dict) or model == TARGET for model in source):
+        if not source or not all(isinstance(model, dict) or model in (TARGET, PROTECTED) for model in source):
             raise ValueError(
-                f"a source is 'target', dict(config=..., checkpoint=...), or a list of those, got {source!r}"
+                "a source is 'target', 'protected', dict(config=..., checkpoint=...), or a list of those, "
+                f'got {source!r}'
             )
         for model in source:
             if isinstance(model, dict):
@@ -110,12 +123,33 @@ def _checked(sources: Optional[Sequence[SourceConfig]]) -> list[list[Union[str, 
     return checked
 
 
-def _build(source: list[Union[str, dict]], target: AttackSource, models: dict[str, AttackSource]) -> AttackSource:
-    """A source; ``models`` keeps those that have been loaded, since ensembles share them."""
+def _build(
+    source: list[Union[str, dict]], target: AttackSource, models: dict[str, AttackSource], attack: Attack
+) -> AttackSource:
+    """A source of an attack; ``models`` keeps those that have been loaded, since ensembles share them."""
     members = []
     for model in source:
-        key = TARGET if model == TARGET else f'{model["config"]} {model["checkpoint"]}'
+        key = model
+        if isinstance(model, dict):
+            key = f'{model["config"]} {model["checkpoint"]} {model.get("channel_order")}'
         if key not in models:
-            models[key] = target if model == TARGET else build_source(target.model, 'transfer', source=dict(model))
+            models[key] = _load(model, target, attack)
+        check_same_classes(models[key].model, target.model, attack)
         members.append(models[key])
     return members[0] if len(members) == 1 else EnsembleSource(members)
+
+
+def _load(model: Union[str, dict], target: AttackSource, attack: Attack) -> AttackSource:
+    if model == TARGET:
+        return target
+    if model == PROTECTED:
+        purifier = target.model.data_preprocessor
+        # Not purifier.clean, which refuses a purifier that has not been trained yet.
+        return AttackSource(
+            target.model,
+            training=True,
+            defence=lambda images, randomness: purifier.purify(images),
+            channel_order=target.channel_order,
+        )
+    order = target.channel_order
+    return build_source(target.model, 'transfer', source=dict(model), attack=attack, channel_order=order)

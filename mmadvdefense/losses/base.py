@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal, NamedTuple, Protocol, get_args
 
 from torch import Tensor, nn
@@ -39,6 +40,16 @@ def check_image_name(argument: str, name: str) -> None:
     """Raise a ``ValueError`` that lists the allowed names if ``name`` is none of them."""
     if name not in get_args(ImageName):
         raise ValueError(f'{argument}={name!r} is no image of a batch; use one of {", ".join(get_args(ImageName))}')
+
+
+def image_names(argument: str, names: ImageName | Sequence[ImageName]) -> tuple[ImageName, ...]:
+    """One name or several as a tuple; a ``ValueError`` if one is unknown, there twice, or there is none."""
+    names = (names,) if isinstance(names, str) else tuple(names)
+    for name in names:
+        check_image_name(argument, name)
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f'{argument} names one or more images, each once, not {list(names)}')
+    return names
 
 
 class PurifierLoss(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from .base import ImageName, PurifierBatch, PurifierLoss, check_image_name
 
 @MODELS.register_module()
 class ClassAlignmentLoss(PurifierLoss):
-    """Equations 7-9 of the Align paper (arXiv 2212.05387), with the form and weights of its released code.
+    """Equations 6-8 of the Align paper (arXiv 2212.05387), by default in the form of its released code for classifiers.
 
     The terms are ``loss_align``, ``loss_inter`` and ``loss_intra``. Distances are mean L1 over the feature length.
 
@@ -25,13 +26,19 @@ class ClassAlignmentLoss(PurifierLoss):
         inter_weight: weight of the closeness of adversarial centres (lambda 2; the paper has it and the next swapped).
         intra_weight: weight of the distance of adversarial features to their own centre (lambda 3).
         loss_weight: weight of all three.
+        pair_reduction: ``'sum'`` over the ordered pairs of classes (the paper), which grows with the square of their
+            number, or ``'mean'``.
+        intra_reduction: ``'class'``, the sum over classes of the mean over each one's vectors (equation 7), or
+            ``'vector'``, the mean over all vectors that have a class (the released code for segmentation), which is
+            smaller by the number of classes.
         guide: the images whose class centres the adversarial ones are pulled to.
         num_classes: the most classes a batch can have. It changes no value, but without it the number is read off the
             labels, which waits for the device.
-        ignore_index: label of vectors that belong to no class.
+        ignore_index: label of vectors that belong to no class. None makes them a class of their own (the released code
+            for segmentation).
 
     Raises:
-        ValueError: if ``guide`` is no :data:`ImageName`.
+        ValueError: if ``guide`` is no :data:`ImageName`, or a reduction is unknown.
     """
 
     def __init__(
@@ -44,19 +51,27 @@ class ClassAlignmentLoss(PurifierLoss):
         loss_weight: float = 1.0,
         guide: ImageName = 'clean',
         num_classes: int | None = None,
-        ignore_index: int = -100,
+        ignore_index: int | None = -100,
+        pair_reduction: Literal['sum', 'mean'] = 'sum',
+        intra_reduction: Literal['class', 'vector'] = 'class',
     ) -> None:
         super().__init__(loss_weight)
         check_image_name('guide', guide)
+        if pair_reduction not in ('sum', 'mean'):
+            raise ValueError(f"pair_reduction is 'sum' or 'mean', not {pair_reduction!r}")
+        if intra_reduction not in ('class', 'vector'):
+            raise ValueError(f"intra_reduction is 'class' or 'vector', not {intra_reduction!r}")
         self.margin = margin
         self.hinge = hinge
         self.weights = dict(loss_align=align_weight, loss_inter=inter_weight, loss_intra=intra_weight)
         self.guide = guide
         self.num_classes = num_classes
         self.ignore_index = ignore_index
+        self.pair_reduction = pair_reduction
+        self.intra_reduction = intra_reduction
 
     def forward(self, clean_feats: Tensor, adv_feats: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """All three parts, unweighted, as sums over the classes (pairs of classes) present; 0 where there are none.
+        """All three parts, unweighted, over the classes (pairs of classes) present; 0 where there are none.
 
         Args:
             clean_feats: features of the guide, ``(N, L)``; N may be 0.
@@ -87,11 +102,17 @@ class ClassAlignmentLoss(PurifierLoss):
         if 'loss_inter' in names:
             closeness = self.margin - torch.cdist(centres, centres, p=1) / adv.shape[1]
             pairs = (present[:, None] & present).fill_diagonal_(False)
-            parts['loss_inter'] = (closeness.relu() if self.hinge else closeness).where(pairs, 0).sum()
+            inter = (closeness.relu() if self.hinge else closeness).where(pairs, 0).sum()
+            parts['loss_inter'] = inter if self.pair_reduction == 'sum' else inter / pairs.sum().clamp(min=1)
         if 'loss_intra' in names:
-            distances = (adv - centres[rows]).abs().mean(1)
-            parts['loss_intra'] = _row_means(distances, rows, len(present)).where(present, 0).sum()
+            parts['loss_intra'] = self._spread((adv - centres[rows]).abs().mean(1), rows, present)
         return parts
+
+    def _spread(self, distances: Tensor, rows: Tensor, present: Tensor) -> Tensor:
+        if self.intra_reduction == 'class':
+            return _row_means(distances, rows, len(present)).where(present, 0).sum()
+        has_class = present[rows]
+        return distances.where(has_class, 0).sum() / has_class.sum().clamp(min=1)
 
     def _rows(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The rank of each label among those of the batch, ``(N,)``, and for each rank whether it is a class, ``(R,)``.
@@ -105,8 +126,11 @@ class ClassAlignmentLoss(PurifierLoss):
             num_rows = int(ranks[-1]) + 1 if len(labels) else 0
         else:
             num_rows = min(len(labels), self.num_classes + 1)
-        row_labels = ordered.new_full((num_rows,), self.ignore_index).scatter(0, ranks, ordered)
-        return torch.empty_like(ranks).scatter(0, order, ranks), row_labels != self.ignore_index
+        is_class = torch.ones_like(ordered, dtype=torch.bool)
+        if self.ignore_index is not None:
+            is_class = ordered != self.ignore_index
+        present = is_class.new_zeros(num_rows).scatter(0, ranks, is_class)
+        return torch.empty_like(ranks).scatter(0, order, ranks), present
 
 
 def _row_means(values: Tensor, rows: Tensor, num_rows: int) -> Tensor:

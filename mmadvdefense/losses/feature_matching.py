@@ -2,46 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor
 
 from mmadvdefense.registry import MODELS
 
-from .base import ImageName, PurifierBatch, PurifierLoss, check_image_name
+from .base import ImageName, PurifierBatch, PurifierLoss, check_image_name, image_names
 
 
 @MODELS.register_module()
 class FeatureMatchingLoss(PurifierLoss):
-    """L1 between the discriminator's features of two images, L_m in equation 4 of the Align paper (arXiv 2212.05387),
+    """L1 between the discriminator's features of two images, L_m in equation 3 of the Align paper (arXiv 2212.05387),
     weighted as in pix2pixHD (arXiv 1711.11585).
 
-    The term is ``loss_feature_matching``. The guide is detached.
+    The term is ``loss_feature_matching``. The guide is detached. The traditional form, equation 11, is
+    ``fake=('purified_adversarial', 'purified_clean'), guide='clean'``.
 
     Args:
-        fake: the images that are trained.
+        fake: the images that are trained; several are summed.
         guide: the images whose features they should have.
         loss_weight: weight of the term.
+        layers: which of the discriminator's layers are compared, from 0, the logits last. The paper takes all five,
+            ``range(5)``, and deletes single ones in its table X; None is all but the logits (the released code).
 
     Raises:
-        ValueError: if ``fake`` or ``guide`` is no :data:`ImageName`.
+        ValueError: if one of ``fake``, or ``guide``, is no :data:`ImageName`, or ``layers`` are no such indices; when
+            used, if the discriminator has no such layer.
     """
 
     needs_discriminator = True
 
     def __init__(
         self,
-        fake: ImageName = 'purified_adversarial',
+        fake: ImageName | Sequence[ImageName] = 'purified_adversarial',
         guide: ImageName = 'purified_clean',
         loss_weight: float = 1.0,
+        layers: Sequence[int] | None = None,
     ) -> None:
         super().__init__(loss_weight)
-        check_image_name('fake', fake)
         check_image_name('guide', guide)
-        self.fake = fake
+        if layers is not None and (not layers or min(layers) < 0 or len(set(layers)) < len(layers)):
+            raise ValueError(f'layers are indices from 0, each once, not {list(layers)}')
+        self.fakes = image_names('fake', fake)
         self.guide = guide
+        self.layers = layers
 
     def forward(self, fake: list[list[Tensor]], guide: list[list[Tensor]]) -> Tensor:
-        """Mean L1 of every layer but the logits; a layer counts 4 / (their number), a scale 1 / (number of scales).
+        """Mean L1 of each of ``layers``; a layer counts 4 / (number of all but the logits), a scale 1 / (their number).
+
+        Leaving a layer out changes nothing about the others.
 
         Args:
             fake: discriminator outputs by scale and layer, logits last.
@@ -50,15 +61,22 @@ class FeatureMatchingLoss(PurifierLoss):
         Returns:
             The unweighted scalar.
         """
+        number = len(fake[0])
+        layers = range(number - 1) if self.layers is None else self.layers
+        if max(layers) >= number:
+            raise ValueError(
+                f'FeatureMatchingLoss has layers={list(layers)}, but the discriminator has the layers 0 to {number - 1}'
+            )
         return sum(
-            4 / (len(layers) - 1) / len(fake) * F.l1_loss(layer, guide_layer.detach())
-            for layers, guide_layers in zip(fake, guide)
-            for layer, guide_layer in zip(layers[:-1], guide_layers)
+            4 / (number - 1) / len(fake) * F.l1_loss(outputs[layer], guide_outputs[layer].detach())
+            for outputs, guide_outputs in zip(fake, guide)
+            for layer in layers
         )
 
     def terms(self, batch: PurifierBatch) -> dict[str, Tensor]:
         if not self.loss_weight:
             return {}
         # The discriminator's own loss needs the same outputs, so a batch that remembers them runs it once.
-        loss = self(batch.discriminate(self.fake), batch.discriminate_detached(self.guide))
+        guide = batch.discriminate_detached(self.guide)
+        loss = sum(self(batch.discriminate(fake), guide) for fake in self.fakes)
         return {'loss_feature_matching': self.loss_weight * loss}

@@ -12,8 +12,8 @@ from .base import GuidedLoss, ImageName, PurifierBatch
 
 @MODELS.register_module()
 class FeatureReconstructionLoss(GuidedLoss):
-    """Mean L1 between the target model's features of purified images and of their guides, L_Frec of the Align paper
-    (arXiv 2212.05387); with the adversarial half alone it is the guidance of HGD (arXiv 1712.02976).
+    """Mean L1 between the target model's features of purified images and of their guides, L_Frec in equation 5 of
+    the Align paper (arXiv 2212.05387); with the adversarial half alone it is the guidance of HGD (arXiv 1712.02976).
 
     The terms are ``loss_feature_clean`` and ``loss_feature_adv``; the arguments are those of :class:`GuidedLoss`.
     """

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor
 
 from mmadvdefense.registry import MODELS
 
-from .base import ImageName, PurifierBatch, PurifierLoss, check_image_name
+from .base import ImageName, PurifierBatch, PurifierLoss, check_image_name, image_names
 
 
 @MODELS.register_module()
 class LSGANLoss(PurifierLoss):
-    """Least-squares GAN loss, equation 3 of the Align paper (arXiv 2212.05387), after `Least Squares Generative
+    """Least-squares GAN loss, equation 2 of the Align paper (arXiv 2212.05387), after `Least Squares Generative
     Adversarial Networks <https://arxiv.org/abs/1611.04076>`_.
 
-    The terms are ``loss_gan_generator`` and ``loss_gan_discriminator``.
+    The terms are ``loss_gan_generator`` and ``loss_gan_discriminator``. The traditional form, equation 10, is
+    ``real='clean', fake=('purified_clean', 'purified_adversarial')``.
 
     Args:
         real: the images that the discriminator is to call real.
-        fake: the images that it is to tell from them, and the generator to make pass for real.
+        fake: the images that it is to tell from them, and the generator to make pass for real; several are summed.
         generator_weight: weight of the generator's side.
-        discriminator_weight: weight of the discriminator's side; 1 counts the real and the fake images half each.
+        discriminator_weight: weight of the discriminator's side; 1 counts the real and each kind of fake images half
+            (the released code), 2 whole (the equations).
         loss_weight: weight of both sides.
 
     Raises:
-        ValueError: if ``real`` or ``fake`` is no :data:`ImageName`.
+        ValueError: if ``real`` or one of ``fake`` is no :data:`ImageName`.
     """
 
     needs_discriminator = True
@@ -33,16 +37,15 @@ class LSGANLoss(PurifierLoss):
     def __init__(
         self,
         real: ImageName = 'purified_clean',
-        fake: ImageName = 'purified_adversarial',
+        fake: ImageName | Sequence[ImageName] = 'purified_adversarial',
         generator_weight: float = 1.0,
         discriminator_weight: float = 1.0,
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__(loss_weight)
         check_image_name('real', real)
-        check_image_name('fake', fake)
         self.real = real
-        self.fake = fake
+        self.fakes = image_names('fake', fake)
         self.generator_weight = generator_weight
         self.discriminator_weight = discriminator_weight
 
@@ -59,19 +62,20 @@ class LSGANLoss(PurifierLoss):
         logits = [layers[-1] for layers in outputs]
         return sum(F.mse_loss(scale, scale.new_full(scale.shape, float(target_is_real))) for scale in logits)
 
-    def generator_loss(self, fake: list[list[Tensor]]) -> Tensor:
-        """``E[(D(fake) - 1)^2]``."""
-        return self(fake, target_is_real=True)
+    def generator_loss(self, *fakes: list[list[Tensor]]) -> Tensor:
+        """``E[(D(fake) - 1)^2]``, summed over the kinds of fake images."""
+        return sum(self(fake, target_is_real=True) for fake in fakes)
 
-    def discriminator_loss(self, real: list[list[Tensor]], fake: list[list[Tensor]]) -> Tensor:
-        """``(E[(D(real) - 1)^2] + E[D(fake)^2]) / 2``."""
-        return (self(real, target_is_real=True) + self(fake, target_is_real=False)) / 2
+    def discriminator_loss(self, real: list[list[Tensor]], *fakes: list[list[Tensor]]) -> Tensor:
+        """``(E[(D(real) - 1)^2] + E[D(fake)^2]) / 2``, the second summed over the kinds of fake images."""
+        return (self(real, target_is_real=True) + sum(self(fake, target_is_real=False) for fake in fakes)) / 2
 
     def terms(self, batch: PurifierBatch) -> dict[str, Tensor]:
         terms = {}
         if weight := self.loss_weight * self.generator_weight:
-            terms['loss_gan_generator'] = weight * self.generator_loss(batch.discriminate(self.fake))
+            fakes = [batch.discriminate(name) for name in self.fakes]
+            terms['loss_gan_generator'] = weight * self.generator_loss(*fakes)
         if weight := self.loss_weight * self.discriminator_weight:
-            real, fake = batch.discriminate_detached(self.real), batch.discriminate_detached(self.fake)
-            terms['loss_gan_discriminator'] = weight * self.discriminator_loss(real, fake)
+            real, *fakes = [batch.discriminate_detached(name) for name in (self.real, *self.fakes)]
+            terms['loss_gan_discriminator'] = weight * self.discriminator_loss(real, *fakes)
         return terms

@@ -24,11 +24,12 @@ STD = (58.395, 57.12, 57.375)
 
 @MODELS.register_module()
 class PerceptualLoss(GuidedLoss):
-    """L1 between a frozen network's features of purified images and of their guides, L_p in equation 2 of the Align
-    paper (arXiv 2212.05387).
+    """L1 between a frozen network's features of purified images and of their guides, L_p of the Align paper (arXiv
+    2212.05387, section 3.1; the layers are named in equation 2 of its ICLR version).
 
     The terms are ``loss_perceptual_clean`` and ``loss_perceptual_adv``. The paper's form is the default. The released
-    code's is VGG-19 with ``layers`` features.1, .6, .11, .20 and .29 and ``layer_weights`` 1/32, 1/16, 1/8, 1/4 and 1.
+    code's is VGG-19 with ``layers`` features.1, .6, .11, .20 and .29 and ``layer_weights`` 1/32, 1/16, 1/8, 1/4 and 1;
+    it shows the network [-1, 1] instead of what it was trained on, which is ``mean`` and ``std`` of 127.5.
 
     Args:
         network: config of any backbone in ``MODELS``.

@@ -1,7 +1,7 @@
 """Data preprocessors that clean pixels before the host's own preprocessing."""
 
 from .align import AlignPurifier
-from .base import Purifier, RandomPurifier, channel_order_of, purifier_names, switched
+from .base import Purifier, RandomPurifier, channel_order_of, purifier_names, switched, unchecked
 from .chain import PurifierChain
 from .dip import DIPPurifier
 from .ensemble import EnsemblePurifier
@@ -46,4 +46,5 @@ __all__ = [
     'freeze_target',
     'purifier_names',
     'switched',
+    'unchecked',
 ]

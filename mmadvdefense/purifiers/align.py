@@ -16,11 +16,25 @@ class AlignPurifier(GeneratorPurifier):
     Args:
         discriminator: config of ``D`` in [-1, 1], which training alone needs; None where the objective has no GAN term.
         condition_on_labels: give ``D`` the one-hot ground truth as additional channels, as the released code does for
-            classification and segmentation; ``in_channels`` of ``D`` is then 3 + the number of classes.
+            classification and segmentation. ``in_channels`` of ``D`` is then 3 + the number of classes; where it is not
+            given, it is made of the ``num_classes`` of MMPretrain's preprocessor, and this package's tools read it off
+            the model's head.
         kwargs: of :class:`GeneratorPurifier`.
+
+    Raises:
+        ValueError: if ``D`` is conditioned and the number of classes is not known.
     """
 
     def __init__(self, discriminator: Optional[dict] = None, condition_on_labels: bool = False, **kwargs):
         super().__init__(**kwargs)
-        self.discriminator = MODELS.build(dict(discriminator)) if discriminator else None
+        discriminator = dict(discriminator or {})
+        if discriminator and condition_on_labels and 'in_channels' not in discriminator:
+            num_classes = kwargs.get('num_classes')
+            if num_classes is None:
+                raise ValueError(
+                    'condition_on_labels needs the number of classes: train with tools/train.py, which reads it off '
+                    "the model's head, or set discriminator=dict(in_channels=3 + number of classes)"
+                )
+            discriminator['in_channels'] = 3 + num_classes
+        self.discriminator = MODELS.build(discriminator) if discriminator else None
         self.condition_on_labels = condition_on_labels

@@ -12,9 +12,10 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from .. import compat
-from ..pixels import Pixels, check_channels
+from ..pipelines import native_channel_order
+from ..pixels import Pixels, check_channels, check_pixels
 from ..randomness import Randomness, derive_seed, image_identity
-from ..registry import MODELS
+from ..registry import MODELS, type_path
 from .compression import compress_jpeg
 
 # Each host's own preprocessor, by the default scope of its configs.
@@ -32,7 +33,7 @@ class Purifier(BaseDataPreprocessor, ABC):
     that ``data_preprocessor=dict(type=...)`` merged into an existing config keeps its mean, std and padding.
 
     Args:
-        native_type: type of the preprocessor to wrap; by default the one of the current default scope.
+        native_type: type of the preprocessor to wrap, name or class; by default the one of the current default scope.
         jpeg_quality: compress the purified images as JPEG of this quality (1-100) at test time, a step without a
             gradient ("Full with JPEG" in the ICLR version of Align). None leaves it out.
         channel_order: ``'bgr'`` or ``'rgb'``, how the pipeline loads images. JPEG and the perceptual loss need it;
@@ -47,7 +48,7 @@ class Purifier(BaseDataPreprocessor, ABC):
 
     def __init__(
         self,
-        native_type: Optional[str] = None,
+        native_type: Union[str, type, None] = None,
         jpeg_quality: Optional[int] = None,
         channel_order: Optional[str] = None,
         **native,
@@ -62,8 +63,9 @@ class Purifier(BaseDataPreprocessor, ABC):
                     f"set default_scope to one of {', '.join(NATIVE_TYPES)}, or pass native_type='...DataPreprocessor'"
                 )
             native_type = NATIVE_TYPES[scope_name]
-        compat.apply_for_scope(native_type.split('.')[0] if '.' in native_type else scope_name)
-        if native.pop('batch_augments', None) and 'ClsDataPreprocessor' in native_type:
+        native_path = type_path(native_type)
+        compat.apply_for_scope(native_path.split('.')[0] if '.' in native_path else scope_name)
+        if native.pop('batch_augments', None) and 'ClsDataPreprocessor' in native_path:
             # Mixup and its like would mix images that the attack never saw, but they switch on soft labels, and
             # the host's loss may rely on those.
             native['to_onehot'] = True
@@ -77,6 +79,8 @@ class Purifier(BaseDataPreprocessor, ABC):
         if jpeg_quality is not None:
             self._require_channel_order('jpeg_quality')
         self.enabled = True
+        # Off while somebody else checks what the data loader gives, before it is attacked.
+        self.checks_pixels = True
         self.native = MODELS.build(dict(type=native_type, **native))
         if getattr(self.native, 'to_onehot', False):
             self.native.register_forward_hook(_soften)
@@ -115,18 +119,29 @@ class Purifier(BaseDataPreprocessor, ABC):
     def check_ready(self) -> None:
         """Raise an error if this purifier cannot clean anything yet."""
 
-    def load_pixels(self, inputs: Union[Tensor, Sequence[Tensor]], data_samples: Optional[Sequence] = None) -> Pixels:
+    def load_pixels(
+        self,
+        inputs: Union[Tensor, Sequence[Tensor]],
+        data_samples: Optional[Sequence] = None,
+        augmented: bool = False,
+    ) -> Pixels:
         """What the data loader gives, as float pixels on this module's device.
+
+        Values are checked where the loader leaves them, usually in main memory, and bytes not at all, so that the
+        device is not waited for.
 
         Args:
             inputs: images of any type.
             data_samples: of these images, to name one in a message.
+            augmented: of :func:`~mmadvdefense.pixels.check_pixels`.
 
         Raises:
-            ValueError: for images that have not three channels.
+            ValueError: for images that have not three channels, or are no raw pixels.
         """
         names = [sample.get('img_path') or f'image {i} of the batch' for i, sample in enumerate(data_samples or ())]
         check_channels(inputs, names)
+        if self.checks_pixels:
+            check_pixels(inputs, names, augmented)
         images = self.cast_data(inputs)
         return images.float() if isinstance(images, Tensor) else [image.float() for image in images]
 
@@ -135,12 +150,13 @@ class Purifier(BaseDataPreprocessor, ABC):
 
         Raises:
             RuntimeError: from :meth:`check_ready`.
-            ValueError: for images that have not three channels.
+            ValueError: for images that have not three channels, or are no raw pixels.
         """
         if not self.enabled:
             return self.native(data, training)
         samples = data.get('data_samples')
-        images, randomness = self.load_pixels(data['inputs'], samples), self._randomness(data['inputs'], samples)
+        images = self.load_pixels(data['inputs'], samples, augmented=training)
+        randomness = self._randomness(data['inputs'], samples)
         if training:
             self.check_ready()
             images = self._purify(images, randomness)
@@ -233,11 +249,18 @@ def switched(preprocessor: nn.Module, enabled: bool) -> Iterator[None]:
         preprocessor.enabled = before
 
 
-def channel_order_of(native: dict) -> Optional[str]:
-    """How the pipeline loads images, by the settings of the native preprocessor; None if they do not tell."""
-    if native.get('bgr_to_rgb') or native.get('to_rgb'):
-        return 'bgr'
-    return 'rgb' if native.get('rgb_to_bgr') else None
+@contextmanager
+def unchecked(preprocessor: nn.Module) -> Iterator[None]:
+    """Let a purifier take images as pixels that have been checked before they were attacked; for a while."""
+    before = getattr(preprocessor, 'checks_pixels', True)
+    preprocessor.checks_pixels = False
+    try:
+        yield
+    finally:
+        preprocessor.checks_pixels = before
+
+
+channel_order_of = native_channel_order
 
 
 def purifier_names() -> list[str]:

@@ -11,16 +11,18 @@ from torch import Tensor
 
 from ..checkpoints import CheckpointMismatch
 from ..pixels import Layout, Pixels, pad_to_multiple, resize, stack, to_pixels, to_unit_range
-from ..registry import MODELS
-from .base import Purifier
+from ..registry import MODELS, named_types
+from .base import Purifier, unchecked
 from .export import load_purifier_export
+from .tiles import Tiles
 
 DEFAULT_GENERATOR = dict(type='DUNet', widths=(24, 48, 96), encoder_units=(2, 2, 2), decoder_units=(2, 2))
 
 
 @dataclass
 class PurifiedImages:
-    """One training batch as the generator sees it: ``(N, 3, h, w)`` in [-1, 1] at the working size.
+    """One training batch as the generator sees it: ``(N, 3, h, w)`` in [-1, 1] at the working size, or at the images'
+    own where it works in several tiles.
 
     There are no purified clean images where it is trained on adversarial ones alone.
     """
@@ -38,12 +40,17 @@ class GeneratorPurifier(Purifier):
         generator: config of the network; by default a small residual U-Net, or what ``init_cfg`` was exported with.
         working_size: ``(H, W)`` that images are resized to for ``G`` and back from; None to work at their own size.
             Without it, images of different sizes are run size by size, so that no image depends on its neighbours.
+        tile_size: ``(H, W)`` of the crops that ``G`` is trained on. Larger images are cleaned in overlapping tiles of
+            this size, each at ``working_size``, so that ``G`` sees them at the scale of training; smaller ones are
+            padded to it by repeating their edge. None cleans images in one piece.
+        tile_overlap: the least share of its side that a tile has in common with the next, in [0, 1).
+        tile_batch_size: how many tiles are run at once, for memory; it changes no value.
         init_cfg: ``dict(type='Pretrained', checkpoint=...)``, a file of ``tools/export_purifier.py``. It is loaded at
             once, because testing and inference never call ``init_weights``.
         kwargs: of :class:`Purifier` and the native preprocessor.
 
     Raises:
-        ValueError: if the export holds another network than ``generator``.
+        ValueError: if the export holds another network than ``generator``, or for tiles that cannot be.
     """
 
     def __init__(
@@ -51,6 +58,9 @@ class GeneratorPurifier(Purifier):
         generator: Optional[dict] = None,
         working_size: Optional[Sequence[int]] = None,
         init_cfg: Optional[dict] = None,
+        tile_size: Optional[Sequence[int]] = None,
+        tile_overlap: float = 1 / 3,
+        tile_batch_size: int = 8,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -59,9 +69,15 @@ class GeneratorPurifier(Purifier):
             export = load_purifier_export(init_cfg['checkpoint'])
             generator = generator or export['generator']
             working_size = working_size or export['working_size']
-        self.generator_config = dict(generator or DEFAULT_GENERATOR)
+            tile_size = tile_size or export.get('tile_size')
+        # By names, since exports hold nothing but data.
+        self.generator_config = named_types(dict(generator or DEFAULT_GENERATOR), MODELS)
         self.generator = MODELS.build(dict(self.generator_config))
         self.working_size = tuple(working_size) if working_size else None
+        self.tiles = Tiles(tile_size, tile_overlap) if tile_size else None
+        if tile_batch_size < 1:
+            raise ValueError(f'tile_batch_size is at least 1, got {tile_batch_size}')
+        self.tile_batch_size = tile_batch_size
         # Travels with the checkpoint, and tells a trained generator from a random one.
         self.register_buffer('num_updates', torch.zeros((), dtype=torch.int64))
         self._known_trained = False
@@ -105,6 +121,7 @@ class GeneratorPurifier(Purifier):
         return {
             'generator': self.generator_config,
             'working_size': self.working_size,
+            'tile_size': self.tiles and self.tiles.size,
             'num_updates': int(self.num_updates),
             'state_dict': state,
         }
@@ -138,16 +155,29 @@ class GeneratorPurifier(Purifier):
     def purify(self, images: Pixels) -> Pixels:
         return self._run(images)[2]
 
+    def _run_stacked(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Inputs and outputs of ``G``, at the working size or, where there is more than one tile, merged at the images'
+        own; and the purified pixels.
+        """
+        height, width = images.shape[-2:]
+        padded = images if self.tiles is None else self.tiles.pad(images)
+        if self.tiles is None or self.tiles.number(padded) == 1:
+            inputs, outputs = self.generate(padded)
+            return inputs, outputs, to_pixels(resize(outputs, padded.shape[-2:])[..., :height, :width])
+        parts = self.tiles.split(padded).split(self.tile_batch_size)
+        cleaned = torch.cat([resize(self.generate(part)[1], self.tiles.size) for part in parts])
+        outputs = self.tiles.merge(cleaned, padded.shape[-2:])[..., :height, :width]
+        return to_unit_range(images), outputs, to_pixels(outputs)
+
     def _run(self, images: Pixels) -> tuple[Tensor, Tensor, Pixels]:
-        """Inputs and outputs of ``G`` and the purified pixels; the first two stacked at the working size."""
+        """Inputs and outputs of ``G``, stacked, and the purified pixels, each as in :meth:`_run_stacked`."""
         if isinstance(images, Tensor):
-            inputs, outputs = self.generate(images)
-            return inputs, outputs, to_pixels(resize(outputs, images.shape[-2:]))
+            return self._run_stacked(images)
         layout = stack_layout(images)
         inputs: list = [None] * len(images)
         outputs: list = [None] * len(images)
         purified: list = [None] * len(images)
-        if self.working_size and not layout.is_uniform:
+        if self.working_size and self.tiles is None and not layout.is_uniform:
             # Sizes differ, but the generator sees one: a single run.
             small = torch.stack([resize(image[None], self.working_size)[0] for image in images])
             stacked_in, stacked_out = self.generate(small)
@@ -155,8 +185,7 @@ class GeneratorPurifier(Purifier):
             return stacked_in, stacked_out, purified
         for size in dict.fromkeys(layout.sizes):
             members = [index for index, other in enumerate(layout.sizes) if other == size]
-            group_in, group_out = self.generate(torch.stack([images[index] for index in members]))
-            group_pixels = to_pixels(resize(group_out, size))
+            group_in, group_out, group_pixels = self._run_stacked(torch.stack([images[index] for index in members]))
             for position, index in enumerate(members):
                 inputs[index], outputs[index] = group_in[position], group_out[position]
                 purified[index] = group_pixels[position]
@@ -179,7 +208,9 @@ class GeneratorPurifier(Purifier):
                 f'{type(self).__name__} got no adversarial images to train on: add dict(type="PurifierTrainHook", ...) '
                 'to custom_hooks, or train with tools/train.py, which does'
             )
-        clean, adversarial = self.load_pixels(data['inputs']), self.load_pixels(data['adversarial_inputs'])
+        with unchecked(self):
+            # The hook has checked what the loader gave.
+            clean, adversarial = self.load_pixels(data['inputs']), self.load_pixels(data['adversarial_inputs'])
         if not data.get('purify_clean', True):
             inputs, outputs, purified = self._run(adversarial)
             self.pending = PurifiedImages(self._at_working_size(clean), inputs, None, outputs)
@@ -195,6 +226,11 @@ class GeneratorPurifier(Purifier):
         """What :meth:`_run` gives as the inputs of ``G``, without running it."""
         if not isinstance(images, Tensor):
             return stack([self._at_working_size(image[None])[0] for image in images])[0]
+        if self.tiles is not None:
+            padded = self.tiles.pad(images)
+            if self.tiles.number(padded) > 1:
+                return to_unit_range(images)
+            images = padded
         return resize(to_unit_range(images), self.working_size or images.shape[-2:])
 
     def take_pending(self) -> Optional[PurifiedImages]:

@@ -24,6 +24,8 @@ class Task(ABC):
     name: ClassVar[str]
     # Whether ground truth says where things are (masks, boxes): then an image must not be moved under it.
     dense: ClassVar[bool] = True
+    # Whether an image as a whole is in one class.
+    one_label: ClassVar[bool] = False
 
     def __init__(self, model: nn.Module):
         self.model = model
@@ -36,11 +38,55 @@ class Task(ABC):
 
     @abstractmethod
     def logits(self, inputs: Tensor) -> Tensor:
-        """Class scores before the softmax, ``(N, K)`` or ``(N, K, h, w)``, of preprocessed images."""
+        """Class scores before the softmax, ``(N, K)`` or ``(N, K, h, w)``, of preprocessed images.
+
+        The largest of them is what the model decides on, which :meth:`check_scores` holds against its own prediction.
+        """
 
     def reference(self, inputs: Tensor) -> Optional[Tensor]:
         """Run the layers that features are read from; the class scores if there are any, as in training."""
         return self.logits(inputs)
+
+    @property
+    def reference_has_logits(self) -> bool:
+        """Whether what :meth:`reference` returns is what :meth:`logits` would."""
+        return True
+
+    def decisions(self, inputs: Tensor) -> Optional[Tensor]:
+        """What the host's own prediction says of preprocessed images, in the form of ``logits(inputs).argmax(1)``.
+
+        None for a task whose decisions are not made by class scores alone.
+        """
+        return None
+
+    def check_scores(self, inputs: Tensor, logits: Optional[Tensor] = None) -> None:
+        """Hold the class scores of preprocessed images against what the host's own prediction says of them.
+
+        Costs one forward, two without ``logits``, and waits for the device.
+
+        Raises:
+            ValueError: if the host decides on something else: an attack on these scores would miss it.
+        """
+        decided = self.decisions(inputs)
+        if decided is None:
+            return
+        name = type(self.model).__name__
+        logits = self.logits(inputs) if logits is None else logits
+        if logits.ndim < 2 or decided.shape != logits[:, 0].shape:
+            raise ValueError(
+                f'{name} gives scores {tuple(logits.shape)} and predicts {tuple(decided.shape)}: these are no class '
+                f'scores of what it predicts; {_USE_LOSS}'
+            )
+        best = logits.amax(1)
+        behind = best - logits.gather(1, decided.to(logits.device).unsqueeze(1)).squeeze(1)
+        # Two classes may be equal up to rounding, also to that of probabilities, which scores near 0 do not tell apart.
+        slack = (_TIE * best.abs().mean()).clamp(min=8 * torch.finfo(best.dtype).eps)
+        different = (behind > slack).double().mean().item()
+        if different:
+            raise ValueError(
+                f'the prediction of {name} is not the largest of its class scores in {different:.1%} of the '
+                f'cases: it decides on something else than these scores; {_USE_LOSS}'
+            )
 
     def losses(self, inputs: Tensor, data_samples: Sequence) -> dict[str, Tensor]:
         """The host's own losses on preprocessed images."""
@@ -108,13 +154,24 @@ class Task(ABC):
         """The tensors and arrays that an attack may look at besides the image."""
 
     @abstractmethod
-    def score_samples(self, predictions: Sequence, annotations_in_input_frame: bool = False) -> SampleScores:
+    def score_samples(
+        self, predictions: Sequence, annotations_in_input_frame: bool = False, ignored_are_crowds: bool = True
+    ) -> SampleScores:
         """How right the model is on each image.
 
         Args:
             predictions: the data samples that the host's ``test_step`` returns, with their ground truth.
             annotations_in_input_frame: as for :meth:`in_input_frame`.
+            ignored_are_crowds: what :func:`mmadvdefense.tasks.ignored_are_crowds` says of the data set.
+
+        Raises:
+            NotScored: if predictions of this kind are not scored one by one.
         """
+
+    @property
+    def dataset_classes(self) -> Optional[int]:
+        """How many classes a data set for this model has; None where the model does not say."""
+        return self.num_classes
 
     # --- features ---------------------------------------------------------------------------------------------
 
@@ -137,7 +194,20 @@ class Task(ABC):
         """The label of what belongs to no class and counts for nothing; None if all labels are classes."""
         return None
 
+    def target_classes(self, logits: Tensor) -> Optional[Tensor]:
+        """Which of the K scores belong to a class that something can be in; None if all do.
+
+        Returns:
+            bool, ``(1, K, ...)``, which expands to ``logits``.
+        """
+        return None
+
     @property
     @abstractmethod
-    def num_classes(self) -> int:
-        """How many classes the model predicts."""
+    def num_classes(self) -> Optional[int]:
+        """How many classes the model predicts; None if it predicts none."""
+
+
+_USE_LOSS = "attack the model's own loss, objective='task_loss'"
+# Relative to the largest scores.
+_TIE = 1e-3

@@ -1,9 +1,10 @@
-"""Image classification (MMPretrain's classifiers)."""
+"""Image classification with one label an image (MMPretrain's classifiers)."""
 
 from __future__ import annotations
 
 import copy
-from typing import Optional, Sequence
+import math
+from typing import Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
@@ -11,19 +12,63 @@ from torch import Tensor, nn
 
 from ..pixels import Pixels
 from .base import Task
-from .sample_scores import SampleScores
+from .sample_scores import NotScored, SampleScores
 from .taps import FeatureTap
 
 
-class ClassificationTask(Task):
-    """One label an image; features are the input of the last linear layer (paper) or the logits (released code)."""
+class ImageTask(Task):
+    """Images as a whole; features are the input of the last linear layer (paper) or the logits (released code)."""
 
-    name = 'classification'
     dense = False
 
+    @property
+    def classifier(self) -> str:
+        """The name of the last linear (or 1x1 convolution) layer of the head.
+
+        The head of VGG and its like has no weights: there the backbone ends in the linear layer. Models of timm and
+        transformers have no head of their own.
+        """
+        head = getattr(self.model, 'head', None)
+        layers = [] if head is None else _classifying(head, 'head.')
+        if layers:
+            return layers[-1]
+        weighted = [
+            (name, module)
+            for name, module in self.model.named_modules()
+            if not name.startswith('data_preprocessor') and next(module.parameters(recurse=False), None) is not None
+        ]
+        if weighted and isinstance(weighted[-1][1], nn.Linear):
+            return weighted[-1][0]
+        what = f'the model {type(self.model).__name__}' if head is None else f'the head {type(head).__name__}'
+        raise ValueError(
+            f'{what} ends in no linear layer, nor does what comes before it; '
+            "name the layer to align with PurifierTrainHook(feature_layer='backbone....')"
+        )
+
+    def feature_tap(self, layer: Optional[str] = None) -> FeatureTap:
+        if layer in (None, 'pre_logits'):
+            return FeatureTap(self.model, self.classifier, 'input')
+        if layer == 'logits':
+            return FeatureTap(self.model, self.classifier, 'output')
+        return FeatureTap(self.model, layer)
+
+    @property
+    def _outputs(self) -> int:
+        # The first axis of the weight counts the outputs of linear layers and convolutions alike.
+        return len(self.model.get_submodule(self.classifier).weight)
+
+
+class ClassificationTask(ImageTask):
+    """One label an image."""
+
+    name = 'classification'
+    one_label = True
+
     def logits(self, inputs: Tensor) -> Tensor:
-        output = self.model(inputs, mode='tensor')
-        return output[-1] if isinstance(output, (tuple, list)) else output
+        return class_scores_of(self.model(inputs, mode='tensor'))
+
+    def decisions(self, inputs: Tensor) -> Tensor:
+        return predicted_labels(self.model.forward(inputs, None, mode='predict'), type(self.model).__name__)
 
     def losses(self, inputs: Tensor, data_samples: Sequence) -> dict[str, Tensor]:
         if 'gt_score' not in data_samples[0]:
@@ -44,9 +89,14 @@ class ClassificationTask(Task):
     @staticmethod
     def _check_labelled(data_samples: Sequence) -> None:
         for index, sample in enumerate(data_samples):
+            name = sample.get('img_path') or f'image {index} of the batch'
             if 'gt_label' not in sample:
-                name = sample.get('img_path') or f'image {index} of the batch'
                 raise ValueError(f'{name} has no gt_label; the pipeline must pack labels')
+            if len(sample.gt_label) != 1:
+                raise ValueError(
+                    f'{name} has {len(sample.gt_label)} labels, and the model puts an image in one class; use a '
+                    'model whose head is for several labels, such as MultiLabelLinearClsHead'
+                )
 
     def labels(self, data_samples: Sequence, device: torch.device) -> Tensor:
         self._check_labelled(data_samples)
@@ -63,45 +113,18 @@ class ClassificationTask(Task):
     def ground_truth(self, data_sample) -> list:
         return [data_sample.get(name) for name in ('gt_label', 'gt_score') if name in data_sample]
 
-    def score_samples(self, predictions: Sequence, annotations_in_input_frame: bool = False) -> SampleScores:
-        labels = self.labels(predictions, torch.device('cpu'))
-        predicted = torch.cat([sample.pred_label for sample in predictions]).cpu()
-        if not len(labels) == len(predicted) == len(predictions):
-            raise ValueError(
-                f'{type(self.model).__name__} names several classes an image; images are scored one by one only where '
-                'each has a single label'
-            )
-        return SampleScores((predicted == labels).double(), predicted)
-
-    @property
-    def classifier(self) -> str:
-        """The name of the last linear (or 1x1 convolution) layer of the head.
-
-        The head of VGG and its like has no weights: there the backbone ends in the linear layer.
-        """
-        head = [
-            (f'head.{name}', m) for name, m in self.model.head.named_modules() if isinstance(m, (nn.Linear, nn.Conv2d))
-        ]
-        if head:
-            return head[-1][0]
-        weighted = [
-            (name, module)
-            for name, module in self.model.named_modules()
-            if not name.startswith('data_preprocessor') and next(module.parameters(recurse=False), None) is not None
-        ]
-        if weighted and isinstance(weighted[-1][1], nn.Linear):
-            return weighted[-1][0]
-        raise ValueError(
-            f'the head {type(self.model.head).__name__} ends in no linear layer, nor does what comes before it; '
-            "name the layer to align with PurifierTrainHook(feature_layer='backbone....')"
-        )
-
-    def feature_tap(self, layer: Optional[str] = None) -> FeatureTap:
-        if layer in (None, 'pre_logits'):
-            return FeatureTap(self.model, self.classifier, 'input')
-        if layer == 'logits':
-            return FeatureTap(self.model, self.classifier, 'output')
-        return FeatureTap(self.model, layer)
+    def score_samples(
+        self, predictions: Sequence, annotations_in_input_frame: bool = False, ignored_are_crowds: bool = True
+    ) -> SampleScores:
+        try:
+            predicted = predicted_labels(predictions, type(self.model).__name__).cpu()
+            self._check_labelled([sample for sample in predictions if 'gt_label' in sample])
+        except ValueError as error:
+            raise NotScored(str(error)) from error
+        unknown = torch.full((1,), math.nan)
+        true = [sample.get('gt_label') for sample in predictions]
+        labels = torch.cat([unknown if own is None else own.flatten().cpu().double() for own in true])
+        return SampleScores((predicted == labels).double().masked_fill(labels.isnan(), math.nan), predicted)
 
     def class_features(self, features: Tensor, data_samples: Sequence) -> tuple[Tensor, Tensor]:
         vectors = features.flatten(2).mean(2) if features.ndim > 2 else features
@@ -113,5 +136,51 @@ class ClassificationTask(Task):
 
     @property
     def num_classes(self) -> int:
-        # The first axis of the weight counts the outputs of linear layers and convolutions alike.
-        return getattr(self.model.head, 'num_classes', None) or len(self.model.get_submodule(self.classifier).weight)
+        return number_of_classes(getattr(self.model, 'head', None)) or self._inner_classes or self._outputs
+
+    @property
+    def _inner_classes(self) -> Optional[int]:
+        """What timm and transformers say of the models that MMPretrain wraps."""
+        inner = getattr(self.model, 'model', None)
+        return getattr(inner, 'num_classes', None) or getattr(inner, 'num_labels', None)
+
+
+def class_scores_of(output: Union[Tensor, Sequence[Tensor]]) -> Tensor:
+    """What a classifier's prediction is made of, ``(N, K)``, from what it returns in mode ``tensor``.
+
+    Two heads of one shape (Conformer's) are added up, as their host does.
+    """
+    if isinstance(output, Tensor):
+        return output
+    same = len({scores.shape for scores in output}) == 1
+    return sum(output) if same else output[-1]
+
+
+def predicted_labels(predictions: Sequence, name: str) -> Tensor:
+    """``(N,)``, the class that the host puts each image in.
+
+    Raises:
+        ValueError: if it is not one class an image.
+    """
+    labels = [sample.get('pred_label') for sample in predictions]
+    if any(label is None or label.numel() != 1 for label in labels):
+        raise ValueError(
+            f'{name} names none or several classes an image; images are scored and attacked one by one only where each '
+            'has a single label'
+        )
+    return torch.cat(labels)
+
+
+def number_of_classes(head: Optional[nn.Module]) -> Optional[int]:
+    """How many classes a head tells apart, None if it does not say."""
+    if head is None:
+        return None
+    number = getattr(head, 'num_classes', None)
+    layers = _classifying(head)
+    return number or (len(head.get_submodule(layers[-1]).weight) if layers else None)
+
+
+def _classifying(head: nn.Module, prefix: str = '') -> list[str]:
+    """The names of a head's linear layers and convolutions."""
+    names = [name for name, layer in head.named_modules() if isinstance(layer, (nn.Linear, nn.Conv2d))]
+    return [f'{prefix}{name}'.rstrip('.') for name in names]

@@ -14,7 +14,10 @@ from torch import Tensor, nn
 
 from ..pixels import Pixels
 from .base import Task
-from .sample_scores import CONFIDENCE, SampleScores, box_f1
+from .detection_scores import detection_score, is_annotated
+from .frames import input_matrix
+from .moving import move_boxes, move_masks
+from .sample_scores import NotScored, SampleScores
 from .taps import FeatureTap, ScoreTap
 
 # Label of boxes without an area, in the vectors that the class terms are given.
@@ -44,6 +47,9 @@ class DetectionTask(Task):
     # The head that a tap reads, besides the features that are always computed.
     _tapped_head: Optional[str] = None
 
+    def __init__(self, model: nn.Module):
+        super().__init__(_predicting(model))
+
     # --- the model ------------------------------------------------------------------------------------------
 
     def logits(self, inputs: Tensor) -> Tensor:
@@ -55,6 +61,10 @@ class DetectionTask(Task):
         features = self.model.extract_feat(inputs)
         if self._tapped_head is not None:
             self.model.get_submodule(self._tapped_head)(features)
+
+    def losses(self, inputs: Tensor, data_samples: Sequence) -> dict[str, Tensor]:
+        self._check_annotated(data_samples)
+        return super().losses(inputs, data_samples)
 
     def loss_modules(self) -> list[nn.Module]:
         """The detector and its heads decode boxes, add queries or leave out branches by their own training flag."""
@@ -93,10 +103,13 @@ class DetectionTask(Task):
         return samples
 
     def in_input_frame(self, data_samples: Sequence, annotations_in_input_frame: bool) -> list:
-        """Boxes and masks in the frame of the resized image; test pipelines load them after ``Resize``.
+        """Boxes and masks in the frame of the input; test pipelines load them after ``Resize`` and its like.
 
         Boxes without an area inside the image are left out with a warning: there is nothing to attack, and the
         logarithm of such a width makes a loss infinite.
+
+        Raises:
+            ValueError: from :func:`~mmadvdefense.tasks.frames.input_matrix`.
         """
         moved = copy.deepcopy(list(data_samples))
         for sample in moved:
@@ -124,18 +137,36 @@ class DetectionTask(Task):
                 )
 
     def ground_truth(self, data_sample) -> list:
+        if not is_annotated(data_sample):
+            return []
         instances = data_sample.gt_instances
         masks = [instances.masks.to_ndarray()] if 'masks' in instances else []
         return [_as_tensor(instances.bboxes), instances.labels, *masks]
 
-    def score_samples(self, predictions: Sequence, annotations_in_input_frame: bool = False) -> SampleScores:
-        """Boxes that overlap an ignored one (crowds, difficult objects) and no other count for nothing."""
-        return SampleScores(
-            torch.tensor([_score(sample, annotations_in_input_frame) for sample in predictions], dtype=torch.float64)
-        )
+    @staticmethod
+    def _check_annotated(data_samples: Sequence) -> None:
+        for sample in data_samples:
+            if not is_annotated(sample):
+                raise ValueError(
+                    f'{_name(sample)} has no ground truth (gt_instances); the pipeline needs LoadAnnotations'
+                )
+
+    def score_samples(
+        self, predictions: Sequence, annotations_in_input_frame: bool = False, ignored_are_crowds: bool = True
+    ) -> SampleScores:
+        """Boxes that lie on an ignored one of their class (crowds, difficult objects) and find none count for nothing.
+
+        Proposals, which have no class, are scored as if all objects were of one.
+        """
+        if any('pred_instances' not in sample or 'bboxes' not in sample.pred_instances for sample in predictions):
+            raise NotScored(f'{type(self.model).__name__} predicts no boxes, so its images are not scored one by one')
+        options = annotations_in_input_frame, ignored_are_crowds, not self._proposes
+        scores = [detection_score(sample, *options) for sample in predictions]
+        return SampleScores(torch.tensor(scores, dtype=torch.float64))
 
     def labels(self, data_samples: Sequence, device: torch.device) -> Tensor:
         """``(M,)`` classes of all boxes, image after image."""
+        self._check_annotated(data_samples)
         return torch.cat([sample.gt_instances.labels for sample in data_samples]).to(device)
 
     def label_counts(self, data_samples: Sequence) -> list[int]:
@@ -207,6 +238,30 @@ class DetectionTask(Task):
                 return head.num_classes
         raise ValueError(f'{type(self.model).__name__} has no head with num_classes')
 
+    @property
+    def dataset_classes(self) -> Optional[int]:
+        """None where objects have no classes (proposals) or are named in words; stuff counts where it is predicted."""
+        if self._proposes or getattr(self.model, 'language_model', None) is not None:
+            return None
+        fusion = getattr(self.model, 'panoptic_fusion_head', None)
+        if fusion is not None:
+            return fusion.num_classes
+        try:
+            return self.num_classes
+        except ValueError:
+            return None
+
+    @property
+    def _proposes(self) -> bool:
+        return any(base.__name__ == 'RPN' for base in type(self.model).__mro__)
+
+
+def _predicting(model: nn.Module) -> nn.Module:
+    """The detector itself; of the two that semi-supervised training keeps, the one that tests run."""
+    if not hasattr(model, 'semi_test_cfg'):
+        return model
+    return getattr(model, (model.semi_test_cfg or {}).get('predict_on', 'teacher'))
+
 
 def _belongs_to_head(module: nn.Module) -> bool:
     # The host keeps parts of heads that are called otherwise (such as YOLACT's prototypes) in the same packages.
@@ -219,19 +274,6 @@ def _name(sample) -> str:
 
 def _as_tensor(boxes) -> Tensor:
     return getattr(boxes, 'tensor', boxes)
-
-
-def _score(sample, annotations_in_input_frame: bool) -> float:
-    predicted, true = sample.pred_instances, sample.gt_instances
-    predicted = predicted[predicted.scores >= CONFIDENCE]
-    ignored = sample.get('ignored_instances', true[:0])
-    # Predictions are in the frame of the file.
-    scale = sample.get('scale_factor', (1.0, 1.0))[:2] if annotations_in_input_frame else (1.0, 1.0)
-    true_boxes, ignored_boxes = (
-        _as_tensor(instances.bboxes).float().cpu() / torch.tensor(scale).repeat(2) for instances in (true, ignored)
-    )
-    boxes = _as_tensor(predicted.bboxes).float().cpu()
-    return box_f1(boxes, predicted.labels.cpu(), true_boxes, true.labels.cpu(), ignored_boxes)
 
 
 def _clip(boxes: Tensor, limit: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -251,19 +293,11 @@ def _is_visible(sample) -> Tensor:
 
 
 def _move_to_input_frame(sample) -> None:
-    width, height = sample.get('scale_factor', (1.0, 1.0))
+    matrix = input_matrix(sample, sample.ori_shape[:2])
     for instances in (sample.get('gt_instances'), sample.get('ignored_instances')):
         if instances is None:
             continue
         if 'bboxes' in instances:
-            instances.bboxes = _scale_boxes(instances.bboxes, width, height)
+            instances.bboxes = move_boxes(instances.bboxes, matrix)
         if 'masks' in instances:
-            instances.masks = instances.masks.resize(tuple(sample.img_shape[:2]))
-
-
-def _scale_boxes(boxes, width: float, height: float):
-    if hasattr(boxes, 'rescale_'):
-        boxes = boxes.clone()
-        boxes.rescale_((width, height))
-        return boxes
-    return boxes * boxes.new_tensor([width, height, width, height])
+            instances.masks = move_masks(instances.masks, matrix, tuple(sample.img_shape[:2]))

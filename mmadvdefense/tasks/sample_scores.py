@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Optional
 
@@ -15,13 +16,18 @@ OVERLAP = 0.5
 RIGHT_FROM = 0.5
 
 
+class NotScored(ValueError):
+    """The images of a model that are not scored one by one; the message says why. The metric of the host is its own."""
+
+
 @dataclass(frozen=True)
 class SampleScores:
     """What became of each image of a batch, on the CPU.
 
     Attributes:
         score: ``(N,)`` in 0-1: classification 1 or 0; segmentation the mean IoU over the classes in the image's ground
-            truth; detection the F1 of boxes with a confidence of at least 0.3, found at an IoU of at least 0.5.
+            truth; detection the F1 of boxes with a confidence of at least 0.3, found at an IoU of at least 0.5. NaN
+            where there is no ground truth: no label, no labelled pixel, no box.
         predicted: ``(N,)``, the class of each image, where the task has one an image.
     """
 
@@ -38,9 +44,20 @@ class SampleScores:
         """``(N,)`` whole numbers, what an attack may change: the predicted class, else whether the image is right."""
         return self.right.long() if self.predicted is None else self.predicted
 
+    def columns(self) -> dict[str, Tensor]:
+        """``score``, ``right`` and ``decision``, ``(N,)`` floats each, NaN where the lack of truth leaves them open."""
+        right = self.right.double().masked_fill(self.score.isnan(), math.nan)
+        decision = right if self.predicted is None else self.predicted.double()
+        return {'score': self.score.double(), 'right': right, 'decision': decision}
+
+    @classmethod
+    def unknown(cls, number: int) -> SampleScores:
+        """Of as many images that cannot be scored."""
+        return cls(torch.full((number,), math.nan, dtype=torch.float64))
+
 
 def mean_iou(predicted: Tensor, labels: Tensor, image: Tensor, num_images: int, num_classes: int) -> Tensor:
-    """Mean IoU of each image over the classes in its ground truth, ``(N,)``; 1 where nothing is labelled.
+    """Mean IoU of each image over the classes in its ground truth, ``(N,)``; NaN where nothing is labelled.
 
     Args:
         predicted: ``(P,)`` class of every labelled pixel of all images.
@@ -59,28 +76,44 @@ def mean_iou(predicted: Tensor, labels: Tensor, image: Tensor, num_images: int, 
     present = true > 0
     overlap = torch.where(present, both / (true + said - both).clamp(min=1), 0)
     share = overlap.sum(1) / present.sum(1).clamp(min=1)
-    return torch.where(present.any(1), share, 1.0)
+    return torch.where(present.any(1), share, math.nan)
 
 
-def box_f1(boxes: Tensor, labels: Tensor, true_boxes: Tensor, true_labels: Tensor, ignored: Tensor) -> float:
-    """F1 of an image's boxes, 1 where there is nothing to find and nothing was said.
+def box_f1(
+    boxes: Tensor,
+    labels: Tensor,
+    true_boxes: Tensor,
+    true_labels: Tensor,
+    ignored: Tensor,
+    ignored_labels: Tensor,
+    crowds: bool = True,
+) -> float:
+    """F1 of an image's boxes, NaN where there is nothing to find.
 
-    Each true box is found by one box of its class at most, and as many are found as can be.
+    Each true box is found by one box of its class at most, and as many are found as can be. What finds nothing and
+    lies on an ignored box of its class counts for nothing.
 
     Args:
         boxes: ``(P, 4)``, corners of the boxes that were predicted with enough confidence.
         labels: ``(P,)`` their classes.
         true_boxes: ``(T, 4)``.
         true_labels: ``(T,)``.
-        ignored: ``(I, 4)``, crowds or difficult objects: what overlaps them and finds nothing counts for nothing.
+        ignored: ``(I, 4)``, crowds or difficult objects.
+        ignored_labels: ``(I,)``.
+        crowds: whether they are crowds, on which a box lies if at least half of its own area does (COCO, whose
+            ``iscrowd`` boxes hold many objects), or difficult objects, on which one lies by its IoU (VOC).
     """
     from mmdet.structures.bbox import bbox_overlaps
     from scipy.optimize import linear_sum_assignment
 
+    if not len(true_boxes):
+        return math.nan
     may_find = (bbox_overlaps(boxes, true_boxes) >= OVERLAP) & (labels[:, None] == true_labels)
     rows, columns = linear_sum_assignment(may_find.double().numpy(), maximize=True)
     finds = torch.zeros(len(boxes), dtype=torch.bool)
     finds[rows] = may_find[rows, columns]
-    counts = finds | (bbox_overlaps(boxes, ignored) < OVERLAP).all(1)
-    total = int(counts.sum()) + len(true_boxes)
-    return 2 * int(finds.sum()) / total if total else 1.0
+    # 'iof' divides by the area of the first: the detection.
+    overlaps = bbox_overlaps(boxes, ignored, mode='iof' if crowds else 'iou')
+    excused = ((overlaps >= OVERLAP) & (labels[:, None] == ignored_labels)).any(1)
+    counts = finds | ~excused
+    return 2 * int(finds.sum()) / (int(counts.sum()) + len(true_boxes))

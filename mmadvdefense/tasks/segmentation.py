@@ -12,8 +12,11 @@ from torch import Tensor, nn
 
 from ..pixels import Pixels
 from .base import Task
-from .sample_scores import SampleScores, mean_iou
+from .frames import input_matrix
+from .moving import move_map
+from .sample_scores import NotScored, SampleScores, mean_iou
 from .taps import FeatureTap, last_layer
+from .thresholds import threshold_logit, two_class_scores
 
 # Labels of pixels that belong to no class, in the vectors that the class terms are given.
 NO_CLASS = -100
@@ -29,13 +32,31 @@ class SegmentationTask(Task):
     # --- the model ------------------------------------------------------------------------------------------
 
     def logits(self, inputs: Tensor) -> Tensor:
-        """``(N, K, H, W)`` at the input's size, by whole or sliding inference as ``test_cfg`` says."""
-        return self.model.inference(inputs, self._metas(inputs))
+        """``(N, K, H, W)`` at the input's size, by whole or sliding inference as ``test_cfg`` says.
+
+        Of a binary head with one channel ``z`` and a threshold ``t`` on its sigmoid these are the scores 0 and
+        ``z - log(t / (1 - t))``: the second is the larger one where the host says 1.
+        """
+        return self._class_scores(self.model.inference(inputs, self._metas(inputs)))
 
     def reference(self, inputs: Tensor) -> Tensor:
         """In one piece, as the training loss sees the image, also for models that slide in tests."""
         # Not mode='tensor', which the host's heads of points and of masks cannot run.
-        return self.model.encode_decode(inputs, self._metas(inputs))
+        return self._class_scores(self.model.encode_decode(inputs, self._metas(inputs)))
+
+    @property
+    def reference_has_logits(self) -> bool:
+        return self.model.test_cfg.get('mode') != 'slide'
+
+    def decisions(self, inputs: Tensor) -> Tensor:
+        predictions = self.model.forward(inputs, None, mode='predict')
+        return torch.stack([sample.pred_sem_seg.data[0] for sample in predictions]).long()
+
+    def _class_scores(self, output: Tensor) -> Tensor:
+        if output.shape[1] > 1:
+            return output
+        head = self._decode_head
+        return two_class_scores(output.squeeze(1), threshold_logit(head.threshold, type(head).__name__))
 
     @staticmethod
     def _metas(inputs: Tensor) -> list[dict]:
@@ -81,24 +102,31 @@ class SegmentationTask(Task):
         return samples
 
     def in_input_frame(self, data_samples: Sequence, annotations_in_input_frame: bool) -> list:
-        """Masks at the size of the resized image, by nearest neighbour. Their size tells which frame they are in.
+        """Masks in the frame of the input, by nearest neighbour, ignored where the pipeline has padded the image.
 
         Raises:
-            ValueError: from :meth:`check_samples`.
+            ValueError: from :meth:`check_samples` and :func:`~mmadvdefense.tasks.frames.input_matrix`.
         """
         self.check_samples(data_samples)
         moved = []
         for sample in copy.deepcopy(list(data_samples)):
-            mask = sample.gt_sem_seg.data
             size = tuple(sample.img_shape[:2])
-            if tuple(mask.shape[-2:]) != size:
+            if 'gt_sem_seg' not in sample:
+                moved.append(sample)
+                continue
+            mask = sample.gt_sem_seg.data
+            # Another size than that of the image is not its frame, whatever is known of the pipeline.
+            if not annotations_in_input_frame or tuple(mask.shape[-2:]) != size:
+                matrix = input_matrix(sample, mask.shape[-2:])
                 del sample.gt_sem_seg.data
-                sample.gt_sem_seg.data = F.interpolate(mask[None].float(), size, mode='nearest')[0].to(mask.dtype)
+                sample.gt_sem_seg.data = move_map(mask, matrix, size, fill=self.ignore_index)
             moved.append(sample)
         return moved
 
     def check_samples(self, data_samples: Sequence) -> None:
         for sample in data_samples:
+            if 'gt_sem_seg' not in sample:
+                continue
             mask = sample.gt_sem_seg.data
             wrong = mask[(mask >= self.num_classes) & (mask != self.ignore_index)]
             if len(wrong):
@@ -110,13 +138,18 @@ class SegmentationTask(Task):
 
     def labels(self, data_samples: Sequence, device: torch.device) -> Tensor:
         """``(N, H, W)`` class indices, ``ignore_index`` where there is none."""
+        self._check_annotated(data_samples)
         return torch.stack([sample.gt_sem_seg.data.squeeze(0) for sample in data_samples]).long().to(device)
 
     def predicted(self, logits: Tensor, data_samples: Sequence) -> list[Tensor]:
         """At the size of each sample's mask: what the preprocessor pads is below and on the right. Ignored pixels stay
         ignored.
         """
+        self._check_annotated(data_samples)
         masks = [sample.gt_sem_seg.data[0] for sample in data_samples]
+        classes = self.target_classes(logits)
+        if classes is not None:
+            logits = logits.where(classes, -torch.inf)
         return [
             own[: mask.shape[0], : mask.shape[1]].to(mask).where(mask != self.ignore_index, mask)
             for own, mask in zip(logits.argmax(1), masks)
@@ -129,17 +162,37 @@ class SegmentationTask(Task):
             sample.gt_sem_seg.data = mask[None]
         return relabelled
 
-    def ground_truth(self, data_sample) -> list:
-        return [data_sample.gt_sem_seg.data]
+    def losses(self, inputs: Tensor, data_samples: Sequence) -> dict[str, Tensor]:
+        self._check_annotated(data_samples)
+        return super().losses(inputs, data_samples)
 
-    def score_samples(self, predictions: Sequence, annotations_in_input_frame: bool = False) -> SampleScores:
+    @staticmethod
+    def _check_annotated(data_samples: Sequence) -> None:
+        for sample in data_samples:
+            if 'gt_sem_seg' not in sample:
+                name = sample.get('img_path') or 'an image of the batch'
+                raise ValueError(f'{name} has no ground truth (gt_sem_seg); the pipeline needs LoadAnnotations')
+
+    def ground_truth(self, data_sample) -> list:
+        return [data_sample.gt_sem_seg.data] if 'gt_sem_seg' in data_sample else []
+
+    def score_samples(
+        self, predictions: Sequence, annotations_in_input_frame: bool = False, ignored_are_crowds: bool = True
+    ) -> SampleScores:
         # The host's metric would count the pixels of labels that cannot be as mistakes.
         self.check_samples(predictions)
-        true = [sample.gt_sem_seg.data.flatten() for sample in predictions]
-        sizes = torch.tensor([len(mask) for mask in true])
-        image = torch.arange(len(true)).repeat_interleave(sizes)
-        labels = torch.cat(true).long().cpu()
-        predicted = torch.cat([sample.pred_sem_seg.data.flatten() for sample in predictions]).long().cpu()
+        if any('pred_sem_seg' not in sample for sample in predictions):
+            raise NotScored(f'{type(self.model).__name__} predicts no class a pixel, so its images are not scored')
+        nothing = torch.zeros(0, dtype=torch.long)
+        pairs = [
+            (sample.gt_sem_seg.data.flatten().cpu(), sample.pred_sem_seg.data.flatten().cpu())
+            if 'gt_sem_seg' in sample
+            else (nothing, nothing)
+            for sample in predictions
+        ]
+        true, said = zip(*pairs)
+        image = torch.arange(len(true)).repeat_interleave(torch.tensor([len(mask) for mask in true]))
+        labels, predicted = torch.cat(true).long(), torch.cat(said).long()
         known = labels != self.ignore_index
         return SampleScores(mean_iou(predicted[known], labels[known], image[known], len(true), self.num_classes))
 
@@ -182,11 +235,21 @@ class SegmentationTask(Task):
 
     @property
     def num_classes(self) -> int:
-        return self._decode_head.num_classes
+        head = self._decode_head
+        return 2 if getattr(head, 'out_channels', None) == 1 else head.num_classes
 
     @property
     def ignore_index(self) -> int:
-        return self._decode_head.ignore_index
+        # Heads with a loss on masks have none.
+        ignored = self._decode_head.ignore_index
+        return NO_CLASS if ignored is None else ignored
+
+    def target_classes(self, logits: Tensor) -> Optional[Tensor]:
+        """All but the ignored one, where that is the index of a class."""
+        number = logits.shape[1]
+        if not 0 <= self.ignore_index < number:
+            return None
+        return (torch.arange(number, device=logits.device) != self.ignore_index).view(1, -1, 1, 1)
 
     @property
     def _decode_head_name(self) -> str:

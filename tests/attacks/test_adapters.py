@@ -226,6 +226,12 @@ def test_a_model_with_too_few_classes_is_refused(make_classifier, make_images, m
     source = AttackSource(make_classifier(num_classes=3))
     with pytest.raises(ValueError, match='compares 4 classes, and the model has 3'):
         run({**AUTO, 'eps': 8}, source, make_images(2, 3, 8, 8), make_samples(2, 3))
+    apgdt = dict(type='TorchAttack', name='APGDT', eps=8, steps=2)
+    with pytest.raises(ValueError, match='APGDT compares 4 classes, and the model has 3'):
+        run(apgdt, source, make_images(2, 3, 8, 8), make_samples(2, 3))
+    dlr, source = {**apgdt, 'name': 'APGD', 'loss': 'dlr'}, AttackSource(make_classifier(num_classes=2))
+    with pytest.raises(ValueError, match='APGD compares 3 classes, and the model has 2'):
+        run(dlr, source, make_images(2, 3, 8, 8), make_samples(2, 2))
 
 
 def test_oblong_images_in_l2_are_refused(setting, make_images):

@@ -151,6 +151,42 @@ def test_smoothness(attacked):
     torch.testing.assert_close(wide.values(changed, attacked.batch), torch.tensor([18.0, 18.0]))
 
 
+@pytest.mark.parametrize('weight', [1.0, 0.25])
+def test_the_cross_entropy_of_tap(weight, tiny_classifier, image_batch):
+    """From the forward pass that gives the features: one query for it and one for the clean features."""
+    tiny_classifier.eval()
+    source, clean = AttackSource(tiny_classifier), image_batch.images
+    other = (clean + 5).clamp(0, 255)
+
+    def values(**settings):
+        samples = source.prepare_samples(clean, image_batch.samples)
+        batch = AttackBatch(source, samples, CleanReference(source, clean), Randomness(0), *stack(clean))
+        objective = TransferablePerturbationObjective(**settings)
+        return objective.values(other, batch), objective, batch
+
+    without, label_free, _ = values()
+    value, objective, batch = values(label_weight=weight)
+    native = tiny_classifier.data_preprocessor
+    logits = tiny_classifier((other - native.mean) / native.std)
+    expected = -logits.log_softmax(1)[range(6), image_batch.labels]
+    torch.testing.assert_close(value - without, weight * expected, rtol=1e-4, atol=1e-4)
+    assert objective.needs_labels and not label_free.needs_labels
+    assert batch.queries.tolist() == [2] * 6
+
+
+def test_a_detector_has_no_cross_entropy(attacked):
+    task = attacked.batch.source.task
+    task.reference = lambda inputs: attacked.batch.source.model.backbone(inputs) and None
+
+    def no_scores(inputs):
+        raise ValueError('a detector has no one set of class scores')
+
+    task.logits = no_scores
+    TransferablePerturbationObjective().values(attacked.other, attacked.batch)
+    with pytest.raises(ValueError, match='no one set of class scores'):
+        TransferablePerturbationObjective(label_weight=1.0).values(attacked.other, attacked.batch)
+
+
 def test_clean_features_are_read_once_a_batch(attacked):
     runs = []
     attacked.batch.source.model.backbone.register_forward_hook(lambda *_: runs.append(torch.is_grad_enabled()))
@@ -256,7 +292,9 @@ def test_channels_of_tokens_and_vectors(attacked):
     assert maps.mask.sum((1, 2)).tolist() == [12 * 10, 8 * 12]
 
 
-@pytest.mark.parametrize('settings', [dict(power=0), dict(power=2), dict(box_size=2), dict(box_size=0)])
+@pytest.mark.parametrize(
+    'settings', [dict(power=0), dict(power=2), dict(box_size=2), dict(box_size=0), dict(label_weight=-1)]
+)
 def test_bad_settings(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         TransferablePerturbationObjective(**settings)

@@ -42,6 +42,45 @@ def test_steps_of_hgd_add_up_to_the_budget(path):
         assert [part.steps for part in attack.attacks] == [1, 2, 4, 8, 16]
 
 
+TABLE_V = {
+    'SSP': 'ssp_cls_test',
+    'FDA': 'fda_cls_test',
+    'TAP': 'tap_cls_test',
+    'MI': 'mifgsm_cls_test',
+    'Auto': 'apgd_cls_test',
+    'Square': 'square',
+    'SquareCE': 'square_ce',
+    'CuWh': 'curls_whey',
+    'DIM': 'dim_cls_test',
+    'PPDA': 'ppda',
+    'GeoDA': 'geoda',
+    'SF': 'sign_flip',
+    'DR': 'dr_cls_test',
+}
+
+
+def test_table_v_of_align():
+    """Section 4.5: the suite and the configs of its columns say the same, in the paper's numbers."""
+    suite = Config.fromfile(FOLDER / 'suite_table_v.py').attacks
+    assert list(suite) == list(TABLE_V)
+    for column, name in TABLE_V.items():
+        assert suite[column] == Config.fromfile(FOLDER / f'{name}.py').attack, column
+        assert suite[column]['eps'] == 0.031 * 255
+    for column in ('SSP', 'FDA', 'TAP', 'MI', 'DIM', 'DR'):
+        assert (suite[column].steps, suite[column].step_size) == (100, 0.0075 * 255), column
+    assert suite.MI.momentum == suite.DIM.momentum == 1.0 and suite.DIM.diversity == 0.5
+    assert suite.DIM.kernel_size == 3
+    assert suite.TAP.label_weight == 1.0
+    assert [suite[column].queries for column in ('Square', 'SquareCE')] == [10000] * 2
+    assert suite.Square.p_init == suite.SquareCE.p_init == 0.3
+    auto = suite.Auto
+    assert (auto.name, auto.loss, auto.steps, auto.n_restarts, auto.rho) == ('APGD', 'ce', 1000, 5, 0.75)
+    assert (suite.CuWh.steps, suite.CuWh.noise_std**2, suite.CuWh.rounds) == (100, pytest.approx(2), 12)
+    assert (suite.PPDA.queries, suite.PPDA.dimensions, suite.PPDA.step_size) == (4000, 1500, 0.0075 * 255)
+    assert (suite.GeoDA.queries, suite.GeoDA.ratio, suite.GeoDA.subspace) == (4000, 0.6, 75)
+    assert (suite.SF.queries, suite.SF.reduction) == (20000, 2.0)
+
+
 @pytest.mark.parametrize('name', ['pgd', 'pgd_ti'])
 def test_align_in_its_targeted_form(name):
     worst, untargeted = load(f'{name}_top9_cls_test'), load(f'{name}_cls_test')

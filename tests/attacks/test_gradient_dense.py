@@ -275,6 +275,23 @@ def test_detectors_of_two_architectures(combine, objective, objects):
     torch.testing.assert_close(objective_values(objective, source, images, samples), sum(each) / 2)
 
 
+def test_objectives_of_another_task_are_refused_before_any_image():
+    detector, segmentor = AttackSource(build_ssd()), AttackSource(build_segmentor())
+    for objective in ('cross_entropy', 'margin', 'kl'):
+        attack = build_attack(dict(type='BIM', objective=objective, **STEPS))
+        attack.check_source(segmentor)
+        for source in (detector, EnsembleSource([detector, detector])):
+            with pytest.raises(ValueError, match='BIM: a detector has no one set of class scores; use an objective'):
+                attack.check_source(source)
+    for objective in ('cls', 'loc', 'cls+loc', 'cls_or_loc'):
+        attack = build_attack(dict(type='BIM', objective=objective, **STEPS))
+        attack.check_source(detector)
+        with pytest.raises(ValueError, match='BIM: the losses of a segmentation model have no part'):
+            attack.check_source(segmentor)
+    for source in (detector, segmentor):
+        build_attack(dict(type='PGD', objective='task_loss', **STEPS)).check_source(source)
+
+
 def test_a_detector_without_the_wanted_loss_is_named(objects):
     source = EnsembleSource([AttackSource(build_ssd())] * 2)
     with pytest.raises(ValueError, match='SingleStageDetector has no loss of the group .*mask.*loss_cls'):

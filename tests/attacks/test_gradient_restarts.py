@@ -110,7 +110,7 @@ class Answers:
     """A classifier that answers with given classes."""
 
     draws = 1
-    task = SimpleNamespace(dense=False)
+    task = SimpleNamespace(one_label=True)
 
     def __init__(self, *classes):
         self.left = [F.one_hot(torch.tensor(row), 5).float() for row in classes]
@@ -151,7 +151,7 @@ def test_a_random_defence_is_asked_as_often_as_it_draws():
 
 
 def test_dense_tasks_compare_values_alone():
-    source = SimpleNamespace(draws=1, task=SimpleNamespace(dense=True))
+    source = SimpleNamespace(draws=1, task=SimpleNamespace(one_label=False))
     assert offered(source, Values([1.0, 3.0], [2.0, 2.0])) == [1, 0]
 
 

@@ -54,6 +54,49 @@ def test_pixels_have_targets_like_images(name):
         assert torch.equal(target[1], expected.repeat(2, 1))
 
 
+@pytest.mark.parametrize('name', TARGETS)
+@pytest.mark.parametrize('ignored', [0, 1, 3])
+def test_an_ignored_class_is_no_target_and_has_none(name, ignored):
+    """Class 0 and 3 are the most and the least likely ones: without the mask most targets would be there."""
+    classes = (torch.arange(4) != ignored).view(1, 4, 1, 1)
+    logits = torch.tensor([5.0, 1.0, 3.0, -2.0]).view(1, 4, 1, 1).repeat(40, 1, 2, 4)
+    labels = torch.arange(4).repeat(40, 2, 1)
+    target = TARGETS[name](logits, labels, Randomness(list(range(40))), classes)
+    assert target.shape == labels.shape
+    assert (target[labels == ignored] == ignored).all()
+    known = labels != ignored
+    assert (target[known] != ignored).all() and (target[known] != labels[known]).all()
+    if name == 'random':
+        # Both other classes of every class, equally often.
+        for label in set(range(4)) - {ignored}:
+            drawn = target[:, 0, label].bincount(minlength=4)
+            assert drawn[label] == drawn[ignored] == 0 and drawn.sum() == 40 and drawn[drawn > 0].min() > 8
+    else:
+        order = [0, 2, 1, 3] if name == 'top_wrong' else [3, 1, 2, 0]
+        for label in set(range(4)) - {ignored}:
+            best = next(k for k in order if k not in (label, ignored))
+            assert (target[:, :, label] == best).all()
+
+
+def test_two_classes_of_which_one_is_ignored_leave_no_target():
+    labels = torch.tensor([[0, 1]])
+    classes = torch.tensor([False, True]).view(1, 2, 1)
+    logits = torch.zeros(1, 2, 2)
+    for name in TARGETS:
+        if name == 'random':
+            assert TARGETS[name](logits, labels, Randomness([0]), classes).tolist() == [[0, 1]]
+
+
+def test_decisions_of_different_numbers_of_classes():
+    """The first knows three classes, the second two: there the better one stands in for a second wrong one."""
+    classes = torch.tensor([[True, True], [True, True], [True, False]])[None]
+    logits = torch.tensor([[3.0, 1.0], [2.0, 0.5], [1.0, -1e4]])[None]
+    labels = torch.tensor([[0, 0]])
+    assert top_wrong_targets(logits, labels, 9, classes).tolist() == [[[1, 1]], [[2, 1]]]
+    drawn = torch.cat([random_target(logits, labels, Randomness([seed]), classes) for seed in range(30)])
+    assert set(drawn[:, 0].tolist()) == {1, 2} and set(drawn[:, 1].tolist()) == {1}
+
+
 def log_probability(model, images, target):
     native = model.data_preprocessor
     with torch.no_grad():

@@ -28,6 +28,26 @@ def test_schedule(step, side):
     assert build_attack(dict(type='Square', eps=8, queries=10000)).side(step, 32, 32) == side
 
 
+@pytest.mark.parametrize('objective', ['margin', 'cross_entropy'])
+def test_both_losses_of_the_paper(objective, query_host):
+    """What does not fool the model is the proposal of the highest loss that it was shown, and another for each loss."""
+    attack = build_attack(dict(type='Square', eps=1, queries=40, p_init=0.3, objective=objective))
+    for index in range(3):
+        query_host.shown.clear()
+        images, samples = query_host.images[index : index + 1], query_host.samples[index : index + 1]
+        best = attack(query_host.source, images, samples, Randomness([index]))
+        shown = torch.cat([query_host.pixels(inputs) for inputs, _ in query_host.shown])
+        logits, label = query_host.logits(shown), query_host.labels[index]
+        assert (logits.argmax(1) == label).all() and len(shown) == 40
+        if objective == 'margin':
+            others = logits.clone()
+            others[:, label] = -torch.inf
+            loss = others.amax(1) - logits[:, label]
+        else:
+            loss = -logits.log_softmax(1)[:, label]
+        torch.testing.assert_close(best[0], shown[loss.argmax()], rtol=0, atol=1e-3)
+
+
 def test_schedule_is_stretched_and_fits_the_image():
     attack = build_attack(dict(type='Square', eps=8, queries=1000))
     assert [attack.side(step, 32, 32) for step in (1, 2, 900)] == [29, 20, 1]

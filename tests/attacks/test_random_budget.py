@@ -113,3 +113,20 @@ def test_description_names_the_range():
 def test_mistakes(settings, message):
     with pytest.raises(ValueError, match=message):
         build_attack({'type': 'RandomBudget', 'eps': (1, 16), **settings})
+
+
+def test_a_step_as_a_share_of_the_budget(tiny_classifier, image_batch):
+    seeds = list(range(20, 26))
+    images, samples = image_batch.images, image_batch.samples
+    together = run(dict(type='BIM', steps=3), tiny_classifier, images, samples, seeds, eps=(2, 12), relative_step=0.5)
+    for index, eps in enumerate(budgets(seeds, 2, 12)):
+        one = slice(index, index + 1)
+        attack = build_attack(dict(type='BIM', steps=3, eps=eps, step_size=0.5 * eps))
+        alone = attack(AttackSource(tiny_classifier), images[one], samples[one], Randomness([seeds[index]]))[0]
+        assert ((together[index] - alone).abs() < 1e-2).float().mean() >= 0.99, index
+
+
+@pytest.mark.parametrize('settings', [dict(relative_step=0), dict(relative_step=0.5, step_size=2)])
+def test_a_share_that_is_none(settings):
+    with pytest.raises(ValueError, match='relative_step=.* is a positive share'):
+        build_attack(dict(type='RandomBudget', attack=dict(type='BIM', steps=3), eps=(1, 4), **settings))

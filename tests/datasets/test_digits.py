@@ -88,5 +88,5 @@ def test_unknown_split():
 
 def test_missing_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, 'sklearn.datasets', None)
-    with pytest.raises(ImportError, match='pip install scikit-learn'):
+    with pytest.raises(ImportError, match=r'\(import of sklearn.datasets halted.*\): pip install scikit-learn'):
         HandwrittenDigits()

@@ -7,17 +7,19 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from mmadvdefense.attacks import PGD
 from mmadvdefense.evaluation import grid_config as module
-from mmadvdefense.evaluation.grid_config import read_grid
+from mmadvdefense.evaluation.grid_config import OPTIONAL, read_grid
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
 
-# Comparisons of which resnet20_cifar10_adaptive.py has the other half, and models without a purifier.
+# Comparisons of which resnet20_cifar10_adaptive.py has the other half, models without a purifier, and OAG, on which an
+# attacker would spend minutes an image at every step.
 NOT_ADAPTIVE = {
     f'resnet20_cifar10_{name}'
     for name in ('objectives', 'relatives', 'online', 'denoising', 'targeted', 'minimal', 'kernels')
-} | {'resnet152_imagenet_denoising'}
+} | {'resnet152_imagenet_denoising', 'resnet50_ilsvrc_oag'}
 
 
 @pytest.fixture
@@ -135,6 +137,29 @@ def test_a_defence_may_name_the_attacks_that_are_run_on_it(checked):
     assert grid.defences['filter'] == {} and 'attacks' not in grid.defences['own #1']
     with pytest.raises(ValueError, match="defence 'own': unknown attack 'FGM'; known: .*FGSM"):
         _read(checked, defences=dict(own=dict(attacks=['FGM'])))
+
+
+def test_one_entry_needs_no_list(checked):
+    grid = _read(
+        checked,
+        attacks=dict(FGSM=dict(type='FGSM', eps=8), PGD=dict(type=PGD, eps=8, step_size=2, steps=1)),
+        defences=dict(none=None, filter=dict(attacks='FGSM'), free=dict(attacks=None)),
+        threat_models='white-box',
+        layers='backbone',
+    )
+    assert [column.threat.name for column in grid.threat_models] == ['white-box']
+    assert grid.limited == {'filter': ['FGSM']} and grid.layers == ['backbone']
+    # A report can hold it.
+    assert grid.attacks['PGD']['type'] == 'PGD'
+    for attacks, expected in (('PGD', ['PGD']), ([], []), (None, ['FGSM', 'PGD'])):
+        column = dict(name='white-box', attacks=attacks)
+        (read,) = _read(checked, threat_models=[column], attacks=dict(grid.attacks)).threat_models
+        assert read.attacks == expected
+
+
+def test_none_is_the_default(checked):
+    nothing = dict.fromkeys(OPTIONAL)
+    assert _read(checked, **nothing) == _read(checked)
 
 
 def test_two_defences_of_one_name(checked):

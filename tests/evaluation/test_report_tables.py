@@ -205,7 +205,12 @@ def test_before_anything_is_finished(report):
         ('pascal_voc/mAP', 0.7254, '72.54'),
         ('coco/bbox_mAP', None, 'undefined'),
         ('mIoU', 43.206, '43.21'),
-        ('own', 0.5, '0.50'),
+        ('coco/bbox_mAP', 0.153, '15.30'),
+        ('cityscapes/mAP', 0.153, '15.30'),
+        ('coco_panoptic/PQ', 43.206, '43.21'),
+        ('own', 0.1534, '0.1534'),
+        ('own', 1.534, '1.53'),
+        ('own', 0.0, '0.00'),
     ],
 )
 def test_fractions_are_shown_in_per_cent(metric, value, shown):
@@ -214,3 +219,27 @@ def test_fractions_are_shown_in_per_cent(metric, value, shown):
 
 def test_markdown_cells_are_one_cell():
     assert Table('a', [['|f|', 'b'], ['1', '2']]).markdown().splitlines()[2] == '| \\|f\\| | b |'
+
+
+def test_a_cell_that_failed(report):
+    report['cells'][4] |= {'metrics': {}, 'scores': {}, 'reason': 'IndexError: 12', 'error': 'Traceback ...'}
+    report['complete'] = False
+    page = markdown(report)
+    assert '| failed: IndexError: 12 |' in page
+    assert '**1 cells failed**' in page and 'have not been run' not in page
+
+
+def test_images_without_truth(report):
+    for cell in report['cells'][:6]:
+        cell['scores'] |= {'without_truth': 1, 'unscored': None}
+    assert '\n1 images have no ground truth and are left out' in markdown(report)
+    for cell in report['cells'][:6]:
+        cell['scores'] |= {
+            **dict.fromkeys(('right', 'score', 'interval')), 'without_truth': 4, 'unscored': 'it has no boxes'
+        }  # fmt: skip
+    for row in report['all_or_nothing']:
+        row['right'] = None
+    page = markdown(report)
+    assert '\nSingle images are not scored: it has no boxes.\n' in page and 'no ground truth' not in page
+    assert '| none              | 100.00 | 50.00 | 0.00  | undefined      |' in page
+    assert '| PGD    | none    | -         | -                             | -                    | 30.0' in page

@@ -14,9 +14,11 @@ from mmengine.runner import Runner
 from torch import nn
 
 import mmadvdefense  # noqa: F401  registers everything
+from mmadvdefense.attacks import Attack
 from mmadvdefense.evaluation import Condition, evaluate, main_metric
 from mmadvdefense.hooks import AttackHook, CannotRun
 from mmadvdefense.purifiers import Purifier
+from mmadvdefense.registry import ATTACKS
 
 pytest.importorskip('mmpretrain')
 
@@ -30,7 +32,8 @@ TARGET = dict(
 NATIVE = dict(num_classes=10, mean=[79.8] * 3, std=[90.9] * 3, to_rgb=False)
 GENERATOR = dict(type='GlobalGenerator', base_channels=4, num_downsamples=1, num_blocks=1)
 FGSM = dict(type='FGSM', eps=4)
-PGD = dict(type='PGD', eps=8, step_size=4, steps=2)
+BUDGET = dict(eps=8, step_size=4, steps=2)
+PGD = dict(type='PGD', **BUDGET)
 
 
 @METRICS.register_module(force=True)
@@ -43,6 +46,16 @@ class ManyNumbers(BaseMetric):
     def compute_metrics(self, results: list) -> dict:
         numbers = {'score': 1.5, 'undefined': float('nan'), 'tensor': torch.tensor(3.0)}
         return {**numbers, 'classwise': [1.0, 2.0], 'matrix': torch.eye(3)}
+
+
+@ATTACKS.register_module(force=True)
+class BlacksOutAndBreaks(Attack):
+    """Black images first; the second batch, of two, ends it."""
+
+    def perturb(self, batch):
+        if len(batch) == 2:
+            raise IndexError('index -4 is out of bounds')
+        return torch.zeros_like(batch.clean)
 
 
 @pytest.fixture
@@ -105,6 +118,21 @@ def test_conditions_times_purifier(make_runner, tmp_path):
     assert runner.hooks == hooks and runner.model.data_preprocessor.enabled
     assert not [path for path in (tmp_path / 'work').iterdir() if path.name.startswith('adversarial-')]
     assert list(runner.test()) == ['accuracy/top1']
+
+
+def test_what_cannot_run_is_refused_before_any_image(make_runner, monkeypatch):
+    runner = make_runner()
+    tests = []
+    monkeypatch.setattr(runner, 'test', lambda: tests.append(1))
+    parts_of_a_detector = Condition('BIM', dict(type='PGD', objective='cls', **BUDGET), threat_model='white-box')
+    no_draws = Condition('PGD', PGD, threat_model='adaptive-eot', draws=2)
+    for condition, reason in (
+        (parts_of_a_detector, "losses of a classification model have no part 'cls'"),
+        (no_draws, 'AlignPurifier draws nothing at random'),
+    ):
+        with pytest.raises(CannotRun, match=reason):
+            evaluate(runner, [*CONDITIONS, condition])
+    assert not tests
 
 
 def test_single_images(make_runner):
@@ -181,6 +209,20 @@ def test_an_error_leaves_nothing_behind(make_runner):
         evaluate(runner, CONDITIONS)
     assert not any(isinstance(hook, AttackHook) for hook in runner.hooks)
     assert runner.model.data_preprocessor.enabled
+
+
+def test_an_attack_that_ends_in_an_error_costs_its_own_row(make_runner):
+    """What its first batch left in the metric is not counted in the next row."""
+    broken = Condition('broken', dict(type='BlacksOutAndBreaks', eps=255), threat_model='white-box')
+    runner = make_runner()
+    results = evaluate(runner, [CONDITIONS[0], broken, CONDITIONS[1]])
+    assert [(result.purifier, result.reason) for result in results[2:4]] == [
+        (enabled, 'IndexError: index -4 is out of bounds') for enabled in (False, True)
+    ]
+    assert all("raise IndexError('index -4" in result.error for result in results[2:4])
+    alone = evaluate(make_runner(), CONDITIONS[:2])
+    assert [result.as_dict() for result in results[:2] + results[4:]] == [result.as_dict() for result in alone]
+    assert not any(isinstance(hook, AttackHook) for hook in runner.hooks)
 
 
 def test_metrics_that_are_no_numbers(make_runner):

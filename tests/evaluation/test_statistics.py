@@ -77,3 +77,8 @@ def test_all_or_nothing():
     rights = [[True, True, False, True], [True, False, True, True], [True, True, True, True]]
     assert right_under_all(rights) == 0.5
     assert right_under_all(rights[:1]) == 0.75
+
+
+def test_all_or_nothing_of_images_without_truth():
+    assert right_under_all([[True, None, True], [False, None, True]]) == 0.5
+    assert right_under_all([[None], [None]]) is None

@@ -49,3 +49,31 @@ def test_without_a_purifier():
 @pytest.mark.parametrize(('metric', 'shown'), [(None, '91.20'), ('other', '5.00')])
 def test_metric(metric, shown):
     assert shown in robustness_table(RESULTS[:1], metric)
+
+
+def test_fractions_are_per_cent_here_too():
+    """A COCO AP of 0.153 is not 0.15."""
+    row = _result('clean', False, 91.204)
+    row.metrics = {'coco/bbox_mAP': 0.2, 'coco/bbox_mAP_50': 0.153}
+    rows = _rows(robustness_table([row]))
+    assert rows[0][1] == 'coco/bbox_mAP_50 (%)' and ['clean', '15.30', '-'] in [row[:3] for row in rows]
+    row.metrics = {'own': 0.1534}
+    assert '0.1534' in robustness_table([row])
+
+
+def test_what_failed_has_a_row_and_a_line():
+    wrong = Result(Condition('APGDT, white-box'), True, reason='IndexError: 12', error='Traceback ...', defence='JPEG')
+    table = robustness_table([*RESULTS[:2], Result(Condition('APGDT, white-box'), False, reason='no gradient'), wrong])
+    assert ['APGDT, white-box', '-', '-', '-', '-', '- / -', '-'] in _rows(table)
+    assert table.splitlines()[-2:] == [
+        'APGDT, white-box, none: cannot run: no gradient',
+        'APGDT, white-box, JPEG: failed: IndexError: 12',
+    ]
+
+
+def test_images_without_truth_are_counted_below():
+    row = _result('clean', False, 91.204)
+    row.scores = {'images': 12, 'without_truth': 3, 'unscored': None}
+    assert robustness_table([row]).splitlines()[-1] == 'single images: 3 of 12 have no ground truth and are left out'
+    row.scores = {'images': 12, 'without_truth': 12, 'unscored': 'PanopticFPN predicts no boxes'}
+    assert robustness_table([row]).splitlines()[-1] == 'single images are not scored: PanopticFPN predicts no boxes'

@@ -167,7 +167,7 @@ def test_what_became_of_every_image(attacked):
     """By hand, in the order of the data set."""
     tested = attacked(enabled=False, batch_size=4, score_samples=True)
     samples = tested.hook.samples
-    assert list(samples) == ['image', 'linf', 'l2', 'psnr', 'queries', 'score', 'right', 'decision']
+    assert list(samples) == ['image', 'linf', 'l2', 'psnr', 'queries', 'nonfinite', 'score', 'right', 'decision']
     adversarial, clean = torch.stack(tested.adversarial), torch.stack(tested.clean)
     model = tested.runner.model.eval()
     with torch.no_grad():
@@ -259,6 +259,18 @@ def test_attacks_that_cannot_run(attacked):
         attacked(threat_model='adaptive-full', enabled=False)
     with pytest.raises(CannotRun, match='losses of a classification model have no part'):
         attacked(attack=dict(type='FGSM', eps=4, objective='loc'))
+
+
+def test_an_attack_that_does_not_fit_ends_a_training_before_it_begins(train):
+    """And not at the first validation, after an epoch of work."""
+    hooks = [
+        dict(type='PurifierTrainHook', attack=dict(type='FGSM', eps=4), losses=[dict(type='PixelReconstructionLoss')]),
+        dict(type='AttackHook', attack=dict(type='FGSM', eps=4, objective='loc'), stages=('val',)),
+    ]
+    runners = []
+    with pytest.raises(CannotRun, match='losses of a classification model have no part'):
+        train(runners.append, custom_hooks=hooks)
+    assert runners[0].iter == 0
 
 
 def test_a_dataset_of_other_classes(attacked):

@@ -67,11 +67,11 @@ def craft(make_classifier, image_batch, tmp_path) -> Callable[..., list[Tensor]]
     return run
 
 
-def _substitute(folder: Path, content: str) -> dict:
+def _substitute(folder: Path, content: str, name: str = 'adaptive-bpda') -> dict:
     """A threat model whose file is looked at by its content alone."""
     path = folder / f'{content}.pth'
     path.write_text(content)
-    return dict(name='adaptive-bpda', substitute=str(path))
+    return dict(name=name, substitute=str(path))
 
 
 def test_whatever_an_image_depends_on_makes_another_one(craft, counted, image_batch, tmp_path, make_samples):
@@ -95,6 +95,9 @@ def test_whatever_an_image_depends_on_makes_another_one(craft, counted, image_ba
         dict(threat='adaptive-bpda'),
         dict(threat=_substitute(tmp_path, 'a')),
         dict(threat=_substitute(tmp_path, 'b')),
+        # The same file, run forward too.
+        dict(threat=_substitute(tmp_path, 'a', 'adaptive-substitute')),
+        dict(threat=_substitute(tmp_path, 'b', 'adaptive-substitute')),
         dict(threat=dict(name='adaptive-eot', draws=3)),
         dict(threat=dict(name='adaptive-eot', draws=4)),
         dict(threat='adaptive-full', purifier=_purifier(jpeg_quality=90, to_rgb=True)),

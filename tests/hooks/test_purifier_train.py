@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.config import Config
 from mmengine.model import MMDistributedDataParallel
 from mmengine.runner import Runner
 from torch import nn
@@ -24,6 +26,7 @@ AUGMENTATION = (
     dict(type='RandomCrop', crop_size=32, padding=4),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
 )
+OBJECTIVES = Path(__file__).parents[2] / 'configs' / '_base_' / 'defenses'
 PIXEL_ONLY = [dict(type='PixelReconstructionLoss', loss_weight=50.0)]
 
 
@@ -129,11 +132,78 @@ def test_images_of_different_sizes(train):
     assert all(np.isfinite(list(output.values())).all() for output in spy.outputs)
 
 
+@pytest.mark.parametrize('condition_on_labels', [False, True])
+def test_a_discriminator_of_other_channels_is_refused_before_training(make_config, condition_on_labels):
+    wanted = 13 if condition_on_labels else 3
+    config = make_config(
+        **{
+            'data_preprocessor.discriminator.in_channels': 8,
+            'data_preprocessor.condition_on_labels': condition_on_labels,
+        }
+    )
+    runner = Runner.from_cfg(config)
+    with pytest.raises(ValueError, match=rf'discriminator takes 8 channels, but images.* have {wanted}: .*={wanted}'):
+        runner.train()
+
+
+def test_the_discriminator_sees_the_labels(train):
+    seen = []
+
+    def watch(runner):
+        purifier = runner.model.data_preprocessor
+        purifier.discriminator.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach()))
+
+    _, spy = train(watch, images=4, **{'data_preprocessor.condition_on_labels': True})
+    labels = torch.cat([sample.gt_label for sample in spy.batches[0]['data_samples']])
+    one_hot = F.one_hot(labels, 10)[:, :, None, None].expand(-1, -1, 32, 32)
+    assert seen and all(torch.equal(image[:, 3:], one_hot.float()) for image in seen)
+
+
+# With 19 classes in the segmentor.
+DENSE_PURIFIER = dict(
+    type='AlignPurifier',
+    generator=dict(type='GlobalGenerator', base_channels=4, num_downsamples=1, num_blocks=1),
+    discriminator=dict(type='MultiscaleDiscriminator', base_channels=4, num_layers=3, num_scales=1),
+)
+
+
+def _released(suffix):
+    config = Config.fromfile(OBJECTIVES / f'objective_released_no_vgg_{suffix}.py')
+    attack = dict(type='FGSM', eps=8, objective='task_loss')
+    hook = dict(type='PurifierTrainHook', attack=attack, require_checkpoint=False, **config.objective)
+    return hook, dict(DENSE_PURIFIER, **config.condition)
+
+
+def test_released_objective_of_a_segmentor(make_task_runner):
+    hook, purifier = _released('seg')
+    purifier['discriminator'] = dict(purifier['discriminator'], in_channels=3 + 19)
+    runner, spy = make_task_runner('mmseg', [hook], purifier)
+    runner.train()
+    assert {'loss_gan_discriminator', 'loss_feature_matching', 'loss_align', 'loss_intra'} <= spy.outputs[0].keys()
+    assert np.isfinite(list(spy.outputs[0].values())).all()
+
+
+def test_released_objective_of_a_detector(make_task_runner):
+    hook, purifier = _released('det')
+    runner, spy = make_task_runner('mmdet', [hook], purifier)
+    runner.train()
+    assert {'loss_align', 'loss_inter'} <= spy.outputs[0].keys() and 'loss_intra' not in spy.outputs[0]
+    assert np.isfinite(list(spy.outputs[0].values())).all()
+
+
+def test_a_detector_has_no_labels_for_its_discriminator(make_task_runner):
+    hook, purifier = _released('det')
+    purifier['discriminator'] = dict(purifier['discriminator'], in_channels=6)
+    runner, _ = make_task_runner('mmdet', [hook], dict(purifier, condition_on_labels=True))
+    with pytest.raises(ValueError, match='a detector has no label map'):
+        runner.train()
+
+
 # By hand -------------------------------------------------------------------------------------------------------------
 
 
 def _discriminator_losses(discriminator, clean, adversarial):
-    """Equation 3 and 4 as they stand in the paper: generator side, feature matching, discriminator side."""
+    """Equations 2 and 3 as they stand in the paper: generator side, feature matching, discriminator side."""
     fake, guide = discriminator(adversarial), discriminator(clean.detach())
     generator_side = sum(((layers[-1] - 1) ** 2).mean() for layers in fake)
     matching = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 
 from mmadvdefense.attacks import AttackSource, CleanReference, Randomness
 from mmadvdefense.checkpoints import load_target
+from mmadvdefense.hooks import PurifierTrainHook
 from mmadvdefense.hooks import training_attack as module
 from mmadvdefense.hooks.training_attack import TrainingAttack
 from mmadvdefense.models import build_model
@@ -139,7 +141,7 @@ def test_in_training(train, other, source_files):
         (dict(attack=[]), 'at least one attack'),
         (dict(sources='target'), r"sources is a list, such as \['target'.*got 'target'"),
         (dict(sources=[]), 'sources is a list'),
-        (dict(sources=['me']), r"a source is 'target', dict\(config=.*got \['me'\]"),
+        (dict(sources=['me']), r"a source is 'target', 'protected', dict\(config=.*got \['me'\]"),
         (dict(sources=[[]]), r'or a list of those, got \[\]'),
         (dict(sources=[dict(config='a.py')]), r'source=dict\(config=..., checkpoint=...\)'),
         (dict(attack=dict(type='FGSM', eps=-1)), 'eps is a radius'),
@@ -156,3 +158,53 @@ def test_a_detector_has_no_label_to_predict():
     source = SimpleNamespace(task=DetectionTask(SimpleNamespace()))
     with pytest.raises(ValueError, match="labels='predicted' is not for detection"):
         TrainingAttack(FGSM, labels='predicted').prepare(source)
+
+
+# An attacker who knows the purifier ----------------------------------------------------------------------------------
+
+
+def _through_both(model, batch: dict, eps: float = 8) -> torch.Tensor:
+    """One step of FGSM with the gradient through generator and target, written out."""
+    model.eval()
+    clean = batch['inputs']
+    images = clean.clone().requires_grad_()
+    purified = (model.data_preprocessor.generator(images / 127.5 - 1) + 1) * 127.5
+    labels = torch.cat([sample.gt_label for sample in batch['data_samples']])
+    loss = F.cross_entropy(scores(model, purified), labels, reduction='sum')
+    (gradient,) = torch.autograd.grad(loss, images)
+    return (clean + eps * gradient.sign()).clamp(0, 255)
+
+
+def test_an_adaptive_attack_goes_through_the_purifier_as_it_is(train, target_checkpoint):
+    before = {}
+
+    def note(runner):
+        before['model'] = copy.deepcopy(runner.model)
+
+    runner, spy = train(note, hook=dict(threat='adaptive', attack=FGSM))
+    load_target(before['model'], target_checkpoint)
+    first, second = spy.batches
+    assert torch.equal(first['adversarial_inputs'], _through_both(before['model'], first))
+    # The purifier has taken a step since.
+    assert not torch.equal(second['adversarial_inputs'], _through_both(before['model'], second))
+    assert all(parameter.requires_grad for parameter in runner.model.data_preprocessor.generator.parameters())
+
+
+def test_a_share_of_the_batches(train):
+    runner, _ = train(hook=dict(threat=['adaptive', 'gray-box'], attack=FGSM), images=4)
+    assert runner.iter == 1
+    hook = PurifierTrainHook(attack=FGSM, threat=['adaptive', 'adaptive', 'gray-box'])
+    assert hook.training_attack._configs == [[['protected'], ['protected'], ['target']]]
+
+
+@pytest.mark.parametrize(
+    'settings, message',
+    [
+        (dict(threat='white-box'), 'one or a list of gray-box, adaptive'),
+        (dict(threat=[]), 'one or a list of gray-box, adaptive'),
+        (dict(threat='adaptive', sources=['target']), "leave out threat, or add 'protected' to the sources"),
+    ],
+)
+def test_threats_that_are_none(settings, message):
+    with pytest.raises(ValueError, match=message):
+        PurifierTrainHook(attack=FGSM, **settings)

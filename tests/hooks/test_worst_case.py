@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from mmadvdefense.attacks import Attack, derive_seed
 from mmadvdefense.evaluation import Condition, evaluate
 from mmadvdefense.hooks import AttackHook, CannotRun
+from mmadvdefense.hooks.crafting import Crafted
 from mmadvdefense.hooks.worst_case import craft_worst, scores_in_test
 from mmadvdefense.models import build_model, unwrap
 from mmadvdefense.registry import ATTACKS
@@ -134,16 +135,20 @@ def _run(runner: Runner, attack: dict, cache: Any = None, **settings: Any) -> tu
 def test_by_hand(layout):
     """The lowest score counts, the first of several, and what all attacks asked."""
     images = [torch.full((3, 2, 2), float(number)) for number in range(3)]
-    queries = torch.tensor([1, 2, 3])
+    queries, nonfinite = torch.tensor([1, 2, 3]), torch.zeros(3, dtype=torch.int64)
     scores = {10: [1.0, 0.5, 0.0], 20: [0.5, 0.5, 0.0], 30: [0.0, 0.75, 0.0]}
 
     def crafter(add):
-        return lambda clean, *_: (layout([image + add for image in clean]), queries * add)
+        return lambda clean, *_: Crafted(
+            layout([image + add for image in clean]), queries * add, nonfinite + (add == 20)
+        )
 
     def score(adversarial):
         return torch.tensor(scores[int(adversarial[0].max())])
 
-    chosen, asked = craft_worst([crafter(add) for add in scores], score, layout(images), [], [])
+    crafted = craft_worst([crafter(add) for add in scores], score, layout(images), [], [])
+    chosen, asked = crafted.images, crafted.queries
+    assert crafted.nonfinite.tolist() == [1, 1, 1]
     assert type(chosen) is type(layout(images))
     assert [int((a - b).max()) for a, b in zip(chosen, images)] == [30, 10, 10]
     assert asked.tolist() == [60, 120, 180]
@@ -275,5 +280,5 @@ def test_segmentors_count_by_the_mean_iou_of_an_image():
     masks = [sample.pred_sem_seg.data.clone() for sample in found]
     masks[1][:] = (masks[1] + 1) % 11
     given = samples(masks)
-    assert scores_in_test(model, task, given, True, False, images).tolist() == [1.0, 0.0]
+    assert scores_in_test(model, task, given, True, True, False, images).tolist() == [1.0, 0.0]
     assert 'pred_sem_seg' not in given[0], 'the samples of the loader are left alone'

@@ -128,3 +128,93 @@ def test_guide_is_an_argument(make_batch):
     assert 'loss_align' in ClassAlignmentLoss(guide='purified_clean').terms(batch)
     with pytest.raises(ValueError, match="guide='noise'.*purified_clean"):
         ClassAlignmentLoss(guide='noise')
+
+
+# Reductions ----------------------------------------------------------------------------------------------------------
+
+THREE = torch.tensor([[0.0, 0.0], [2.0, 2.0], [6.0, 0.0]])
+
+
+@pytest.mark.parametrize(
+    ('margin', 'hinge', 'total'),
+    # distances 2, 3 and 3, each counted in both orders
+    [(5.0, True, 2 * (3 + 2 + 2)), (2.5, False, 2 * (0.5 - 0.5 - 0.5)), (2.5, True, 2 * 0.5)],
+)
+def test_mean_over_pairs_by_hand(margin, hinge, total):
+    values = {
+        reduction: ClassAlignmentLoss(margin, hinge, pair_reduction=reduction)(THREE, THREE, torch.arange(3))
+        for reduction in ('sum', 'mean')
+    }
+    assert values['sum']['loss_inter'].item() == pytest.approx(total)
+    assert values['mean']['loss_inter'].item() == pytest.approx(total / 6)
+    for name in ('loss_align', 'loss_intra'):
+        assert values['sum'][name] == values['mean'][name]
+
+
+def test_mean_over_pairs_against_the_reference(reference):
+    loss = ClassAlignmentLoss(margin=reference['cls_margin'].item(), pair_reduction='mean', num_classes=10)
+    parts = loss(reference['cls_clean'], reference['cls_adv'], reference['cls_labels'])
+    present = len(reference['cls_labels'].unique())
+    expected = reference['cls_inter'] / (present * (present - 1))
+    torch.testing.assert_close(parts['loss_inter'], expected, rtol=1e-5, atol=0)
+
+
+def test_mean_over_pairs_without_a_pair():
+    adv = torch.randn(3, 4, requires_grad=True)
+    parts = ClassAlignmentLoss(pair_reduction='mean')(torch.randn(3, 4), adv, torch.ones(3).long())
+    assert parts['loss_inter'].item() == 0
+    parts['loss_inter'].backward()
+    assert not adv.grad.any()
+
+
+def test_the_sum_over_pairs_drowns_the_rest_where_classes_are_many():
+    """The paper's weights on a batch of 64: gradients of lambda 2 times the term, in units of that of 50 L_Frec."""
+    generator = torch.Generator().manual_seed(0)
+    clean, adv = (3 * torch.randn(2, 64, 100, generator=generator)).unbind()
+    adv.requires_grad_()
+    reconstruction = torch.autograd.grad(50 * (adv - clean).abs().mean(), adv)[0].norm()
+
+    def share(num_classes, reduction):
+        labels = torch.randint(num_classes, (64,), generator=torch.Generator().manual_seed(1))
+        loss = ClassAlignmentLoss(hinge=False, pair_reduction=reduction, num_classes=num_classes)
+        return (torch.autograd.grad(loss(clean, adv, labels)['loss_inter'], adv)[0].norm() / reconstruction).item()
+
+    assert share(10, 'sum') < 5 and share(100, 'sum') > 20
+    assert share(10, 'mean') < 0.1 and share(100, 'mean') < 0.1
+
+
+def test_mean_over_vectors_by_hand():
+    adv = torch.tensor([[0.0, 1.0], [2.0, 3.0], [1.0, 0.0], [9.0, 9.0]])
+    labels = torch.tensor([7, 7, 2, -100])
+    # Both vectors of class 7 are 1 away from their centre, that of class 2 is its own.
+    for reduction, expected in (('class', 1.0 + 0.0), ('vector', (1 + 1 + 0) / 3)):
+        loss = ClassAlignmentLoss(intra_reduction=reduction)
+        assert loss(adv, adv, labels)['loss_intra'].item() == pytest.approx(expected)
+    empty = ClassAlignmentLoss(intra_reduction='vector')(adv[:0], adv[:0], labels[:0])
+    assert empty['loss_intra'].item() == 0
+
+
+@pytest.mark.parametrize('num_classes', [11, 19])
+def test_mean_over_vectors_is_smaller_by_the_number_of_classes(num_classes):
+    adv = torch.randn(4 * num_classes, 5, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(num_classes).repeat(4)
+    by_class, by_vector = (
+        ClassAlignmentLoss(intra_reduction=reduction)(adv, adv, labels)['loss_intra']
+        for reduction in ('class', 'vector')
+    )
+    torch.testing.assert_close(by_class, num_classes * by_vector)
+
+
+@pytest.mark.parametrize('num_classes', [None, 6])
+def test_ignored_vectors_as_a_class_of_their_own(num_classes):
+    clean, adv, labels = sample()
+    ignored = labels.where(labels != 3, -100)
+    loss = ClassAlignmentLoss(num_classes=num_classes, ignore_index=None)
+    torch.testing.assert_close(loss(clean, adv, ignored), loss(clean, adv, labels))
+    assert loss(clean, adv, ignored)['loss_align'] > ClassAlignmentLoss()(clean, adv, ignored)['loss_align']
+
+
+@pytest.mark.parametrize('argument', ['pair_reduction', 'intra_reduction'])
+def test_unknown_reduction(argument):
+    with pytest.raises(ValueError, match=f"{argument} is '.*not 'max'"):
+        ClassAlignmentLoss(**{argument: 'max'})

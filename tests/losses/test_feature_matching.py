@@ -40,6 +40,41 @@ def test_terms(make_batch):
     assert FeatureMatchingLoss(loss_weight=0.0).terms(make_batch()) == {}
 
 
+def test_two_kinds_of_fakes_by_hand(make_batch):
+    """Equation 11: purified adversarial and purified clean images, each against the clean ones."""
+    batch = make_batch(
+        discriminate=dict(purified_adversarial=outputs([1.0, 9.0]), purified_clean=outputs([2.5, 9.0])),
+        discriminate_detached=dict(clean=outputs([3.0, 9.0])),
+    )
+    loss = FeatureMatchingLoss(fake=('purified_adversarial', 'purified_clean'), guide='clean')
+    assert loss.terms(batch)['loss_feature_matching'].item() == 4 * (2.0 + 0.5)
+
+
+@pytest.mark.parametrize(
+    ('layers', 'distances'),
+    [(None, [1, 2, 4, 8]), (range(5), [1, 2, 4, 8, 16]), ((0, 1, 3, 4), [1, 2, 8, 16]), ([4], [16])],
+)
+def test_layers_by_hand(layers, distances):
+    """Of five layers each counts 4 / 4 whichever are left out, as does the one scale."""
+    fake, guide = outputs([1.0, 2.0, 4.0, 8.0, 16.0]), outputs([0.0] * 5)
+    assert FeatureMatchingLoss(layers=layers)(fake, guide).item() == sum(distances)
+
+
+def test_all_layers_against_the_reference(reference, reference_discriminator):
+    fake, guide = (reference_discriminator(reference[f'dis_{name}']) for name in ('fake', 'real'))
+    logits = sum((a[-1] - b[-1]).abs().mean() / 2 for a, b in zip(fake, guide))
+    loss = FeatureMatchingLoss(layers=range(5))(fake, guide)
+    torch.testing.assert_close(loss, reference['gan_feature_matching'] + logits, rtol=1e-5, atol=0)
+
+
+def test_wrong_layers():
+    for layers in ([], [-1], [2, 2]):
+        with pytest.raises(ValueError, match='layers are indices from 0, each once'):
+            FeatureMatchingLoss(layers=layers)
+    with pytest.raises(ValueError, match=r'layers=\[0, 3\], but the discriminator has the layers 0 to 2'):
+        FeatureMatchingLoss(layers=[0, 3])(outputs([1.0, 2.0, 3.0]), outputs([1.0, 2.0, 3.0]))
+
+
 @pytest.mark.parametrize('argument', ['fake', 'guide'])
 def test_unknown_image(argument):
     with pytest.raises(ValueError, match=f"{argument}='noise'.*purified_clean"):

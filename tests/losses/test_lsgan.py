@@ -46,6 +46,36 @@ def test_zero_weights_are_not_computed(make_batch):
     assert LSGANLoss(loss_weight=0.0).terms(make_batch()) == {}
 
 
+def test_two_kinds_of_fakes_by_hand(make_batch):
+    """Equation 10: clean images are real, purified clean and purified adversarial ones are both fake."""
+    logits = dict(clean=outputs([2.0]), purified_clean=outputs([3.0]), purified_adversarial=outputs([-1.0]))
+    batch = make_batch(
+        discriminate={name: logits[name] for name in ('purified_clean', 'purified_adversarial')},
+        discriminate_detached=logits,
+    )
+    terms = LSGANLoss(real='clean', fake=['purified_clean', 'purified_adversarial']).terms(batch)
+    assert {name: value.item() for name, value in terms.items()} == {
+        'loss_gan_generator': (3 - 1) ** 2 + (-1 - 1) ** 2,
+        'loss_gan_discriminator': ((2 - 1) ** 2 + 3**2 + (-1) ** 2) / 2,
+    }
+
+
+def test_one_fake_in_a_list_is_one_fake(make_batch):
+    tensors = dict(
+        discriminate=dict(purified_adversarial=outputs([3.0])),
+        discriminate_detached=dict(purified_clean=outputs([2.0]), purified_adversarial=outputs([3.0])),
+    )
+    assert LSGANLoss(fake=['purified_adversarial']).terms(make_batch(**tensors)) == LSGANLoss().terms(
+        make_batch(**tensors)
+    )
+
+
+@pytest.mark.parametrize('fake', [[], ['purified_clean', 'purified_clean']])
+def test_no_fake_or_one_twice(fake):
+    with pytest.raises(ValueError, match='fake names one or more images, each once'):
+        LSGANLoss(fake=fake)
+
+
 @pytest.mark.parametrize('argument', ['real', 'fake'])
 def test_unknown_image(argument):
     with pytest.raises(ValueError, match=f"{argument}='noise'.*purified_clean"):

@@ -71,6 +71,16 @@ def test_value(order):
     torch.testing.assert_close(loss(a, b), expected)
 
 
+def test_raw_range_of_the_released_code():
+    """A mean and std of 127.5 show the network the images in [-1, 1] as they are."""
+    loss = toy(mean=(127.5,) * 3, std=(127.5,) * 3)
+    seen = []
+    loss.extractor.network.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach()))
+    a, b = images(0), images(1)
+    loss(a, b)
+    torch.testing.assert_close(torch.cat(seen), torch.cat([a, b]).detach(), rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize('detach_guide', [True, False])
 def test_gradients_reach_images_and_not_the_network(detach_guide):
     loss = toy(detach_guide=detach_guide)

@@ -45,6 +45,11 @@ TABLE = {
     'align_at_working_size': Case(
         dict(type='AlignPurifier', generator=GENERATOR, working_size=(12, 12)), differentiable=True, trained=True
     ),
+    'align_in_tiles': Case(
+        dict(type='AlignPurifier', generator=GENERATOR, working_size=(12, 12), tile_size=(10, 8)),
+        differentiable=True,
+        trained=True,
+    ),
     'hgd': Case(dict(type='HGDPurifier', generator=GENERATOR), differentiable=True, trained=True),
     'autoencoder': Case(
         dict(type='HGDPurifier', generator={**GENERATOR, 'type': 'DenoisingAutoEncoder'}),

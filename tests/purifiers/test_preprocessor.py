@@ -114,6 +114,23 @@ def test_batch_augmentations_do_not_touch_the_images(images, make_samples):
     assert all(sample.gt_score.sum() == 1 for sample in output['data_samples'])
 
 
+DISCRIMINATOR = dict(type='MultiscaleDiscriminator', base_channels=4, num_scales=1)
+
+
+def _channels(purifier) -> int:
+    return next(purifier.discriminator.parameters()).shape[1]
+
+
+def test_a_conditioned_discriminator_takes_as_many_channels_as_there_are_classes():
+    assert _channels(build(discriminator=DISCRIMINATOR)) == 3
+    assert _channels(build(discriminator=DISCRIMINATOR, condition_on_labels=True)) == 3 + NATIVE['num_classes']
+    explicit = dict(DISCRIMINATOR, in_channels=7)
+    assert _channels(build(discriminator=explicit, condition_on_labels=True)) == 7
+    assert build(condition_on_labels=True).discriminator is None
+    with pytest.raises(ValueError, match=r'condition_on_labels needs the number of classes.*in_channels=3 \+'):
+        build(discriminator=DISCRIMINATOR, condition_on_labels=True, num_classes=None)
+
+
 # Both positions in a config ------------------------------------------------------------------------------------------
 
 

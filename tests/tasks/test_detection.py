@@ -274,7 +274,8 @@ def test_boxes_and_masks_follow_the_image(how, image_with_box):
 
 
 def test_bare_tensors_of_boxes_follow_too():
-    sample = make_sample(scale_factor=(2.0, 3.0))
+    sample = make_sample(size=(63, 96), scale_factor=(2.0, 3.0))
+    sample.set_metainfo(dict(ori_shape=(21, 48)))
     sample.gt_instances = InstanceData(bboxes=torch.tensor([[1.0, 1.0, 4.0, 5.0]]), labels=torch.tensor([0]))
     (moved,) = make_task().in_input_frame([sample], False)
     assert moved.gt_instances.bboxes.tolist() == [[2, 3, 8, 15]]
@@ -311,6 +312,7 @@ def test_the_attack_leaves_such_a_box_out(moved, warned):
     boxes = torch.tensor([[1.0, 1.0, 5.0, 5.0], *INVISIBLE, [90.0, 60.0, 200.0, 300.0]]) / (1 if moved else 2)
     sample = make_sample(boxes.tolist(), [0, 1, 1, 1, 1, 1, 2], img_path='bad.png', scale_factor=(2.0, 2.0))
     size = (64, 96) if moved else (32, 48)
+    sample.set_metainfo(dict(ori_shape=(32, 48)))
     sample.gt_instances.masks = BitmapMasks(
         np.arange(7, dtype=np.uint8)[:, None, None].repeat(size[0], 1).repeat(size[1], 2), *size
     )

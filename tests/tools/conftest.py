@@ -180,7 +180,8 @@ def hooks_for_tests(tmp_path, monkeypatch) -> Path:
     folder.mkdir()
     (folder / 'hooks_for_tests.py').write_text(HOOKS)
     monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setenv('PYTHONPATH', str(folder))
+    # Another checkout may be the one that is installed.
+    monkeypatch.setenv('PYTHONPATH', os.pathsep.join([str(folder), str(ROOT)]))
     return folder
 
 

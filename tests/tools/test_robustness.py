@@ -41,8 +41,9 @@ ATTACKS = '''
 import os
 import signal
 
-from mmadvdefense.attacks import PGD
-from mmadvdefense.registry import ATTACKS
+from mmadvdefense.attacks import FGSM, PGD
+from mmadvdefense.purifiers import Purifier
+from mmadvdefense.registry import ATTACKS, MODELS
 
 CALLS = []
 
@@ -57,6 +58,25 @@ class KillablePGD(PGD):
         if len(CALLS) == int(os.environ.get('KILL_AT', 0)):
             os.kill(os.getpid(), signal.SIGKILL)
         return adversarial
+
+
+@ATTACKS.register_module(force=True)
+class BrokenFGSM(FGSM):
+    """Ends as libraries do, at the second batch, where the environment says so."""
+
+    def perturb(self, batch):
+        CALLS.append(len(batch))
+        if os.environ.get('BREAK') and len(batch) == 3:
+            [][len(CALLS)]
+        return super().perturb(batch)
+
+
+@MODELS.register_module(force=True)
+class BrokenPurifier(Purifier):
+    def purify(self, images):
+        if os.environ.get('BREAK'):
+            raise KeyError('nothing to clean with')
+        return images
 '''
 
 
@@ -229,6 +249,27 @@ def test_tables_and_files(run_tool, grid, config, trained, tmp_path):
             assert ours[part] == result[part], part
 
 
+def test_correct_images_only(run_tool, variant, tmp_path):
+    """OAG's protocol: the undefended target is right on all that it is tested on; a second run does not ask again."""
+    small = variant('correct', SMALL + 'correct_only = True\nimages_per_class = 1\nnum_images = 6')
+    assert run_tool('robustness', small, '--work-dir', tmp_path / 'run').code == 0
+    report = _report(tmp_path / 'run')
+    selection = report['data']['selection']
+    assert report['data']['images'] == 6 and selection['candidates'] == 500
+    # The probe is right on the 500 images at least as often as chance, and knows most digits.
+    assert 50 < selection['right'] < 500 and selection['images_per_class'] == 1 and selection['classes'] >= 6
+    cells = _samples(tmp_path / 'run')
+    assert _rights(cells['clean', 'clean', 'none']) == [1] * 6
+    assert len({row['decision'] for row in cells['clean', 'clean', 'none']}) == 6, 'one of each class'
+    page = (tmp_path / 'run' / 'report.md').read_text()
+    assert f'Chosen from 500 images, of which the target without a defence gets {selection["right"]} right' in page
+    assert 'gets' in (tmp_path / 'run' / 'report.html').read_text()
+    answers = tmp_path / 'run' / 'correct_images.json'
+    written = answers.stat().st_mtime_ns, (tmp_path / 'run' / 'report.json').read_bytes()
+    assert run_tool('robustness', small, '--work-dir', tmp_path / 'run').code == 0
+    assert written == (answers.stat().st_mtime_ns, (tmp_path / 'run' / 'report.json').read_bytes())
+
+
 def test_goes_on_after_a_kill(run_tool, run_process, variant, tmp_path, monkeypatch):
     """In the middle of a batch; neither a cell nor an image is made twice, and the files are the same to the byte."""
     small = variant('small', SMALL)
@@ -326,6 +367,73 @@ def test_attacks_that_one_defence_is_spared(run_tool, variant, tmp_path):
     assert done.code == 0, done.err[-3000:]
     now = {path.name: path.stat().st_mtime_ns for path in (tmp_path / 'run').glob('cells/*.json')}
     assert len(now) == len(kept) + 1 and kept.items() <= now.items()
+
+
+BROKEN = """
+threat_models = ['white-box']
+attacks = dict(FGSM=dict(type='BrokenFGSM'))
+broken = dict(data_preprocessor=dict(type='BrokenPurifier'))
+defences = dict(
+    _delete_=True, none=dict(), broken=broken, bits=dict(data_preprocessor=dict(type='BitDepthPurifier', bits=2)))
+"""
+
+
+def test_what_fails_costs_its_own_cell(run_tool, variant, tmp_path, monkeypatch):
+    """The others are as without it, the exit status tells, and the next run tries again."""
+    broken, run = variant('broken', BROKEN), tmp_path / 'run'
+    monkeypatch.setenv('BREAK', '1')
+    done = run_tool('robustness', broken, '--work-dir', run)
+    assert done.error.startswith('error: none, white-box, FGSM: IndexError: list index out of range, and 4 more; the')
+    report = _report(run)
+    cells = {(cell['defence'], cell['condition']['name']): cell for cell in report['cells']}
+    assert not report['complete'] and len(cells) == 9
+    wrong = {key for key, cell in cells.items() if cell['error']}
+    assert wrong == {('none', 'FGSM'), ('bits', 'FGSM'), *(('broken', name) for name in ('clean', 'FGSM', 'PGD'))}
+    assert not any(cells[key]['metrics'] for key in wrong) and all(
+        cells[key]['metrics'] for key in cells.keys() - wrong
+    )
+    assert cells['none', 'FGSM']['reason'] == 'IndexError: list index out of range'
+    assert 'in perturb\n    [][len(CALLS)]' in cells['none', 'FGSM']['error']
+    assert cells['broken', 'clean']['reason'] == "KeyError: 'nothing to clean with'"
+    assert "raise KeyError('nothing to clean with')" in done.out, 'in the log'
+    page = (run / 'report.md').read_text()
+    assert '**5 cells failed**' in page and '| failed: IndexError: list index out of range |' in page
+    assert (run / 'report.html').exists()
+
+    monkeypatch.delenv('BREAK')
+    kept = {path.name: path.stat().st_mtime_ns for path in run.glob('cells/*.json')}
+    done = run_tool('robustness', broken, '--work-dir', run)
+    assert done.code == 0, done.err[-3000:]
+    now = {path.name: path.stat().st_mtime_ns for path in run.glob('cells/*.json')}
+    assert now.keys() == kept.keys() and sum(now[name] != kept[name] for name in now) == 5, 'what failed, and no more'
+    whole = run_tool('robustness', broken, '--work-dir', tmp_path / 'whole')
+    assert whole.code == 0 and (run / 'report.json').read_bytes() == (tmp_path / 'whole' / 'report.json').read_bytes()
+
+
+def test_a_grid_in_which_all_fails(run_tool, variant, tmp_path, monkeypatch):
+    monkeypatch.setenv('BREAK', '1')
+    text = f'{BROKEN}\ndefences = dict(_delete_=True, broken=broken)'
+    done = run_tool('robustness', variant('nothing', text), '--work-dir', tmp_path / 'run')
+    assert "error: broken, clean, clean: KeyError: 'nothing to clean with', and 2 more" in done.error
+    assert _report(tmp_path / 'run')['metric'] is None and (tmp_path / 'run' / 'report.html').exists()
+
+
+def test_a_library_that_ends_in_an_error(run_tool, variant, tmp_path):
+    """The eleventh wrong class of ten: torchattacks' IndexError."""
+    pytest.importorskip('torchattacks')
+    # Next to nothing, so that the images stay right until that class is tried.
+    attack = "dict(_delete_=True, type='TorchAttack', name='APGDT', eps=0.01, steps=2, n_classes=12)"
+    text = f'{SMALL}\nattacks = dict(FGSM={attack})'
+    done = run_tool('robustness', variant('library', text), '--work-dir', tmp_path / 'run')
+    assert done.error.startswith('error: none, white-box, FGSM: IndexError: index')
+    assert [bool(cell['error']) for cell in _report(tmp_path / 'run')['cells']] == [False, True, False] * 2
+
+
+def test_an_error_without_attack_and_defence_ends_the_grid(run_tool, variant, tmp_path):
+    text = f"{SMALL}\ntest_evaluator = dict(_delete_=True, type='Accuracy', topk=(1, 20))"
+    with pytest.raises(ValueError, match='Top-20 accuracy is unavailable'):
+        run_tool('robustness', variant('metric', text), '--work-dir', tmp_path / 'run')
+    assert not list((tmp_path / 'run').glob('cells/*.json'))
 
 
 def test_a_folder_of_another_configuration(run_tool, variant, tmp_path):

@@ -148,21 +148,22 @@ def test_threat_models(run_tool, config, trained, tmp_path):
     out, purifier = tmp_path / 'out.json', tmp_path / 'purifier.pth'
     assert run_tool('export_purifier', config, trained, purifier).code == 0
     common = (config, trained, '--eps', 8, '--out', out, '--work-dir', tmp_path / 'work')
-    names = ('adaptive-full', 'adaptive-bpda')
+    names = ('adaptive-full', 'adaptive-bpda', 'adaptive-substitute')
     done = run_tool(
         'test', *common, '--attack', 'PGD', '--step-size', 3, '--steps', 2, '--threat-model', *names,
         '--substitute', purifier,
     )  # fmt: skip
     assert done.code == 0, done.err[-3000:]
     rows = _rows(done.out)
-    assert list(rows)[2:] == ['clean', 'PGD, adaptive-full', 'PGD, adaptive-bpda with purifier']
+    assert list(rows)[2:] == ['clean', 'PGD, adaptive-full', *(f'PGD, {name} with purifier' for name in names[1:])]
     assert rows['PGD, adaptive-full'][0] == '-' and rows['PGD, adaptive-full'][1] != '-'
     results = _results(out)['results']
     assert [result['condition']['threat_model'] for result in results] == ['none', 'none', *names]
-    assert results[3]['condition']['substitute'] == str(purifier)
+    assert [result['condition']['substitute'] for result in results[3:]] == [str(purifier)] * 2
     # Its own purifier is the substitute.
     for name, value in results[2]['measured'].items():
-        assert results[3]['measured'][name] == pytest.approx(value, rel=1e-4), name
+        for result in results[3:]:
+            assert result['measured'][name] == pytest.approx(value, rel=1e-4), name
 
 
 @pytest.mark.skipif(sys.platform == 'darwin', reason='gloo resolves no host name there')
@@ -213,6 +214,9 @@ def test_mistakes_end_in_one_line(run_tool, config, child, trained, target_check
             config, trained, *pgd, '--source', other, trained, '--threat-model', 'white-box'
         ],
         "'transfer' needs another model": [config, trained, *pgd, '--threat-model', 'transfer'],
+        "'adaptive-substitute' needs the attacker's own purifier": [
+            config, trained, *pgd, '--threat-model', 'adaptive-substitute'
+        ],
         'substitute purifier not found: nowhere.pth': [
             config, trained, *pgd, '--threat-model', 'adaptive-bpda', '--substitute', 'nowhere.pth'
         ],

@@ -4,20 +4,21 @@ dataset_type = 'CityscapesDataset'
 data_root = 'data/cityscapes/'
 crop_size = (425, 425)
 
-# What PSPNet's authors train with (RandScale, RandRotate, RandomGaussianBlur, RandomHorizontalFlip, Crop); what rotation
-# uncovers has the mean colour, in the order in which images are loaded.
+# What Align's authors train with (RandScale 0.25 to 1, RandRotate, RandomGaussianBlur, RandomHorizontalFlip, Crop).
+# What rotation uncovers and a crop lacks has the mean colour, in the order in which images are loaded.
+mean_bgr = (103.53, 116.28, 123.675)
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
-    dict(type='RandomResize', scale=(2048, 1024), ratio_range=(0.5, 2.0), keep_ratio=True),
-    dict(type='RandomRotate', prob=0.5, degree=10.0, pad_val=(103.53, 116.28, 123.675), seg_pad_val=255),
+    dict(type='RandomResize', scale=(2048, 1024), ratio_range=(0.25, 1.0), keep_ratio=True),
+    dict(type='RandomRotate', prob=0.5, degree=10.0, pad_val=mean_bgr, seg_pad_val=255),
     dict(type='mmpretrain.GaussianBlur', radius=1.1, prob=0.5),
     dict(type='RandomFlip', prob=0.5),
     dict(type='RandomCrop', crop_size=crop_size),
+    dict(type='Pad', size=crop_size, pad_val=dict(img=mean_bgr, seg=255)),
     dict(type='PackSegInputs'),
 ]
-# Half size: the generator, which sees any image at 512 x 512, then keeps its rows, and the smallest scale of training
-# is still met. The target slides over it in windows of the crop size.
+# Half size, as the authors test. Purifier and target slide over it in tiles and windows of the crop size.
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(1024, 512), keep_ratio=True),

@@ -4,19 +4,23 @@ dataset_type = 'PascalVOCDataset'
 data_root = 'data/VOCdevkit/VOC2012'
 crop_size = (417, 417)
 
-# What PSPNet's authors train with (RandScale, RandRotate, RandomGaussianBlur, RandomHorizontalFlip, Crop); what rotation
-# uncovers has the mean colour, in the order in which images are loaded.
+# What Align's authors train with (RandScale 0.5 to 2, RandRotate, RandomGaussianBlur, RandomHorizontalFlip, Crop); the
+# longer side of nearly all images has 500 pixels. What rotation uncovers and a crop lacks has the mean colour, in the
+# order in which images are loaded.
+mean_bgr = (103.53, 116.28, 123.675)
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
-    dict(type='RandomResize', scale=(2048, 512), ratio_range=(0.5, 2.0), keep_ratio=True),
-    dict(type='RandomRotate', prob=0.5, degree=10.0, pad_val=(103.53, 116.28, 123.675), seg_pad_val=255),
+    dict(type='RandomResize', scale=(500, 500), ratio_range=(0.5, 2.0), keep_ratio=True),
+    dict(type='RandomRotate', prob=0.5, degree=10.0, pad_val=mean_bgr, seg_pad_val=255),
     dict(type='mmpretrain.GaussianBlur', radius=1.1, prob=0.5),
     dict(type='RandomFlip', prob=0.5),
     dict(type='RandomCrop', crop_size=crop_size),
+    dict(type='Pad', size=crop_size, pad_val=dict(img=mean_bgr, seg=255)),
     dict(type='PackSegInputs'),
 ]
-# The longer side is the generator's working size. The target slides over it in windows of the crop size.
+# The longer side has 512 pixels, as the authors test. Purifier and target slide over the image in tiles and windows of
+# the crop size.
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(512, 512), keep_ratio=True),

@@ -1,6 +1,6 @@
-# What a classifier's config gets that names AlignPurifier and nothing else: the paper's training attack, the released
-# objective without the perceptual term (nothing to download), and a small residual U-Net.
-_base_ = ['../attacks/pgd_kl_train.py', './objective_released_no_vgg.py', './networks_unet.py']
+# What a classifier's config gets that names AlignPurifier and nothing else: the paper's training attack, the
+# recommended objective (nothing to download), and a small residual U-Net.
+_base_ = ['../attacks/pgd_kl_train.py', './objective_recommended.py', './networks_unet.py']
 
 data_preprocessor = dict(**_base_.purifier)
 custom_hooks = [dict(type='PurifierTrainHook', attack=_base_.attack, **_base_.objective)]

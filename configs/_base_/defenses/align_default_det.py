@@ -1,6 +1,6 @@
-# What a detector's config gets that names AlignPurifier and nothing else: the paper's training attack, the released
-# objective without the perceptual term (nothing to download), and a small residual U-Net.
-_base_ = ['../attacks/fgsm_det_train.py', './objective_released_no_vgg_det.py', './networks_unet.py']
+# What a detector's config gets that names AlignPurifier and nothing else: the paper's training attack, the recommended
+# objective (nothing to download), and a small residual U-Net.
+_base_ = ['../attacks/fgsm_det_train.py', './objective_recommended_det.py', './networks_unet.py']
 
 data_preprocessor = dict(**_base_.purifier)
 custom_hooks = [dict(type='PurifierTrainHook', attack=_base_.attack, **_base_.objective)]

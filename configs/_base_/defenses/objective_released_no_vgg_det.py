@@ -1,7 +1,4 @@
 # The released objective for detectors without its perceptual term.
-_base_ = './objective_released_no_vgg.py'
+_base_ = './objective_released_det.py'
 
-objective = dict(
-    task_weight=1.0,
-    feature_layer=None,
-    losses=[*_base_.objective.losses[:-1], dict(**_base_.objective.losses[-1], loss_weight=10.0)])
+objective = dict(losses=[loss for loss in _base_.objective.losses if loss['type'] != 'PerceptualLoss'])

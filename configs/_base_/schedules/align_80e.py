@@ -1,4 +1,5 @@
-# Align, section 4.4: one Adam for generator and discriminator, linear decay to 0 over the second half.
+# Align, section 4.4: Adam at 2e-4 for generator and discriminator, 80 epochs. The paper states no decay; this one has
+# the form of the released code's default (100 constant epochs, then 100 that fall to 0) over these epochs.
 optim_wrapper = dict(optimizer=dict(type='Adam', lr=2e-4, betas=(0.5, 0.999)))
 param_scheduler = dict(
     type='LinearLR',

@@ -1,0 +1,147 @@
+"""A training step here against the released code's, on the same networks, images and attack.
+
+    python benchmarks/compare_released.py CONFIG [--size 32 32] [--batch-size 64] [--turns 6] [--device cuda]
+        [--cfg-options ...] [--json FILE]
+
+The two take turns in one process, so that what else the machine does meets both alike; the ratio is the median over
+the turns. Memory is that of a step: on CUDA the most that was allocated, on a CPU the growth of the process's peak over
+that before the first step, in a process for each side (``nan`` where nothing grew). Weights are random and images
+synthetic; see ``released_step.py`` for what the released step does. The perceptual term is left out on both sides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from typing import Callable
+
+import torch
+from mmengine.config import Config, DictAction
+from released_step import ReleasedStep
+from terminaltables import AsciiTable
+from train_step import StepProbe, batches, build_runner, train_step
+
+SIDES = ('ours', 'released')
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='a config of configs/defense with a discriminator')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
+    parser.add_argument('--size', type=int, nargs=2, default=(32, 32), metavar=('H', 'W'), help='of the images')
+    parser.add_argument('--batch-size', type=int, help="default: the config's")
+    parser.add_argument('--turns', type=int, default=6, help='steps of each side that count')
+    parser.add_argument('--warm-up', type=int, default=2, help='steps of each side before')
+    parser.add_argument('--device', choices=['cpu', 'cuda'], default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--json', help='a file for the numbers')
+    parser.add_argument('--memory-of', choices=SIDES, help='print the bytes of one side and nothing else')
+    return parser.parse_args()
+
+
+def prepare(arguments: argparse.Namespace) -> dict[str, Callable[[], None]]:
+    """For each side what takes one step, on one model, the same batches in the same order."""
+    config = Config.fromfile(arguments.config)
+    if arguments.cfg_options:
+        config.merge_from_dict(arguments.cfg_options)
+    for hook in config.get('custom_hooks') or ():
+        if 'losses' in hook:
+            hook.losses = [loss for loss in hook.losses if loss['type'] != 'PerceptualLoss']
+    runner, hook = build_runner(config, arguments.size, arguments.batch_size, arguments.device)
+    released = ReleasedStep(runner, hook)
+    sources = {side: batches(runner) for side in SIDES}
+    counter = iter(range(1 << 30))
+    return {
+        'ours': lambda: train_step(runner, hook, next(sources['ours']), next(counter), StepProbe()),
+        'released': lambda: released(next(sources['released'])),
+    }
+
+
+def measure(steps: dict[str, Callable], arguments: argparse.Namespace) -> dict[str, list[float]]:
+    """Seconds of each turn, and on CUDA bytes, by side."""
+    on_cuda = arguments.device == 'cuda'
+    synchronize = torch.cuda.synchronize if on_cuda else lambda: None
+    seconds: dict[str, list[float]] = {side: [] for side in SIDES}
+    for _ in range(arguments.warm_up):
+        for step in steps.values():
+            step()
+    for turn in range(arguments.turns):
+        # Neither always goes first.
+        for side in sorted(SIDES, reverse=turn % 2 == 1):
+            synchronize()
+            begin = time.perf_counter()
+            steps[side]()
+            synchronize()
+            seconds[side].append(time.perf_counter() - begin)
+    return seconds
+
+
+def cuda_bytes(step: Callable) -> int:
+    """The most that a step allocates, on top of what lies there already: weights, optimizers, images."""
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    step()
+    torch.cuda.synchronize()
+    return torch.cuda.max_memory_allocated() - before
+
+
+def resident_bytes() -> int:
+    # ru_maxrss counts KiB.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def memory(steps: dict[str, Callable], arguments: argparse.Namespace) -> dict[str, int]:
+    """Bytes of a step of each side."""
+    if arguments.device == 'cuda':
+        return {side: cuda_bytes(step) for side, step in steps.items()}
+    command = [sys.executable, *sys.argv]
+    return {
+        side: int(
+            subprocess.run([*command, '--memory-of', side], check=True, capture_output=True, text=True).stdout.split()[
+                -1
+            ]
+        )
+        for side in SIDES
+    }
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    steps = prepare(arguments)
+    if arguments.memory_of:
+        before = resident_bytes()
+        for _ in range(arguments.warm_up + 1):
+            steps[arguments.memory_of]()
+        print(resident_bytes() - before)
+        return
+    seconds = measure(steps, arguments)
+    needed = memory(steps, arguments)
+    median = {side: statistics.median(times) for side, times in seconds.items()}
+    ratio = statistics.median(theirs / ours for ours, theirs in zip(*(seconds[side] for side in SIDES)))
+    # A tiny step fits into what importing the libraries had taken at its peak.
+    share = needed['ours'] / needed['released'] if needed['released'] else float('nan')
+    rows = [['step', 'median ms', 'MiB']]
+    rows += [[side, f'{median[side] * 1e3:.1f}', f'{needed[side] / 2**20:.0f}'] for side in SIDES]
+    rows += [['released / ours', f'{ratio:.2f}', ''], ['ours / released', '', f'{share:.2f}']]
+    print(AsciiTable(rows, arguments.config).table)
+    if arguments.json:
+        numbers = dict(
+            config=arguments.config,
+            size=list(arguments.size),
+            turns=arguments.turns,
+            speed_ratio=ratio,
+            memory_ratio=share,
+            milliseconds={side: median[side] * 1e3 for side in SIDES},
+            bytes=needed,
+        )
+        with open(arguments.json, 'w') as file:
+            json.dump(numbers, file, indent=2)
+
+
+if __name__ == '__main__':
+    main()

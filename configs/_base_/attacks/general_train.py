@@ -1,0 +1,12 @@
+# For a purifier against any attack of any size that does not look at it: each batch draws one of these, each image a
+# budget of 0 to 12 pixels, 0 leaves it clean. Labels are the target's own predictions, so that no step leaks the truth.
+budgets = dict(type='RandomBudget', eps=(0, 12))
+attack = [
+    dict(attack=dict(type='PGD', steps=4, random_start='normal', objective='kl'), relative_step=0.56, **budgets),
+    dict(attack=dict(type='PGD', steps=4, random_start='uniform'), relative_step=0.4, **budgets),
+    dict(attack=dict(type='MIFGSM', steps=4), relative_step=0.4, **budgets),
+    dict(attack=dict(type='TIFGSM', steps=4, kernel_size=3, kernel_sigma=1.0), relative_step=0.4, **budgets),
+    dict(attack=dict(type='DIFGSM', steps=4), relative_step=0.4, **budgets),
+    dict(attack=dict(type='FGSM'), **budgets),
+]
+labels = 'predicted'

@@ -1,0 +1,41 @@
+"""Keeps what is not a number out of attacks, and counts where it was."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from ..pixels import Pixels
+
+
+def with_finite_gradient(images: Pixels, counts: Tensor) -> Pixels:
+    """The same images; where a gradient that reaches them is NaN or infinite, it is zero further on.
+
+    An attack on a model whose gradient is not finite in places goes on along what is left of it, and no later step of
+    it (momentum, smoothing, a norm) can spread what is no number over the image.
+
+    Args:
+        images: ``(N, 3, H, W)``, or a list of ``(3, H_i, W_i)``; also k versions of each, ``(k * N, 3, H, W)``.
+        counts: ``(N,)`` whole numbers: gains one for each gradient of an image that is not finite, at the time when it
+            is taken and without waiting for the device.
+    """
+    if isinstance(images, Tensor):
+        return _guarded(images, counts)
+    return [_guarded(image[None], counts[index % len(counts)][None])[0] for index, image in enumerate(images)]
+
+
+def _guarded(images: Tensor, counts: Tensor) -> Tensor:
+    if not (images.requires_grad and torch.is_grad_enabled()):
+        return images
+    # A tensor of its own, so that the hook goes with the graph and does not stay on the caller's.
+    images = images.view_as(images)
+    images.register_hook(partial(_finite, counts))
+    return images
+
+
+def _finite(counts: Tensor, gradient: Tensor) -> Tensor:
+    finite = gradient.isfinite()
+    counts += (~finite.flatten(1).all(1)).view(-1, len(counts)).sum(0)
+    return gradient.where(finite, 0)

@@ -1,0 +1,67 @@
+"""The purifier's own objective on validation batches, by which a checkpoint can be chosen."""
+
+from __future__ import annotations
+
+import copy
+from typing import Optional
+
+import torch
+from mmengine.dist import all_reduce, get_rank
+from mmengine.hooks import Hook
+from torch import Tensor
+
+from ..attacks import Randomness, derive_seed
+from ..models import unwrap
+from ..registry import HOOKS
+from ..tasks import annotations_in_input_frame, task_of
+from .purifier_train import PurifierTrainHook
+
+
+@HOOKS.register_module()
+class PurifierValLossHook(Hook):
+    """Adds ``purifier/loss`` and its terms to the metrics of a validation epoch.
+
+    The validation batches are attacked as the training's :class:`PurifierTrainHook` attacks its own, by the same random
+    numbers in every epoch, and its loss is computed in eval mode. With ``default_hooks=dict(checkpoint=dict(save_best=
+    'purifier/loss', rule='less'))`` the checkpoint of the lowest validation loss is kept, which is the one that HGD
+    tests (Liao et al., CVPR 2018, section 4.2). Of an objective with GAN terms the sum holds both sides' losses, which
+    says little about which checkpoint is best.
+
+    Raises:
+        ValueError: if there is not one :class:`PurifierTrainHook` that is training.
+    """
+
+    # Before an AttackHook, which replaces the images.
+    priority = 'ABOVE_NORMAL'
+
+    def before_val_epoch(self, runner) -> None:
+        found = [hook for hook in runner.hooks if isinstance(hook, PurifierTrainHook)]
+        if len(found) != 1 or not found[0].is_training:
+            raise ValueError(
+                'PurifierValLossHook measures the loss of one PurifierTrainHook while it trains; add one to '
+                'custom_hooks, and leave this hook out of a validation without training'
+            )
+        self._training = found[0]
+        self._in_input_frame = annotations_in_input_frame(runner.val_dataloader.dataset)
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+
+    def before_val_iter(self, runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
+        model = unwrap(runner.model)
+        randomness = Randomness(derive_seed(runner.seed, 'val', batch_idx, get_rank()))
+        # The test that follows has samples of its own: native preprocessors change theirs.
+        samples = copy.deepcopy(data_batch['data_samples'])
+        samples = task_of(model).in_input_frame(samples, self._in_input_frame)
+        terms = self._training.losses_of(model, data_batch['inputs'], samples, randomness)
+        _, values = model.parse_losses(terms)
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0) + value * len(samples)
+        self._count += len(samples)
+
+    def after_val_epoch(self, runner, metrics: Optional[dict] = None) -> None:
+        sums = torch.stack(list(self._sums.values()))
+        sums = torch.cat([sums, sums.new_tensor([self._count])])
+        all_reduce(sums)
+        *totals, count = sums.tolist()
+        metrics.update({f'purifier/{name}': total / count for name, total in zip(self._sums, totals)})
+        del self._training

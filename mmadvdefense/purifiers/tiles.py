@@ -1,0 +1,81 @@
+"""Images in overlapping tiles of one size, and back."""
+
+from __future__ import annotations
+
+import math
+from typing import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Tiles:
+    """Cuts images into tiles, evenly spread, and blends what becomes of them.
+
+    The weight of a tile falls linearly towards its edges, so that no seam shows; the weights of a pixel add up to 1.
+
+    Args:
+        size: ``(H, W)`` of a tile.
+        overlap: the least share of a tile's side that the next one covers too, in [0, 1).
+
+    Raises:
+        ValueError: for a size that is not two positive numbers, or another overlap.
+    """
+
+    def __init__(self, size: Sequence[int], overlap: float = 1 / 3):
+        self.size = tuple(size) if isinstance(size, Sequence) else (size,)
+        if len(self.size) != 2 or min(self.size) < 1:
+            raise ValueError(f'tile_size is (height, width) in pixels, got {size!r}')
+        if not 0 <= overlap < 1:
+            raise ValueError(f'tile_overlap is a share of a tile in [0, 1), got {overlap!r}')
+        self.overlap = overlap
+
+    def pad(self, images: Tensor) -> Tensor:
+        """Images ``(N, C, H, W)`` of at least a tile's size: the last row and column of smaller ones are repeated."""
+        below, right = (max(tile - side, 0) for tile, side in zip(self.size, images.shape[-2:]))
+        return F.pad(images, (0, right, 0, below), mode='replicate') if below or right else images
+
+    def number(self, images: Tensor) -> int:
+        """How many tiles cover an image."""
+        return math.prod(self._count(side, tile) for side, tile in zip(images.shape[-2:], self.size))
+
+    def split(self, images: Tensor) -> Tensor:
+        """Tiles ``(N * T, C, h, w)`` of images ``(N, C, H, W)`` of at least a tile's size; gradients flow through."""
+        rows, columns = (self._indices(side, tile, images) for side, tile in zip(images.shape[-2:], self.size))
+        grid = images.index_select(2, rows.flatten()).index_select(3, columns.flatten())
+        grid = grid.unflatten(3, columns.shape).unflatten(2, rows.shape)
+        return grid.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
+
+    def merge(self, tiles: Tensor, size: Sequence[int]) -> Tensor:
+        """Images ``(N, C, H, W)`` of ``size`` from their tiles in the order of :meth:`split`."""
+        rows, columns = (self._indices(side, tile, tiles) for side, tile in zip(size, self.size))
+        grid = tiles.unflatten(0, (-1, len(rows), len(columns))).permute(0, 3, 1, 4, 2, 5)
+        # Along one axis after the other, because the weight of a pixel is the product of those of its row and column.
+        lines = _add_up(grid.flatten(4), 4, columns, size[1])
+        return _add_up(lines.flatten(2, 3), 2, rows, size[0])
+
+    def _count(self, side: int, tile: int) -> int:
+        stride = max(tile - math.ceil(self.overlap * tile), 1)
+        return math.ceil((side - tile) / stride) + 1
+
+    def _indices(self, side: int, tile: int, like: Tensor) -> Tensor:
+        """The coordinates of each tile's pixels along one axis, ``(T, tile)``."""
+        count = self._count(side, tile)
+        starts = [index * (side - tile) // max(count - 1, 1) for index in range(count)]
+        first = torch.tensor(starts).to(like.device, non_blocking=True)
+        return first[:, None] + torch.arange(tile, device=like.device)
+
+
+def _add_up(values: Tensor, axis: int, indices: Tensor, side: int) -> Tensor:
+    """Weighted sums of the values of each coordinate: ``axis`` holds those of all tiles and shrinks to ``side``."""
+    tile = indices.shape[1]
+    position = torch.arange(tile, device=values.device, dtype=values.dtype)
+    ramp = torch.minimum(position + 1, tile - position).repeat(len(indices))
+    indices = indices.flatten()
+    total = ramp.new_zeros(side).index_add(0, indices, ramp)
+    shape = [1] * values.ndim
+    shape[axis] = -1
+    weighted = values * (ramp / total[indices]).view(shape)
+    zeros = values.new_zeros(*values.shape[:axis], side, *values.shape[axis + 1 :])
+    return zeros.index_add(axis, indices, weighted)

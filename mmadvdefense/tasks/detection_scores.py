@@ -1,0 +1,59 @@
+"""How right a detector is on one image, and what its data set says not to count."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from .frames import placement
+from .sample_scores import CONFIDENCE, box_f1
+
+
+def ignored_are_crowds(dataset) -> bool:
+    """Whether a data set's ignored boxes are crowds (COCO and what is stored like it) or difficult objects (VOC's XML).
+
+    The hosts' metrics treat them differently: a detection lies on a crowd if most of its own area does, since the box
+    of a crowd holds many objects; on a difficult object if the two boxes overlap as for any other object.
+    """
+    while hasattr(dataset, 'dataset') or hasattr(dataset, 'datasets'):
+        # Wrappers (repeat, concatenation, class balance) hold the data set that was annotated.
+        dataset = dataset.dataset if hasattr(dataset, 'dataset') else dataset.datasets[0]
+    return all(base.__name__ != 'XMLDataset' for base in type(dataset).__mro__)
+
+
+def is_annotated(sample) -> bool:
+    """Whether a data sample has ground-truth boxes, be they none: whether the pipeline loaded annotations."""
+    return 'gt_instances' in sample and 'bboxes' in sample.gt_instances
+
+
+def detection_score(sample, annotations_in_input_frame: bool, crowds: bool, has_classes: bool = True) -> float:
+    """F1 of an image's boxes in 0-1, NaN where there is no ground truth.
+
+    Args:
+        sample: the host's, with ``pred_instances`` in the frame of the file.
+        annotations_in_input_frame: as :func:`mmadvdefense.tasks.annotations_in_input_frame` says.
+        crowds: as :func:`ignored_are_crowds` says.
+        has_classes: whether a box must have the class of the object that it finds.
+    """
+    if not is_annotated(sample):
+        return math.nan
+    said, true = sample.pred_instances, sample.gt_instances
+    said = said[said.scores >= CONFIDENCE]
+    ignored = sample.get('ignored_instances', true[:0])
+    if 'bboxes' not in ignored:
+        ignored = true[:0]
+    # Predictions are in the frame of the file; flips are not taken back.
+    factor, at = torch.ones(4), torch.zeros(4)
+    if annotations_in_input_frame:
+        factor = torch.tensor(sample.get('scale_factor', (1.0, 1.0))[:2]).repeat(2)
+        corner = placement(sample)
+        at = at if corner is None else torch.from_numpy(corner).float().repeat(2)
+    boxes, true_boxes, ignored_boxes = (_corners(part.bboxes) for part in (said, true, ignored))
+    labels = [part.labels.cpu() if has_classes else torch.zeros(len(part)) for part in (said, true, ignored)]
+    true_boxes, ignored_boxes = ((corners - at) / factor for corners in (true_boxes, ignored_boxes))
+    return box_f1(boxes, labels[0], true_boxes, labels[1], ignored_boxes, labels[2], crowds)
+
+
+def _corners(boxes) -> torch.Tensor:
+    return getattr(boxes, 'tensor', boxes).float().cpu()

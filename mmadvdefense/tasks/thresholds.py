@@ -1,0 +1,37 @@
+"""Scores of two classes from what a host compares with a threshold."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def two_class_scores(scores: Tensor, boundary: float | Tensor, dim: int = 1) -> Tensor:
+    """Class scores of "no" and "yes": 0, and how far a score lies above the boundary.
+
+    Their softmax is the host's sigmoid where the threshold is one half, and the second is the larger one where the host
+    says yes, whatever the threshold.
+
+    Args:
+        scores: ``(N, ...)``.
+        boundary: the score from which on the host says yes.
+        dim: of the two in what is returned.
+    """
+    above = scores - boundary
+    return torch.stack([torch.zeros_like(above), above], dim)
+
+
+def threshold_logit(threshold: float, owner: str) -> float:
+    """The score at which a sigmoid reaches a threshold.
+
+    Raises:
+        ValueError: for a threshold that a sigmoid never crosses.
+    """
+    if not 0 < threshold < 1:
+        raise ValueError(
+            f'{owner} compares a sigmoid with the threshold {threshold}, which it is always on one side of: the '
+            'prediction never changes; set a threshold between 0 and 1'
+        )
+    return math.log(threshold / (1 - threshold))
