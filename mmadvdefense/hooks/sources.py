@@ -11,7 +11,6 @@ from ..attacks import (
     Attack,
     AttackSource,
     BackwardPass,
-    Candidate,
     Defence,
     EnsembleSource,
     WorstOf,
@@ -60,12 +59,12 @@ def fitting_source(
         CannotRun: if it cannot; the message says why.
     """
     source = source_for(target, threat, attack, channel_order)
-    parts = (
-        attack.candidates(num_target_classes(source.task)) if isinstance(attack, WorstOf) else [Candidate(attack, {})]
-    )
+    parts = [attack]
+    if isinstance(attack, WorstOf):
+        parts = [candidate.attack for candidate in attack.candidates(num_target_classes(source.task))]
     try:
         for part in parts:
-            part.attack.check_source(source)
+            part.check_source(source)
     except ValueError as error:
         raise CannotRun(str(error)) from error
     return source
