@@ -61,9 +61,13 @@ def builds(config: Any, name: str, registry: Registry) -> bool:
     """Whether a config, or what was built of one, is what is registered as ``name``, or a subclass of it."""
     wanted = registry.get(name)
     if not isinstance(config, dict):
-        return isinstance(config, wanted)
-    found = find_class(config.get('type'), registry)
-    return found is not None and issubclass(found, wanted)
+        return isinstance(wanted, type) and isinstance(config, wanted)
+    kind = config.get('type')
+    found = registry.get(kind) if kind and isinstance(kind, str) else kind
+    if isinstance(wanted, type):
+        return isinstance(found, type) and issubclass(found, wanted)
+    # Registered functions build things, too.
+    return found is not None and found is wanted
 
 
 def named_types(config: Any, registry: Registry) -> Any:

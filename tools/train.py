@@ -10,6 +10,7 @@ from _common import UsageError, add_common_arguments, load_config, require_check
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
+import mmadvdefense.datasets  # noqa: F401  registers ImagesPerClass
 from mmadvdefense import recipes
 from mmadvdefense.optim import use_mixed_precision
 from mmadvdefense.registry import DATASETS, HOOKS, builds

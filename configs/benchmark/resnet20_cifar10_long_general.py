@@ -2,7 +2,7 @@
 _base_ = [
     '../_base_/targets/resnet20_cifar.py',
     '../_base_/datasets/cifar10_folder.py',
-    '../_base_/attacks/general_train.py',
+    '../_base_/defenses/attacks_general.py',
     '../_base_/defenses/networks_unet.py',
     '../_base_/defenses/objective_recommended.py',
     '../_base_/schedules/benchmark_long.py',

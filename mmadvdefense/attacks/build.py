@@ -27,9 +27,11 @@ def build_attack(config: Union[dict, Attack]) -> Attack:
     """
     if isinstance(config, Attack):
         return config
-    cls, name = find_class(config.get('type'), ATTACKS), type_name(config.get('type'))
+    kind = config.get('type')
+    cls, name = find_class(kind, ATTACKS), type_name(kind)
     if cls is None or not issubclass(cls, Attack):
-        raise ValueError(f'unknown attack {name!r}; {did_you_mean(name, attack_names())}')
+        shown = None if kind is None else name
+        raise ValueError(f'unknown attack {shown!r}; {did_you_mean(name, attack_names())}')
     try:
         return ATTACKS.build(in_own_scope(config))
     except TypeError as error:

@@ -41,8 +41,9 @@ class CarliniWagner(Attack):
         return super().__new__(form if cls is CarliniWagner else cls)
 
     def check_source(self, source: AttackSource) -> None:
-        super().check_source(source)
+        # Names the attacks that detectors have, where the objective only says what it lacks.
         check_class_scores('CarliniWagner', source)
+        super().check_source(source)
 
 
 class CarliniWagnerL2(CarliniWagner):

@@ -30,7 +30,7 @@ class Objective:
         if self.of_scores and task.name == DetectionTask.name:
             raise ValueError(
                 f'{name}: a detector has no one set of class scores; use an objective on its losses: '
-                "objective='cls', 'loc' or 'cls+loc'"
+                "'cls', 'loc' or 'cls+loc'"
             )
 
     def __call__(self, images: Pixels, batch: AttackBatch) -> Tensor:

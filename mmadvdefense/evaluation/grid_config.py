@@ -152,7 +152,7 @@ def _check_names(config: Config) -> None:
 
 
 def _check_selection(config: Config) -> None:
-    if not isinstance(config.get('correct_only', False), bool):
+    if not isinstance(config.get('correct_only'), (bool, type(None))):
         raise ValueError(f'correct_only is True or False, got {config.correct_only!r}')
     if config.get('images_per_class') is not None:
         check_whole_number('the grid', images_per_class=config.images_per_class)

@@ -77,7 +77,8 @@ def evaluate(
 
 def warn_of(result: Result, others: Sequence[Result]) -> None:
     """Say in the log why an attack may be weaker than it looks, by the results of the same target on clean images."""
-    clean = [other.scores['score'] for other in others if other.condition.attack is None and other.scores]
+    known = [other.scores for other in others if other.condition.attack is None]
+    clean = [scores['score'] for scores in known if scores.get('score') is not None]
     for line in cautions(result.measured, result.scores.get('images'), clean):
         print_log(f'{result.condition.name}: {line}', 'current', logging.WARNING)
 

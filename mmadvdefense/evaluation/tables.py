@@ -55,7 +55,8 @@ def robustness_table(results: Sequence[Result], metric: Optional[str] = None) ->
     ]
     scored = any(source_scores(result.measured) for result in results)
     header += ['source, clean\nmean score (%)'] if scored else []
-    clean = [result.scores['score'] for result in results if result.condition.attack is None and result.scores]
+    known = [result.scores for result in results if result.condition.attack is None]
+    clean = [scores['score'] for scores in known if scores.get('score') is not None]
     rows, below = [], []
     for name in dict.fromkeys(result.condition.name for result in results):
         cells = {result.purifier: result for result in results if result.condition.name == name}

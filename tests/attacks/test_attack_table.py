@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from mmadvdefense.attacks import PGD, AttackSource, Randomness, build_attack
+from mmadvdefense.attacks.objectives import Objective
 from mmadvdefense.attacks.targets import least_likely_target, random_target, top_wrong_targets
 from mmadvdefense.pixels import round_to_8bit
 
@@ -149,10 +150,11 @@ def test_state_is_restored_when_the_attack_fails(host):
     host.model.backbone.stage1.eval()
     before = model_state(host.model)
 
-    def fail(images, batch):
-        raise RuntimeError('out of memory')
+    class Failing(Objective):
+        def __call__(self, images, batch):
+            raise RuntimeError('out of memory')
 
-    attack.objective = fail
+    attack.objective = Failing()
     with pytest.raises(RuntimeError, match='out of memory'):
         attack(host.source, host.images, host.batch.samples, Randomness(0))
     after = model_state(host.model)

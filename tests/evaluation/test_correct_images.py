@@ -124,7 +124,8 @@ def test_what_cannot_be(choose, monkeypatch):
         (dict(images_per_class=0), 'images_per_class must be a whole number >= 1'),
         (dict(images_per_clas=2), "did you mean 'images_per_class'"),
     ):
-        grid = dict(target={}, defences={}, attacks={}, threat_models=[], **settings)
+        attacks = dict(FGSM=dict(type='FGSM', eps=8))
+        grid = dict(target={}, defences=dict(none={}), attacks=attacks, threat_models=['white-box'], **settings)
         with pytest.raises(ValueError, match=message):
             read_grid(Config(grid))
 

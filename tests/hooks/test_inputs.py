@@ -225,5 +225,5 @@ def test_an_attack_on_images_that_cannot_be_followed_cannot_run():
     with pytest.raises(CannotRun, match='RandomShift moves the image .* does not tell where to'):
         with pytest.MonkeyPatch.context() as patch:
             source = SimpleNamespace(gradients=True, draws=1)
-            patch.setattr('mmadvdefense.hooks.attack.source_for', lambda *_: source)
+            patch.setattr('mmadvdefense.hooks.attack.fitting_source', lambda *_: source)
             hook._make_crafters(target, dict(pipeline=pipeline))

@@ -3,12 +3,17 @@ import torch
 from torch import Tensor
 
 from mmadvdefense.losses import FeatureReconstructionLoss, PixelReconstructionLoss
-from mmadvdefense.registry import MODELS
+from mmadvdefense.registry import MODELS, in_root_scope
 
 CASES = {
     'PixelReconstructionLoss': ('pixels', 'pixel', 'purified_clean'),
     'FeatureReconstructionLoss': ('features', 'feature', 'clean'),
 }
+
+
+def build(kind: str, **settings):
+    """As the training hook builds it: a host may have a loss of the same name."""
+    return MODELS.build(in_root_scope(dict(type=kind, **settings)))
 
 
 def images(value: float) -> Tensor:
@@ -25,7 +30,7 @@ def tensors():
 @pytest.mark.parametrize('kind', CASES)
 def test_default_guides_are_the_papers(kind, tensors, make_batch):
     source, name, adv_guide = CASES[kind]
-    terms = MODELS.build(dict(type=kind)).terms(make_batch(**{source: tensors}))
+    terms = build(kind).terms(make_batch(**{source: tensors}))
     expected_adv = {'purified_clean': 0.8, 'clean': 0.5}[adv_guide]
     assert {key: round(value.item(), 6) for key, value in terms.items()} == {
         f'loss_{name}_clean': 0.3,
@@ -36,7 +41,7 @@ def test_default_guides_are_the_papers(kind, tensors, make_batch):
 @pytest.mark.parametrize('kind', CASES)
 def test_weights_multiply(kind, tensors, make_batch):
     source, name, _ = CASES[kind]
-    loss = MODELS.build(dict(type=kind, adv_guide='adversarial', clean_weight=2.0, adv_weight=3.0, loss_weight=5.0))
+    loss = build(kind, adv_guide='adversarial', clean_weight=2.0, adv_weight=3.0, loss_weight=5.0)
     terms = loss.terms(make_batch(**{source: tensors}))
     torch.testing.assert_close(terms[f'loss_{name}_clean'], torch.tensor(3.0))
     torch.testing.assert_close(terms[f'loss_{name}_adv'], torch.tensor(9.0))
@@ -46,9 +51,9 @@ def test_weights_multiply(kind, tensors, make_batch):
 def test_zero_weights_are_not_computed(kind, tensors, make_batch):
     source, name, _ = CASES[kind]
     needed = {key: tensors[key] for key in ('clean', 'purified_clean')}
-    terms = MODELS.build(dict(type=kind, adv_weight=0.0)).terms(make_batch(**{source: needed}))
+    terms = build(kind, adv_weight=0.0).terms(make_batch(**{source: needed}))
     assert list(terms) == [f'loss_{name}_clean']
-    assert MODELS.build(dict(type=kind, loss_weight=0.0)).terms(make_batch()) == {}
+    assert build(kind, loss_weight=0.0).terms(make_batch()) == {}
 
 
 @pytest.mark.parametrize('kind', CASES)
@@ -57,7 +62,7 @@ def test_unknown_guide(kind, argument):
     with pytest.raises(
         ValueError, match=f"{argument}='dirty'.*clean, adversarial, purified_clean, purified_adversarial"
     ):
-        MODELS.build({'type': kind, argument: 'dirty'})
+        build(kind, **{argument: 'dirty'})
 
 
 @pytest.mark.parametrize('kind', [PixelReconstructionLoss, FeatureReconstructionLoss])

@@ -191,6 +191,8 @@ def test_tables_and_files(run_tool, grid, config, trained, tmp_path):
     assert tables['white-box'][0] == ['accuracy/top1 (%)', 'clean', 'FGSM', 'PGD', 'all or nothing']
     for title in titles[:2]:
         for defence, *shown in tables[title][1:]:
+            if defence not in report['methods']:
+                continue  # the source's own score on the clean images, whose name takes two lines
             rights = [_rights(cells['clean', 'clean', defence])]
             rights += [_rights(cells[title, attack, defence]) for attack in ('FGSM', 'PGD')]
             rights.append([a * b for a, b in zip(*rights[1:])])

@@ -109,7 +109,9 @@ def test_table_and_file(run_tool, config, trained, tmp_path, save_target):
         assert 0 <= result['metrics']['accuracy/top1'] <= 100
         measured = result['measured']
         names = {'perturbation/linf_mean', 'perturbation/linf_max', 'perturbation/l2_mean', 'perturbation/l2_max'}
-        queries = {'attack/queries_mean', 'attack/queries_max'} if result['condition']['attack'] else set()
+        noted = {'attack/queries_mean', 'attack/queries_max', 'attack/nonfinite_images'}
+        queries = noted if result['condition']['attack'] else set()
+        queries = queries | ({'source/digits_target'} if result['condition']['source'] else set())
         assert set(measured) == names | queries | {'purified/psnr'}
         assert result['scores']['right'] == pytest.approx(result['metrics']['accuracy/top1'])
         assert result['scores']['images'] == 7
