@@ -1,22 +1,21 @@
-# Purifiers trained at length (configs/benchmark/resnet20_cifar10_long_*.py), at several budgets, against attackers who do not
-# look at them, who have another model, and who know them.
+# Purifiers trained at length (zoo/, configs/benchmark/resnet20_cifar10_long_*.py), at several budgets, against attackers
+# who do not look at them, who have another model, and who know them.
 target = dict(config='configs/target/resnet20_cifar10.py', checkpoint='checkpoints/resnet20_cifar10.pth')
 source = dict(config='configs/target/resnet56_cifar10.py', checkpoint='checkpoints/resnet56_cifar10.pth')
 
 
-def purifier(name):
-    checkpoint = f'work_dirs/gpu_suite/resnet20_cifar10_long_{name}.pth'
+def purifier(checkpoint):
     return dict(
         data_preprocessor=dict(type='AlignPurifier', init_cfg=dict(type='Pretrained', checkpoint=checkpoint)))
 
 
 defences = dict(
     none=dict(),
-    align=purifier('align'),
-    general=purifier('general'),
-    general_logits=purifier('general_logits'),
-    paper_generator=purifier('paper_generator'),
-    adaptive=purifier('adaptive'))
+    align=purifier('zoo/align_resnet20_cifar10.pth'),
+    general=purifier('zoo/general_resnet20_cifar10.pth'),
+    general_logits=purifier('zoo/general_logits_resnet20_cifar10.pth'))
+# Those that are too large for zoo/ are where benchmarks/gpu_suite.py wrote them:
+#   adaptive=purifier('work_dirs/gpu_suite/resnet20_cifar10_long_adaptive.pth')
 
 ti = dict(kernel_size=3, kernel_sigma=1.0)
 attacks = dict()
