@@ -62,7 +62,7 @@ def prepare(arguments: argparse.Namespace) -> dict[str, Callable[[], None]]:
 
 
 def measure(steps: dict[str, Callable], arguments: argparse.Namespace) -> dict[str, list[float]]:
-    """Seconds of each turn, and on CUDA bytes, by side."""
+    """Seconds of each turn, by side."""
     on_cuda = arguments.device == 'cuda'
     synchronize = torch.cuda.synchronize if on_cuda else lambda: None
     seconds: dict[str, list[float]] = {side: [] for side in SIDES}

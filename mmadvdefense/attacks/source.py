@@ -133,11 +133,17 @@ class AttackSource:
     ) -> dict[str, Tensor]:
         """The host's own losses of raw pixels; ``data_samples`` as :meth:`prepare_samples` gives them."""
         inputs = self.preprocess(images, randomness)
+        with self.as_in_losses():
+            return self.task.losses(inputs, data_samples)
+
+    @contextmanager
+    def as_in_losses(self) -> Iterator[None]:
+        """Inside, the modules whose training flag decides what the host's losses return have it set."""
         flagged = [module for module in self.task.loss_modules() if not module.training]
         for module in flagged:
             module.training = True
         try:
-            return self.task.losses(inputs, data_samples)
+            yield
         finally:
             for module in flagged:
                 module.training = False

@@ -146,7 +146,7 @@ class PurifierTrainHook(Hook):
         self._augmented = not normalizes(dataset)
         self._tap = self._source.task.feature_tap(self.feature_layer)
         self.training_attack.prepare(self._source)
-        check_scores(self.training_attack.all_sources, self.training_attack.attacks, runner.train_dataloader.dataset)
+        check_scores(self.training_attack.all_sources, self.training_attack.attacks, dataset)
         self._settle_losses(purifier)
         self._handles = [
             model.register_forward_pre_hook(self._begin_target, with_kwargs=True),
@@ -219,16 +219,12 @@ class PurifierTrainHook(Hook):
         self._reference = CleanReference(self._source, clean, self._tap)
         adversarial = self.training_attack(clean, data_samples, randomness, self._reference)
         data = dict(inputs=clean, adversarial_inputs=adversarial, data_samples=data_samples)
-        flagged = [module for module in self._source.task.loss_modules() if not module.training]
-        for module in flagged:
-            module.training = True
         try:
-            batch = purifier({**data, 'purify_clean': self.train_on == 'both'}, training=True)
-            return model(**batch, mode='loss')
+            with self._source.as_in_losses():
+                batch = purifier({**data, 'purify_clean': self.train_on == 'both'}, training=True)
+                return model(**batch, mode='loss')
         finally:
             self._reference = None
-            for module in flagged:
-                module.training = False
 
     def after_train_epoch(self, runner) -> None:
         _share_statistics(runner)

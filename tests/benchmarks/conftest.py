@@ -8,14 +8,23 @@ from mmengine.config import Config
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope='session')
-def train_step_benchmark():
-    """The script ``benchmarks/train_step.py`` as a module."""
-    spec = importlib.util.spec_from_file_location('benchmark_train_step', ROOT / 'benchmarks' / 'train_step.py')
+def _script(name: str):
+    """A file of ``benchmarks/`` as a module."""
+    spec = importlib.util.spec_from_file_location(f'benchmark_{name}', ROOT / 'benchmarks' / f'{name}.py')
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope='session')
+def train_step_benchmark():
+    return _script('train_step')
+
+
+@pytest.fixture(scope='session')
+def released_step():
+    return _script('released_step')
 
 
 @pytest.fixture

@@ -1,25 +1,10 @@
 """The released code's step, stated again, has the values of our terms and runs the networks as often as it says."""
 
-import importlib.util
-import sys
 from collections import Counter
-from pathlib import Path
 
-import pytest
 import torch
 
 from mmadvdefense.losses import ClassAlignmentLoss
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope='session')
-def released_step():
-    spec = importlib.util.spec_from_file_location('released_step', ROOT / 'benchmarks' / 'released_step.py')
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_class_terms_are_those_of_our_loss(released_step):
