@@ -21,11 +21,11 @@ from mmengine.runner import Runner
 from terminaltables import GithubFlavoredMarkdownTable
 from torch import Tensor, nn
 
-from mmadvdefense import recipes
 from mmadvdefense.attacks import AttackSource, Randomness, build_attack, derive_seed
 from mmadvdefense.checkpoints import load_target, save_file_atomically
 from mmadvdefense.models import build_model
 from mmadvdefense.pixels import PIXEL_MAX, stack
+from mmadvdefense.training import recipes
 
 # Small enough that an undefended model keeps some of its accuracy, or every attack would look alike.
 EPS, STEP, STEPS = 1.0, 0.25, 10

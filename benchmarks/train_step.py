@@ -29,10 +29,10 @@ from mmengine.runner import Runner
 from terminaltables import AsciiTable
 from torch import nn
 
-from mmadvdefense import recipes
 from mmadvdefense.hooks import PurifierTrainHook
 from mmadvdefense.registry import HOOKS, builds
 from mmadvdefense.tasks import task_of
+from mmadvdefense.training import recipes
 
 STAGES = {
     'attack': 'attack',

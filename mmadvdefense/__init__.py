@@ -6,7 +6,18 @@ from .version import __version__
 compat.apply()
 
 # The rooms import the dependencies that have just been checked.
-from . import attacks, checkpoints, datasets, evaluation, hooks, losses, networks, optim, purifiers  # noqa: E402
+from . import (  # noqa: E402
+    attacks,
+    checkpoints,
+    datasets,
+    evaluation,
+    hooks,
+    losses,
+    networks,
+    optim,
+    purifiers,
+    threats,
+)
 
 __all__ = [
     '__version__',
@@ -20,4 +31,5 @@ __all__ = [
     'networks',
     'optim',
     'purifiers',
+    'threats',
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any, Union
+from typing import Union
 
 from mmengine.config import Config, ConfigDict
 from mmengine.model import BaseAveragedModel, BaseTTAModel, is_model_wrapper
@@ -69,11 +69,3 @@ def host_scope(config: Config) -> str:
     names = [type_path(kind), *map(type_path, found.__mro__ if found else ())]
     packages = [name.partition('.')[0] for name in names]
     return next((package for package in packages if package in compat.HOSTS), 'mmengine')
-
-
-@MODELS.register_module(name='DefendedEnsemble')
-def build_defended_ensemble(**settings: Any) -> nn.Module:
-    """A :class:`~mmadvdefense.ensembles.DefendedEnsemble`; MMPretrain, which it is a model of, is imported only now."""
-    from .ensembles import DefendedEnsemble
-
-    return DefendedEnsemble(**settings)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from numbers import Integral
 from pathlib import Path
 from typing import Optional, Sequence, Union
 
+import numpy as np
 import torch
+from mmengine.dist import get_rank
+from mmengine.runner import Runner
 from torch import Tensor
 
 
@@ -91,3 +95,11 @@ class Randomness:
         """A whole number below ``number`` for the whole batch, drawn without touching the device."""
         seeds = self.seeds if isinstance(self.seeds, int) else tuple(self.seeds)
         return derive_seed('choice', seeds) % number
+
+
+def seed_epoch(runner: Runner) -> None:
+    """Seed what augmentation draws from by the epoch and the rank."""
+    seed = derive_seed(runner.seed, 'epoch', runner.epoch, get_rank()) % 2**32
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)

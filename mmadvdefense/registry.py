@@ -36,7 +36,7 @@ def in_root_scope(config: dict) -> dict:
 
 
 # What a config's ``type`` may be: ``PGD``, ``'PGD'``, ``'mmengine.PGD'``, or, as configs in plain Python are written
-# down, ``'mmadvdefense.attacks.gradient.PGD'``.
+# down, ``'mmadvdefense.attacks.gradient.fgsm_family.PGD'``.
 Kind = Union[str, type, None]
 
 

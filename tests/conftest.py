@@ -13,6 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+pytest_plugins = ['fixtures.runners']
+
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
 NUM_CLASSES = 5

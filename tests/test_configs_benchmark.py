@@ -10,9 +10,9 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 import mmadvdefense  # noqa: F401  registers everything
-from mmadvdefense import recipes
 from mmadvdefense.hooks import AdversarialTrainingHook, PurifierTrainHook
 from mmadvdefense.networks import DUNet, GlobalGenerator
+from mmadvdefense.training import recipes
 
 pytest.importorskip('mmpretrain')
 ROOT = Path(__file__).parents[1]

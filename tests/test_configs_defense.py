@@ -12,10 +12,10 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 import mmadvdefense  # noqa: F401  registers everything
-from mmadvdefense import recipes
 from mmadvdefense.attacks import build_attack
 from mmadvdefense.hooks import PurifierTrainHook
 from mmadvdefense.purifiers import AlignPurifier
+from mmadvdefense.training import recipes
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted([*(ROOT / 'configs' / 'defense').glob('*.py'), *(ROOT / 'configs' / 'demo').glob('*.py')])

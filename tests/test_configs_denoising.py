@@ -8,11 +8,11 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 import mmadvdefense  # noqa: F401  registers everything
-from mmadvdefense import recipes
 from mmadvdefense.checkpoints import check_state_dict
 from mmadvdefense.hooks import AdversarialTrainingHook
 from mmadvdefense.hooks.adversarial_train import DENOISING
 from mmadvdefense.models import build_model
+from mmadvdefense.training import recipes
 
 pytest.importorskip('mmpretrain')
 ROOT = Path(__file__).parents[1]

@@ -11,10 +11,10 @@ from mmengine.registry import DATASETS, MODELS, TRANSFORMS, DefaultScope
 from mmengine.runner import Runner
 
 import mmadvdefense  # noqa: F401  registers everything
-from mmadvdefense import recipes
 from mmadvdefense.attacks import build_attack
 from mmadvdefense.purifiers import AlignPurifier
 from mmadvdefense.registry import HOOKS
+from mmadvdefense.training import recipes
 
 pytest.importorskip('mmdet')
 pytest.importorskip('mmseg')

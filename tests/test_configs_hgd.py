@@ -10,12 +10,12 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 
 import mmadvdefense  # noqa: F401  registers everything
-from mmadvdefense import recipes
 from mmadvdefense.attacks import RandomBudget
 from mmadvdefense.hooks import PurifierTrainHook
 from mmadvdefense.models import build_model
 from mmadvdefense.purifiers import HGDPurifier
 from mmadvdefense.tasks import task_of
+from mmadvdefense.training import recipes
 
 pytest.importorskip('mmpretrain')
 ROOT = Path(__file__).parents[1]

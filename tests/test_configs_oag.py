@@ -9,9 +9,9 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 import mmadvdefense  # noqa: F401  registers everything
-from mmadvdefense import recipes
 from mmadvdefense.models import build_model
 from mmadvdefense.purifiers import OnlinePurifier
+from mmadvdefense.training import recipes
 
 pytest.importorskip('mmpretrain')
 

@@ -9,8 +9,8 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 import mmadvdefense  # noqa: F401  registers everything
-from mmadvdefense import recipes
 from mmadvdefense.purifiers import PatchDatabase
+from mmadvdefense.training import recipes
 
 pytest.importorskip('mmpretrain')
 

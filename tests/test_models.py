@@ -10,9 +10,9 @@ from torch.nn import DataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from mmadvdefense.attacks import AttackSource
-from mmadvdefense.hooks import build_source
 from mmadvdefense.models import host_model, host_scope, unwrap
 from mmadvdefense.tasks import task_of
+from mmadvdefense.threats import build_source
 
 pytest.importorskip('mmpretrain')
 

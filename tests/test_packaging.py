@@ -113,7 +113,7 @@ def test_installed_package_finds_its_configs(built, tmp_path):
         [
             'import mmadvdefense',
             'from mmengine.config import Config',
-            'from mmadvdefense.recipes import CONFIGS, DEFAULT_RECIPES',
+            'from mmadvdefense.training.recipes import CONFIGS, DEFAULT_RECIPES',
             'print(mmadvdefense.__file__, CONFIGS, sep="\\n")',
             'assert Config.fromfile(CONFIGS / "defense" / "resnet20_cifar10_align.py").custom_hooks',
             'for recipe in DEFAULT_RECIPES.values():',

@@ -13,8 +13,8 @@ from typing import Callable
 from mmengine.config import Config, DictAction
 
 import mmadvdefense
-from mmadvdefense import recipes
 from mmadvdefense.compat import CheckpointRefused, check_checkpoint
+from mmadvdefense.training import recipes
 
 # MMCV's words, alone or at the end of the traceback of a worker of the data loader.
 _UNREADABLE = re.compile(r'failed to load image: (.+)')

@@ -64,7 +64,7 @@ def convert_rfbnet300(state_dict: Mapping[str, Tensor]) -> StateDict:
     from mmengine.registry import DefaultScope
 
     from mmadvdefense.compat import require_host
-    from mmadvdefense.recipes import CONFIGS
+    from mmadvdefense.training.recipes import CONFIGS
 
     try:
         require_host('mmdet')

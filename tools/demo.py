@@ -25,13 +25,13 @@ from mmadvdefense.attacks import build_attack
 from mmadvdefense.checkpoints import write_json
 from mmadvdefense.datasets import write_digit_scenes
 from mmadvdefense.evaluation import Result, collect_examples, evaluate, robustness_table
-from mmadvdefense.evaluation.pictures import (
+from mmadvdefense.evaluation.report.drawing import (
     class_boxes,
     class_captions,
     class_masks,
     robustness_picture,
 )
-from mmadvdefense.hooks import ThreatModel
+from mmadvdefense.threats import ThreatModel
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / 'configs'

@@ -11,10 +11,10 @@ import torch
 from _common import UsageError, add_common_arguments, load_config, require_checkpoint, run
 from mmengine.registry import MODELS
 
-from mmadvdefense import recipes
 from mmadvdefense.purifiers import GeneratorPurifier
-from mmadvdefense.purifiers.export import save_purifier_export
+from mmadvdefense.purifiers.trained.export import save_purifier_export
 from mmadvdefense.registry import type_name
+from mmadvdefense.training import recipes
 
 PREFIX = 'data_preprocessor.'
 

@@ -14,14 +14,14 @@ from pathlib import Path
 from _common import UsageError, add_common_arguments, load_config, run
 from mmengine.dist import barrier, init_dist, is_distributed, is_main_process
 
-from mmadvdefense import recipes
 from mmadvdefense.checkpoints import write_json
-from mmadvdefense.evaluation.document import check_section, update_section
-from mmadvdefense.evaluation.grid import Grid
-from mmadvdefense.evaluation.grid_config import read_grid
-from mmadvdefense.evaluation.grid_plan import plan_grid
-from mmadvdefense.evaluation.report_tables import terminal
-from mmadvdefense.evaluation.run_folder import RunFolder
+from mmadvdefense.evaluation.grid.config import read_grid
+from mmadvdefense.evaluation.grid.plan import plan_grid
+from mmadvdefense.evaluation.grid.run_folder import RunFolder
+from mmadvdefense.evaluation.grid.runner import Grid
+from mmadvdefense.evaluation.report.grid_tables import terminal
+from mmadvdefense.evaluation.report.markdown_section import check_section, update_section
+from mmadvdefense.training import recipes
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -14,15 +14,16 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
-from mmadvdefense import __version__, recipes
+from mmadvdefense import __version__
 from mmadvdefense.attacks import WorstOf, attack_names, attack_settings, build_attack
 from mmadvdefense.attacks.targets import TARGETS
 from mmadvdefense.checkpoints import write_json
 from mmadvdefense.evaluation import Condition, Result, evaluate, robustness_table
-from mmadvdefense.evaluation.tables import reason_text
-from mmadvdefense.hooks import DEFAULT_DRAWS, NEEDS_PURIFIER, THREAT_MODELS, THREAT_SETTINGS, ThreatModel
+from mmadvdefense.evaluation.report.tables import reason_text
 from mmadvdefense.models import host_model
 from mmadvdefense.registry import ATTACKS, find_class, type_name
+from mmadvdefense.threats import DEFAULT_DRAWS, NEEDS_PURIFIER, THREAT_MODELS, THREAT_SETTINGS, ThreatModel
+from mmadvdefense.training import recipes
 
 
 def parse_arguments() -> argparse.Namespace:

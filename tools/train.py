@@ -11,9 +11,9 @@ from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
 import mmadvdefense.datasets  # noqa: F401  registers ImagesPerClass
-from mmadvdefense import recipes
 from mmadvdefense.optim import use_mixed_precision
 from mmadvdefense.registry import DATASETS, HOOKS, builds
+from mmadvdefense.training import recipes
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmadvdefense.checkpoints import load_target, write_json
-from mmadvdefense.evaluation.image_selection import choose_indices
+from mmadvdefense.evaluation.grid.image_selection import choose_indices
 from mmadvdefense.evaluation.stopping import metric_by_step, stopping_step
 from mmadvdefense.models import build_model
 from mmadvdefense.pixels import PIXEL_MAX

@@ -1,28 +1,27 @@
-"""The adversary: raw pixels in, raw pixels out, inside a norm ball. A new attack goes into ``gradient.py``."""
+"""The adversary: raw pixels in, raw pixels out, inside a norm ball. A new attack goes into the room of its kind."""
 
 from ..randomness import Randomness, derive_seed
-from .adapters import TorchAttack
-from .autoattack import AutoAttack
-from .base import Attack, AttackResult
+from .base import Attack, AttackResult, attack_names, attack_settings, build_attack
 from .batch import AttackBatch
-from .build import attack_names, attack_settings, build_attack
-from .carlini_wagner import CarliniWagner
-from .curls_whey import CurlsWhey
-from .deepfool import DeepFool
-from .defence import BackwardPass, Defence
+from .defense import BackwardPass, Defence
 from .ensemble import EnsembleSource
-from .feature import DR, FDA, SSP, TAP
-from .feature_objectives import FeatureObjective
+from .external.adapters import TorchAttack
+from .external.autoattack import AutoAttack
 from .first_success import FirstSuccess
-from .geoda import GeoDA
-from .gradient import BIM, DIFGSM, FGSM, MIFGSM, PGD, TIFGSM
-from .loop import GradientAttack
-from .ppda import PPDA
-from .random_budget import RandomBudget
-from .random_sign import RandomSign
-from .sign_flip import SignFlip
+from .gradient.feature import DR, FDA, SSP, TAP
+from .gradient.feature_objectives import FeatureObjective
+from .gradient.fgsm_family import BIM, DIFGSM, FGSM, MIFGSM, PGD, TIFGSM
+from .gradient.loop import GradientAttack
+from .gradient.random_budget import RandomBudget
+from .gradient.random_sign import RandomSign
+from .minimal.carlini_wagner import CarliniWagner
+from .minimal.deepfool import DeepFool
+from .query.curls_whey import CurlsWhey
+from .query.geoda import GeoDA
+from .query.ppda import PPDA
+from .query.sign_flip import SignFlip
+from .query.square import Square
 from .source import AttackSource, CleanReference
-from .square import Square
 from .worst_of import Candidate, EachTarget, WorstOf, num_target_classes
 
 __all__ = [

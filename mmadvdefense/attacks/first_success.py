@@ -7,11 +7,10 @@ from typing import Sequence, Union
 from torch import Tensor
 
 from ..registry import ATTACKS
-from .base import Attack
+from .base import Attack, build_attack
 from .batch import AttackBatch
-from .build import build_attack
+from .criteria import misled
 from .source import AttackSource
-from .success import misled
 
 _BY_NEED = ('gradients', 'scores', 'decisions', 'nothing')
 

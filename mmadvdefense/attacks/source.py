@@ -12,7 +12,7 @@ from ..models import unwrap
 from ..pixels import Pixels, swap_channels
 from ..randomness import Randomness
 from ..tasks import FeatureTap, Task, task_of
-from .defence import Defence
+from .defense import Defence
 
 
 class AttackSource:

@@ -7,11 +7,10 @@ from typing import NamedTuple, Sequence
 from torch import Tensor
 
 from ..registry import ATTACKS
-from ..settings import check_whole_number
 from ..tasks import Task
-from .base import Attack
+from ..validation import check_whole_number
+from .base import Attack, build_attack
 from .batch import AttackBatch
-from .build import build_attack
 from .source import AttackSource
 
 _BY_NEED = ('gradients', 'scores', 'decisions')

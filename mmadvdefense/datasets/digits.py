@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from mmengine.dataset import BaseDataset
 
-from mmadvdefense.registry import DATASETS
+from ..registry import DATASETS
 
 _SPLITS = ('train', 'test')
 _TEST_IMAGES_PER_CLASS = 50

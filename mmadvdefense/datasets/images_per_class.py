@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from mmengine.dataset import BaseDataset
 
-from mmadvdefense.registry import DATASETS
-
-from ..settings import check_whole_number
+from ..registry import DATASETS
+from ..validation import check_whole_number
 
 
 @DATASETS.register_module(name='ImagesPerClass')

@@ -1,9 +1,9 @@
 """Robustness numbers: conditions, results, tables; and examples to look at."""
 
-from .examples import Examples, collect_examples
+from .report.examples import Examples, collect_examples
+from .report.tables import robustness_table
 from .results import Condition, Result, main_metric
 from .robustness import evaluate, score
-from .tables import robustness_table
 
 __all__ = [
     'Condition',

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Iterable, Optional
 
-from ..hooks.measurements import SOURCE
+from ..threats.measurements import SOURCE
 
 # A source that is right on less than this share of what the target is right on is far from what it was trained for.
 _FAR_BELOW = 0.5

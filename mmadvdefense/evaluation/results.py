@@ -7,7 +7,7 @@ from typing import Optional, Sequence, Union
 
 import numpy as np
 
-from ..hooks import ThreatModel
+from ..threats import ThreatModel
 
 # What a table shows of a metric's many numbers, the first that is there.
 MAIN_METRICS = ('accuracy/top1', 'mIoU', 'pascal_voc/mAP', 'coco/bbox_mAP_50', 'coco/bbox_mAP')
@@ -70,7 +70,7 @@ class Result:
         reason: why there are no numbers: why the attack cannot run, or what stopped it; None if all went well.
         error: where something went wrong, the traceback.
         samples: columns of the same length, one row an image; see :class:`mmadvdefense.hooks.AttackHook`.
-        examples: a few images; see :class:`mmadvdefense.evaluation.example_images.ExampleImagesHook`.
+        examples: a few images; see :class:`mmadvdefense.hooks.example_images.ExampleImagesHook`.
     """
 
     condition: Condition

@@ -16,12 +16,13 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from ..attacks import build_attack
-from ..hooks import NEEDS_PURIFIER, AttackHook, CannotRun, ErrorAmplificationHook
-from ..hooks.sources import fitting_source
+from ..hooks import AttackHook, ErrorAmplificationHook
+from ..hooks.example_images import ExampleImagesHook
 from ..models import unwrap
 from ..purifiers import Purifier, switched
+from ..threats import NEEDS_PURIFIER, CannotRun
+from ..threats.sources import fitting_source
 from .cautions import cautions
-from .example_images import ExampleImagesHook
 from .results import Condition, Result
 from .statistics import bootstrap_interval
 

@@ -15,9 +15,9 @@ from ..models import unwrap
 from ..pipelines import normalizes
 from ..pixels import check_pixels
 from ..purifiers import GeneratorPurifier
+from ..randomness import seed_epoch
 from ..registry import HOOKS, type_name
-from .checks import check_num_classes, check_scores, warn_of_unit_range
-from .seeding import seed_epoch
+from ..threats.checks import check_num_classes, check_scores, warn_of_unit_range
 
 # Blocks that a checkpoint of the plain model need not have: they start as the identity.
 DENOISING = 'backbone.denoising.'

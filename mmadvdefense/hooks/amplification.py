@@ -14,7 +14,7 @@ from ..models import unwrap
 from ..purifiers import switched
 from ..registry import HOOKS
 from ..tasks import FeatureTap
-from .measurements import Measurements
+from ..threats.measurements import Measurements
 
 
 @HOOKS.register_module()

@@ -18,22 +18,15 @@ from ..pixels import Pixels, check_channels, check_pixels, stack
 from ..purifiers import Purifier
 from ..randomness import derive_seed, image_identity
 from ..registry import HOOKS
-from ..tasks import (
-    NotScored,
-    SampleScores,
-    annotations_in_input_frame,
-    check_frame,
-    ignored_are_crowds,
-    task_of,
-)
-from .adversarial_cache import AdversarialCache
-from .checks import check_num_classes, check_one_view, warn_of_unit_range
-from .crafting import Crafter
-from .measurements import AttackedBatch, Measurements, summary
-from .source_scores import clean_scores, source_names
-from .sources import enabled_purifier, fitting_source
-from .threats import CannotRun, ThreatModel
-from .worst_case import craft_worst, scores_in_test
+from ..tasks import NotScored, SampleScores, annotations_in_input_frame, check_frame, ignored_are_crowds, task_of
+from ..threats.cache import AdversarialCache
+from ..threats.checks import check_num_classes, check_one_view, warn_of_unit_range
+from ..threats.crafter import Crafter
+from ..threats.measurements import AttackedBatch, Measurements, summary
+from ..threats.source_scores import clean_scores, source_names
+from ..threats.sources import enabled_purifier, fitting_source
+from ..threats.threat_model import CannotRun, ThreatModel
+from ..threats.worst_case import craft_worst, scores_in_test
 
 
 @HOOKS.register_module()

@@ -16,11 +16,11 @@ from ..models import unwrap
 from ..pipelines import channel_order, normalizes
 from ..pixels import Pixels
 from ..purifiers import GeneratorPurifier, PurifierDistributedDataParallel, freeze_target
+from ..randomness import seed_epoch
 from ..registry import HOOKS, MODELS, in_root_scope
-from .checks import check_discriminator, check_num_classes, check_scores
-from .seeding import seed_epoch
-from .training_attack import PROTECTED, TARGET, SourceConfig, TrainingAttack
-from .training_batch import TrainingBatch
+from ..threats.checks import check_discriminator, check_num_classes, check_scores
+from ..training.training_attack import PROTECTED, TARGET, SourceConfig, TrainingAttack
+from ..training.training_batch import TrainingBatch
 
 _SOURCE_OF_THREAT = {'gray-box': TARGET, 'adaptive': PROTECTED}
 
@@ -43,7 +43,7 @@ class PurifierTrainHook(Hook):
         require_checkpoint: refuse to train in front of a target whose weights were never loaded.
         train_on: ``'both'`` halves, or ``'adversarial'`` images alone: the generator never sees a clean one (HGD).
         sources: the models that attacks are run on, of which each batch draws one, and
-        labels: the labels that they move away from: see :class:`~mmadvdefense.hooks.training_attack.TrainingAttack`.
+        labels: the labels that they move away from: see :class:`~mmadvdefense.training.training_attack.TrainingAttack`.
         threat: what the training attacker knows, where no ``sources`` are given: ``'gray-box'``, the target without its
             purifier (Align), or ``'adaptive'``, the gradient through purifier and target; or a list of these, of which
             each batch draws one, such as ``['adaptive', 'adaptive', 'gray-box']``.

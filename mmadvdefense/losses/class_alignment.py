@@ -8,8 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mmadvdefense.registry import MODELS
-
+from ..registry import MODELS
 from .base import ImageName, PurifierBatch, PurifierLoss, check_image_name
 
 

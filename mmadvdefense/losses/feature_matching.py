@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmadvdefense.registry import MODELS
-
+from ..registry import MODELS
 from .base import ImageName, PurifierBatch, PurifierLoss, check_image_name, image_names
 
 

@@ -11,8 +11,8 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import get_torchvision_models
 from torch import Tensor, nn
 
-from mmadvdefense.registry import MODELS
-from mmadvdefense.tasks import FeatureTap
+from ..registry import MODELS
+from ..tasks import FeatureTap
 
 TORCHVISION = 'torchvision://'
 

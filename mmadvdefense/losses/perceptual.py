@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmadvdefense.pixels import to_pixels
-from mmadvdefense.registry import MODELS
-
+from ..pixels import to_pixels
+from ..registry import MODELS
 from .base import GuidedLoss, ImageName, PurifierBatch
 from .frozen_network import FrozenNetwork
 

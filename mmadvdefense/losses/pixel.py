@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmadvdefense.registry import MODELS
-
+from ..registry import MODELS
 from .base import GuidedLoss, ImageName, PurifierBatch
 
 

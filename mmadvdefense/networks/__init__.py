@@ -7,11 +7,11 @@ from .denoising_backbone import build_denoising_backbone
 from .denoising_block import DenoisingBlock
 from .discriminator import MultiscaleDiscriminator
 from .dunet import DUNet
-from .energy import EnergyNetworks
 from .global_generator import GlobalGenerator
-from .hourglass import HourglassNetworks
+from .per_image.energy import EnergyNetworks
+from .per_image.hourglass import HourglassNetworks
+from .per_image.scalar_autoencoder import ScalarAutoEncoders
 from .rfbnet import RFBNeck
-from .scalar_autoencoder import ScalarAutoEncoders
 from .torchvision_vgg import TorchvisionVGG
 from .wide_resnet import WideResNet
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from mmadvdefense.registry import MODELS
-
+from ..registry import MODELS
 from .dunet import DUNet
 
 

@@ -10,9 +10,8 @@ import torch
 from mmengine.model import ModuleDict
 from torch import Tensor, nn
 
-from mmadvdefense.registry import MODELS
-
 from ..models import find_layer
+from ..registry import MODELS
 from .denoising_block import DenoisingBlock
 
 # Where the blocks are in the backbone, and so in the names of its checkpoint.

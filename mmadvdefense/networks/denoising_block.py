@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmadvdefense.registry import MODELS
+from ..registry import MODELS
 
 # Side of the window of the local filters.
 _WINDOW = 3

@@ -7,8 +7,7 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmadvdefense.registry import MODELS
-
+from ..registry import MODELS
 from .initialization import init_normal
 
 MAX_CHANNELS = 512

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmadvdefense.registry import MODELS
+from ..registry import MODELS
 
 
 def _stage(in_channels: int, out_channels: int, num_units: int, stride: int = 1) -> nn.Sequential:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from mmadvdefense.registry import MODELS
-
+from ..registry import MODELS
 from .initialization import init_normal
 
 

@@ -12,7 +12,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import TASK_UTILS
 from torch import Tensor, nn
 
-from mmadvdefense.registry import MODELS
+from ..registry import MODELS
 
 # Channels, kernel, stride and dilation of a convolution.
 _Conv = tuple[int, int | tuple[int, int], int, int]

@@ -1,23 +1,24 @@
 """Data preprocessors that clean pixels before the host's own preprocessing."""
 
-from .align import AlignPurifier
 from .base import Purifier, RandomPurifier, channel_order_of, purifier_names, switched, unchecked
-from .chain import PurifierChain
-from .dip import DIPPurifier
-from .ensemble import EnsemblePurifier
-from .filters import MeanFilterPurifier, MedianFilterPurifier
-from .generator import GeneratorPurifier, PurifiedImages
-from .hgd import HGDPurifier
-from .oag import OAGPurifier
-from .one_step_autoencoder import OneStepAutoEncoderPurifier
-from .online import OnlinePurifier
-from .parallel import PurifierDistributedDataParallel, freeze_target
-from .patches import PatchDatabase
-from .pixel_deflection import PixelDeflectionPurifier
-from .quantization import BitDepthPurifier, JPEGPurifier
-from .quilting import QuiltingPurifier
-from .random_resize_pad import RandomResizePadPurifier
-from .total_variation import TotalVariationPurifier
+from .composites import build_defended_ensemble
+from .composites.chain import PurifierChain
+from .composites.ensemble import EnsemblePurifier
+from .online.base import OnlinePurifier
+from .online.dip import DIPPurifier
+from .online.oag import OAGPurifier
+from .online.one_step_autoencoder import OneStepAutoEncoderPurifier
+from .trained.align import AlignPurifier
+from .trained.generator import GeneratorPurifier, PurifiedImages
+from .trained.hgd import HGDPurifier
+from .trained.parallel import PurifierDistributedDataParallel, freeze_target
+from .transforms.filters import MeanFilterPurifier, MedianFilterPurifier
+from .transforms.patches import PatchDatabase
+from .transforms.pixel_deflection import PixelDeflectionPurifier
+from .transforms.quantization import BitDepthPurifier, JPEGPurifier
+from .transforms.quilting import QuiltingPurifier
+from .transforms.random_resize_pad import RandomResizePadPurifier
+from .transforms.total_variation import TotalVariationPurifier
 
 __all__ = [
     'AlignPurifier',
@@ -42,6 +43,7 @@ __all__ = [
     'RandomPurifier',
     'RandomResizePadPurifier',
     'TotalVariationPurifier',
+    'build_defended_ensemble',
     'channel_order_of',
     'freeze_target',
     'purifier_names',

@@ -36,7 +36,7 @@ ATTACKS = {
     'carlini_wagner': dict(type='CarliniWagner', eps=8, step_size=2, steps=8),
     'random_budget': dict(type='RandomBudget', attack=dict(type='PGD', steps=3), eps=(0, 12)),
 }
-QUERIES = _load('attacks/test_query_table.py').ATTACKS
+QUERIES = _load('attacks/query/test_query_table.py').ATTACKS
 PURIFIERS = _load('purifiers/test_every_purifier.py').TABLE
 
 

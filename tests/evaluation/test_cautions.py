@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmadvdefense.evaluation import Condition, Result, robustness_table
 from mmadvdefense.evaluation.cautions import cautions
-from mmadvdefense.evaluation.report_tables import markdown, terminal
+from mmadvdefense.evaluation.report.grid_tables import markdown, terminal
 
 
 def test_a_source_far_below_the_target():

@@ -16,9 +16,10 @@ from torch import nn
 import mmadvdefense  # noqa: F401  registers everything
 from mmadvdefense.attacks import Attack
 from mmadvdefense.evaluation import Condition, evaluate, main_metric
-from mmadvdefense.hooks import AttackHook, CannotRun
+from mmadvdefense.hooks import AttackHook
 from mmadvdefense.purifiers import Purifier
 from mmadvdefense.registry import ATTACKS
+from mmadvdefense.threats import CannotRun
 
 pytest.importorskip('mmpretrain')
 
@@ -59,10 +60,7 @@ class BlacksOutAndBreaks(Attack):
 
 
 @pytest.fixture
-def make_runner(tmp_path, monkeypatch) -> Callable[..., Runner]:
-    monkeypatch.setattr(Runner, '_log_env', lambda *_: None)
-    monkeypatch.setattr(Runner, 'dump_config', lambda *_: None)
-
+def make_runner(tmp_path, quick_runners) -> Callable[..., Runner]:
     def make(purifier: bool = True, trained: bool = True, metric: str = 'Accuracy') -> Runner:
         preprocessor = dict(type='AlignPurifier', generator=GENERATOR, **NATIVE) if purifier else NATIVE
         with DefaultScope.overwrite_default_scope('mmpretrain'), torch.random.fork_rng():

@@ -19,8 +19,8 @@ from mmengine.runner import Runner
 import mmadvdefense  # noqa: F401  registers everything
 from mmadvdefense import compat
 from mmadvdefense.evaluation import Condition, Result, evaluate, robustness_table
-from mmadvdefense.recipes import drop_pretrained_backbones
 from mmadvdefense.tasks import task_of
+from mmadvdefense.training.recipes import drop_pretrained_backbones
 
 pytest.importorskip('mmdet')
 
@@ -119,10 +119,7 @@ def coco(tmp_path) -> Callable[..., dict]:
 
 
 @pytest.fixture
-def make_runner(tmp_path, coco, monkeypatch) -> Callable[..., Runner]:
-    monkeypatch.setattr(Runner, '_log_env', lambda *_: None)
-    monkeypatch.setattr(Runner, 'dump_config', lambda *_: None)
-
+def make_runner(tmp_path, coco, quick_runners) -> Callable[..., Runner]:
     def make(
         name: str, annotated: bool = True, metric: Optional[dict] = None, classes: tuple = CLASSES, **settings: Any
     ) -> Runner:

@@ -13,9 +13,10 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from mmadvdefense.attacks import FGSM, Attack, AttackSource, GradientAttack, Randomness, build_attack, derive_seed
-from mmadvdefense.hooks import AttackHook, CannotRun
+from mmadvdefense.hooks import AttackHook
 from mmadvdefense.models import build_model
 from mmadvdefense.registry import ATTACKS
+from mmadvdefense.threats import CannotRun
 
 pytest.importorskip('mmpretrain')
 
@@ -415,7 +416,7 @@ def test_a_damaged_file_is_named_and_made_again(crafted, tmp_path, monkeypatch):
     path = next(cache.rglob('*.npz'))
     path.write_bytes(path.read_bytes()[:-40])
     said = []
-    monkeypatch.setattr('mmadvdefense.hooks.adversarial_cache.print_log', lambda text, *_: said.append(text))
+    monkeypatch.setattr('mmadvdefense.threats.cache.print_log', lambda text, *_: said.append(text))
     crafted(cache_dir=cache)
     assert _files(cache) == before
     assert len(said) == 1 and str(path) in said[0] and 'damaged' in said[0]

@@ -13,8 +13,8 @@ from mmengine.structures import PixelData
 from torch.utils.data import Dataset
 
 import mmadvdefense  # noqa: F401  registers everything
-from mmadvdefense import recipes
 from mmadvdefense.hooks import AttackHook
+from mmadvdefense.training import recipes
 
 _serial = itertools.count()
 SIZE = (32, 32)
@@ -120,12 +120,6 @@ class Spy(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         self.outputs.append({name: float(value) for name, value in outputs.items()})
         self.batches.append(data_batch)
-
-
-@pytest.fixture(autouse=True)
-def _quick_runners(monkeypatch):
-    monkeypatch.setattr(Runner, '_log_env', lambda *_: None)
-    monkeypatch.setattr(Runner, 'dump_config', lambda *_: None)
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ import mmadvdefense  # noqa: F401  registers everything
 from mmadvdefense import compat
 from mmadvdefense.attacks import AttackSource, Randomness, build_attack
 from mmadvdefense.losses import ClassAlignmentLoss
-from mmadvdefense.recipes import drop_pretrained_backbones
 from mmadvdefense.tasks import DetectionTask, annotations_in_input_frame, task_of
 from mmadvdefense.tasks.detection import loss_group
+from mmadvdefense.training.recipes import drop_pretrained_backbones
 
 pytest.importorskip('mmdet')
 

@@ -6,7 +6,7 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import PixelData
 
 from mmadvdefense.attacks import AttackSource, Randomness, build_attack
-from mmadvdefense.attacks.ensemble_task import EnsembleTask
+from mmadvdefense.attacks.ensemble import EnsembleTask
 from mmadvdefense.tasks import task_of
 
 pytest.importorskip('mmseg')

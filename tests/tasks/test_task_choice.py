@@ -9,9 +9,9 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from mmadvdefense.attacks import AttackSource, Randomness, build_attack
-from mmadvdefense.hooks.checks import check_num_classes, check_same_classes
 from mmadvdefense.tasks import ClassificationTask, UnscoredTask, task_of
 from mmadvdefense.tasks.sample_scores import NotScored
+from mmadvdefense.threats.checks import check_num_classes, check_same_classes
 
 FGSM = dict(type='FGSM', eps=8)
 

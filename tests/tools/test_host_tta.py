@@ -15,9 +15,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from mmadvdefense import recipes
 from mmadvdefense.datasets import write_digit_scenes
 from mmadvdefense.models import build_model
+from mmadvdefense.training import recipes
 
 ROOT = Path(__file__).parents[2]
 GENERATOR = dict(type='DUNet', widths=(4, 8), encoder_units=(1, 1), decoder_units=(1,))

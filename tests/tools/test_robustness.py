@@ -85,7 +85,7 @@ def probe(target_checkpoint) -> dict[str, torch.Tensor]:
     """The last layer of the digits' target fitted to its random features, so that there is something to attack."""
     from mmengine.config import Config
 
-    from mmadvdefense.evaluation.image_selection import open_test_set
+    from mmadvdefense.evaluation.grid.image_selection import open_test_set
     from mmadvdefense.models import build_model
 
     config = Config.fromfile(ROOT / 'configs' / 'target' / 'digits_target.py')

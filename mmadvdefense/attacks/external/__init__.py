@@ -1,0 +1,1 @@
+"""Attacks of other libraries, behind this package's interface."""

@@ -1,0 +1,91 @@
+"""Input diversity: the model is shown a resized image at each step (Xie et al., CVPR 2019)."""
+
+from __future__ import annotations
+
+import math
+from typing import Sequence
+
+import torch
+from torch import Tensor
+
+from ..batch import AttackBatch
+
+
+class InputDiversity:
+    """Resizes each image, with a probability and by a factor of its own, on a frame that keeps the image's size.
+
+    A classifier sees the resized image at a random place of a black frame, or, enlarged, what a frame at a random
+    place shows of it. The paper's 299 pixels, enlarged to between 299 and 330 inside 331, are factors of 0.90 to 1 of
+    that frame; keeping the size instead lets models be attacked that take no other.
+
+    Under the masks and boxes of a dense task nothing may move: there the image is resized and then resized back, so
+    that it only loses detail and every pixel stays where the ground truth says.
+
+    All of it is bilinear (pixel centres, ``align_corners=False``) and differentiable.
+
+    Args:
+        probability: of an image to be resized at a step, above 0 and at most 1.
+        scales: the smallest and the largest factor; drawn uniformly, then the sides are rounded to whole pixels.
+
+    Raises:
+        ValueError: for a probability or factors out of range.
+    """
+
+    def __init__(self, probability: float, scales: Sequence[float] = (0.9, 1.0)):
+        if not 0 < probability <= 1:
+            raise ValueError(f'diversity is the probability that an image is resized, in (0, 1], got {probability}')
+        if len(scales) != 2 or not 0 < scales[0] <= scales[1]:
+            raise ValueError(f'diversity_scales must be the smallest and the largest factor, above 0, got {scales}')
+        self.probability = probability
+        self.scales = tuple(float(scale) for scale in scales)
+
+    def __call__(self, images: Tensor, batch: AttackBatch) -> Tensor:
+        """``(N, 3, H, W)`` as the model sees them in one step, drawn from the batch's randomness."""
+        draw = batch.randomness.uniform_like(images.detach().new_empty(len(images), 4))
+        resized_at_all, scale, *place = draw.split(1, 1)
+        smallest, largest = self.scales
+        scale = smallest + (largest - smallest) * scale
+        sides = torch.tensor(batch.layout.sizes).to(images, non_blocking=True).split(1, 1)
+        down, across = (
+            self._resample(side, scale, where, canvas, batch.source.task.dense)
+            for side, where, canvas in zip(sides, place, images.shape[-2:])
+        )
+        resized = down[:, None] @ images @ across[:, None].mT
+        return torch.where((resized_at_all < self.probability)[:, :, None, None], resized, images)
+
+    def _resample(self, side: Tensor, scale: Tensor, place: Tensor, canvas: int, dense: bool) -> Tensor:
+        """``(N, canvas, canvas)``: what each line of pixels is multiplied by; sides, scales and places ``(N, 1)``."""
+        new = (side * scale).round().clamp(min=1)
+        if dense:
+            between = max(1, math.ceil(canvas * self.scales[1]))
+            there = interpolation(side, new, torch.zeros_like(side), canvas, between)
+            back = interpolation(new, side, torch.zeros_like(side), between, canvas)
+            return back @ there
+        room = (side - new).abs()
+        # A draw just below 1 times a large number can round up.
+        offset = (place * (room + 1)).floor().minimum(room) * (side - new).sign()
+        matrix = interpolation(side, new, offset, canvas, canvas)
+        row = torch.arange(canvas, device=side.device)
+        return matrix * (row < side).unsqueeze(2)
+
+
+def interpolation(old: Tensor, new: Tensor, offset: Tensor, columns: int, rows: int) -> Tensor:
+    """Bilinear resizing of lines of pixels as matrices, one an image, so that no loop over images is needed.
+
+    Args:
+        old: ``(N, 1)`` lengths of the lines, at most ``columns``.
+        new: ``(N, 1)`` lengths that they are resized to.
+        offset: ``(N, 1)`` positions at which the resized lines begin; may be negative.
+        columns: length of the lines with their padding.
+        rows: length of the result; zero where no resized line lies.
+
+    Returns:
+        ``(N, rows, columns)``.
+    """
+    row = torch.arange(rows, device=old.device, dtype=old.dtype)
+    column = torch.arange(columns, device=old.device, dtype=old.dtype)
+    # Beyond the centre of the outermost pixel its value goes on.
+    position = ((row - offset + 0.5) * (old / new) - 0.5).clamp(min=0).minimum(old - 1)
+    weight = (1 - (position[:, :, None] - column).abs()).clamp(min=0)
+    inside = (row >= offset) & (row < offset + new)
+    return weight * inside[:, :, None]

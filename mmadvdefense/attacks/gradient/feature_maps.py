@@ -1,0 +1,141 @@
+"""What the layers of a source model make of images."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Iterator, Optional, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...pixels import Pixels
+from ...randomness import Randomness
+from ..batch import AttackBatch
+from ..source import AttackSource
+
+
+@dataclass
+class FeatureMap:
+    """One layer's features of a batch.
+
+    Attributes:
+        values: ``(N, C, P)``: C channels at P positions; the tokens of a transformer are positions.
+        mask: ``(N, 1, P)`` bool, false on what is padding in the image; None where nothing is padded, and for tokens.
+    """
+
+    values: Tensor
+    mask: Optional[Tensor] = None
+
+    def total(self, numbers: Tensor) -> Tensor:
+        """The sum of ``(N, C, P)`` over channels and positions, without padding, ``(N,)``."""
+        return (numbers if self.mask is None else numbers.where(self.mask, 0)).sum((1, 2))
+
+    @property
+    def count(self) -> Tensor:
+        """How many values an image has, without padding, ``(N,)`` or one number for all."""
+        channels = self.values.shape[1]
+        if self.mask is None:
+            return self.values.new_tensor(channels * self.values.shape[2])
+        return channels * self.mask.sum((1, 2))
+
+    def mean(self, numbers: Tensor) -> Tensor:
+        """The mean of ``(N, C, P)`` over channels and positions, without padding, ``(N,)``."""
+        return self.total(numbers) / self.count
+
+
+def read_feature_maps(
+    images: Pixels, layers: Sequence[str], batch: AttackBatch, randomness: Optional[Randomness] = None
+) -> list[FeatureMap]:
+    """The first of :func:`read_features_and_scores`."""
+    return read_features_and_scores(images, layers, batch, randomness)[0]
+
+
+def read_features_and_scores(
+    images: Pixels, layers: Sequence[str], batch: AttackBatch, randomness: Optional[Randomness] = None
+) -> tuple[list[FeatureMap], Optional[Tensor]]:
+    """The features of images at some layers of the batch's source, and its class scores: one query an image.
+
+    Args:
+        images: pixels 0-255; gradients flow through.
+        layers: names as in ``model.named_modules()``, or those that the task knows.
+        batch: whose images these are.
+        randomness: what a random defence draws from, by default the batch's.
+
+    Returns:
+        The features at each layer, and the scores, None of a model that has no one set of them.
+
+    Raises:
+        ValueError: for a layer that the model has not, or that gives no features of each image.
+    """
+    source = batch.source
+    batch.count()
+    inputs = source.preprocess(batch.guarded(images), batch.randomness if randomness is None else randomness)
+    taps = [source.task.feature_tap(layer) for layer in layers]
+    with ExitStack() as entered:
+        for tap in taps:
+            entered.enter_context(tap)
+        scores = source.task.reference(inputs)
+    return [_feature_map(tap.take(), layer, inputs, batch.mask) for tap, layer in zip(taps, layers)], scores
+
+
+def _feature_map(features: Tensor, layer: str, inputs: Tensor, mask: Optional[Tensor]) -> FeatureMap:
+    if not isinstance(features, Tensor) or features.ndim < 2 or len(features) != len(inputs):
+        shape = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+        raise ValueError(f'layer {layer!r} gives no features of each image but {shape}; name another one')
+    if features.ndim == 3:
+        return FeatureMap(features.transpose(1, 2))
+    if features.ndim == 2:
+        return FeatureMap(features.unsqueeze(2))
+    if mask is not None:
+        # Native preprocessors pad below and on the right, as lists are stacked.
+        beyond = [full - own for full, own in zip(inputs.shape[-2:], mask.shape[-2:])]
+        mask = F.interpolate(F.pad(mask, (0, beyond[1], 0, beyond[0])), features.shape[-2:], mode='nearest') > 0
+    return FeatureMap(features.flatten(2), None if mask is None else mask.flatten(2))
+
+
+@torch.no_grad()
+def resolution_layers(source: AttackSource, images: Pixels) -> list[str]:
+    """The last layer of the backbone at each resolution, in the order in which they run.
+
+    Of ResNets these are the stem and the stages, of VGG the layers before each pooling, of plain vision transformers,
+    which keep one resolution, the patch embedding and the last layer. What counts are layers with parameters that give
+    one tensor with a part for each image, and of nested ones the outermost.
+
+    Args:
+        source: the model.
+        images: what is run to see which layers there are.
+
+    Raises:
+        ValueError: if the model has no backbone, or that has no such layer.
+    """
+    backbone = getattr(source.model, 'backbone', None)
+    layers = [] if backbone is None else backbone.named_modules(prefix='backbone')
+    names = {
+        module: name
+        for name, module in layers
+        if module is not backbone and next(module.parameters(), None) is not None
+    }
+    positions: dict[str, int] = {}
+
+    def record(module: nn.Module, args: tuple, output) -> None:
+        if isinstance(output, Tensor) and output.ndim in (3, 4) and len(output) == len(images):
+            positions[names[module]] = output[0, 0].numel() if output.ndim == 4 else output.shape[1]
+
+    with ExitStack() as hooks:
+        for module in names:
+            hooks.callback(module.register_forward_hook(record).remove)
+        if names:
+            source.task.reference(source.preprocess(images))
+    outermost = [name for name in positions if not any(outer in positions for outer in _ancestors(name))]
+    last = {positions[name]: name for name in outermost}
+    if not last:
+        raise ValueError(f'{type(source.model).__name__} has no backbone with feature maps; name layers with layers=')
+    return list(last.values())
+
+
+def _ancestors(name: str) -> Iterator[str]:
+    """The names of the modules that a module lies in."""
+    return accumulate(name.split('.')[:-1], '{}.{}'.format)

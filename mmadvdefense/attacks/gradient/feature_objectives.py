@@ -1,0 +1,180 @@
+"""What attacks on features maximise; none of it needs labels, unless it is told to look at them."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Optional, Sequence, Union
+from weakref import WeakKeyDictionary
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...pixels import Pixels, stack
+from ...registry import ATTACKS
+from ..batch import AttackBatch
+from ..objectives import Objective
+from .feature_maps import FeatureMap, read_feature_maps, read_features_and_scores, resolution_layers
+
+
+class FeatureObjective(Objective):
+    """A sum over layers of what the model makes of images there.
+
+    Args:
+        layers: names as in ``model.named_modules()``. By default the last layers of the backbone at each resolution
+            (:func:`resolution_layers`), found on the first batch: all of them, or
+            the middle one, as the objective says.
+    """
+
+    targetable = False
+    needs_labels = False
+    of_scores = False
+    middle_only: ClassVar[bool] = False
+    compares_with_clean: ClassVar[bool] = True
+
+    def __init__(self, layers: Union[None, str, Sequence[str]] = None):
+        self.layers = [layers] if isinstance(layers, str) else layers
+        self._default_layers: WeakKeyDictionary = WeakKeyDictionary()
+        self._clean_maps: WeakKeyDictionary = WeakKeyDictionary()
+
+    def values(self, images: Pixels, batch: AttackBatch) -> Tensor:
+        return self._values_and_scores(images, batch)[0]
+
+    def _values_and_scores(self, images: Pixels, batch: AttackBatch) -> tuple[Tensor, Optional[Tensor]]:
+        """The sum over layers, and the class scores of the same forward pass."""
+        clean = self._clean(batch) if self.compares_with_clean else None
+        maps, scores = read_features_and_scores(images, self._layers(batch), batch)
+        values = sum(self.layer_values(one, None if clean is None else clean[i].values) for i, one in enumerate(maps))
+        return values, scores
+
+    def layer_values(self, features: FeatureMap, clean: Optional[Tensor]) -> Tensor:
+        """``(N,)`` for one layer; ``clean`` are the features ``(N, C, P)`` of the clean images."""
+        raise NotImplementedError
+
+    def _layers(self, batch: AttackBatch) -> Sequence[str]:
+        if self.layers is not None:
+            return self.layers
+        model = batch.source.model
+        if model not in self._default_layers:
+            found = resolution_layers(batch.source, batch.pixels(batch.clean))
+            self._default_layers[model] = [found[len(found) // 2]] if self.middle_only else found
+        return self._default_layers[model]
+
+    @torch.no_grad()
+    def _clean(self, batch: AttackBatch) -> list[FeatureMap]:
+        # All that is run on one batch shares its reference.
+        if batch.reference not in self._clean_maps:
+            images, randomness = batch.pixels(batch.clean), batch.randomness.derive('reference')
+            self._clean_maps[batch.reference] = read_feature_maps(images, self._layers(batch), batch, randomness)
+        return self._clean_maps[batch.reference]
+
+
+@ATTACKS.register_module()
+class FeatureDistanceObjective(FeatureObjective):
+    """Mean squared distance from the clean features (SSP, Naseer et al., CVPR 2020, equation 1).
+
+    By default at the backbone's middle resolution, which of VGG-16 is relu3_3 as in the paper. At the clean image its
+    gradient is zero.
+    """
+
+    middle_only = True
+
+    def layer_values(self, features: FeatureMap, clean: Tensor) -> Tensor:
+        return features.mean((features.values - clean).square())
+
+
+@ATTACKS.register_module()
+class FeatureDisruptionObjective(FeatureObjective):
+    """``log ||f at weak|| - log ||f at strong||`` summed over layers (FDA, Ganeshan et al., ICCV 2019, equation 4).
+
+    Strong are the features that exceed the mean over channels at their position in the clean image, weak the others.
+    """
+
+    def layer_values(self, features: FeatureMap, clean: Tensor) -> Tensor:
+        weak = clean < clean.mean(1, keepdim=True)
+        squares = features.values.square()
+        return _half_log(features.total(squares.where(weak, 0))) - _half_log(features.total(squares.where(~weak, 0)))
+
+
+@ATTACKS.register_module()
+class TransferablePerturbationObjective(FeatureObjective):
+    """Distance of power-normalised features, and how smooth the change is (TAP, Zhou et al., ECCV 2018).
+
+    ``label_weight * CE + feature_weight * sum_l ||T(f_l) - T(f_l clean)||^2 + smooth_weight * sum |box * (x - x_c)|``
+    with ``T(f) = sign(f) |f|^power`` and a box filter that takes the mean. The paper's ``label_weight`` is 1. With 0 it
+    needs no labels, and its gradient at the clean image is zero.
+
+    Args:
+        layers: as in :class:`FeatureObjective`.
+        feature_weight: lambda in the paper.
+        smooth_weight: eta in the paper, of pixels in 0-255.
+        power: alpha in the paper, in (0, 1].
+        box_size: side of the box filter, odd.
+        label_weight: of the cross-entropy with the true class (of segmentors: summed over pixels).
+
+    Raises:
+        ValueError: for a value out of range; with a ``label_weight``, on a model without one set of class scores.
+    """
+
+    def __init__(
+        self,
+        layers: Union[None, str, Sequence[str]] = None,
+        feature_weight: float = 0.05,
+        smooth_weight: float = 0.005,
+        power: float = 0.5,
+        box_size: int = 3,
+        label_weight: float = 0.0,
+    ):
+        super().__init__(layers)
+        if not 0 < power <= 1:
+            raise ValueError(f'power must be in (0, 1], got {power}')
+        if box_size < 1 or box_size % 2 == 0:
+            raise ValueError(f'box_size must be odd, got {box_size}')
+        if not label_weight >= 0:
+            raise ValueError(f'label_weight must be >= 0, got {label_weight}')
+        self.feature_weight = feature_weight
+        self.smooth_weight = smooth_weight
+        self.power = power
+        self.box_size = box_size
+        self.label_weight = label_weight
+        self.needs_labels = label_weight > 0
+
+    def values(self, images: Pixels, batch: AttackBatch) -> Tensor:
+        change = stack(images)[0] - batch.clean
+        smooth = F.avg_pool2d(change, self.box_size, stride=1, padding=self.box_size // 2).abs()
+        smooth = smooth if batch.mask is None else smooth * batch.mask
+        distance, scores = self._values_and_scores(images, batch)
+        value = self.feature_weight * distance + self.smooth_weight * smooth.flatten(1).sum(1)
+        if not self.label_weight:
+            return value
+        # The task says why its models have none.
+        scores = batch.logits(images) if scores is None else scores
+        return value + self.label_weight * batch.source.task.cross_entropy(scores, batch.labels)
+
+    def layer_values(self, features: FeatureMap, clean: Tensor) -> Tensor:
+        return features.total((self._normalise(features.values) - self._normalise(clean)).square())
+
+    def _normalise(self, features: Tensor) -> Tensor:
+        # The slope of the power at 0 is infinite.
+        tiny = torch.finfo(features.dtype).tiny
+        return features.sign() * features.abs().clamp(min=tiny).pow(self.power)
+
+
+@ATTACKS.register_module()
+class DispersionObjective(FeatureObjective):
+    """Minus the standard deviation of all values of a feature map (DR, Lu et al., CVPR 2020, algorithm 1).
+
+    By default at the backbone's middle resolution.
+    """
+
+    middle_only = True
+    compares_with_clean = False
+
+    def layer_values(self, features: FeatureMap, clean: None) -> Tensor:
+        centred = features.values - features.mean(features.values)[:, None, None]
+        variance = features.total(centred.square()) / (features.count - 1).clamp(min=1)
+        return -variance.clamp(min=torch.finfo(variance.dtype).tiny).sqrt()
+
+
+def _half_log(squares: Tensor) -> Tensor:
+    """The logarithm of a norm from its square, finite for 0."""
+    return squares.clamp(min=torch.finfo(squares.dtype).tiny).log() / 2

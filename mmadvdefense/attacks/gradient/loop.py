@@ -1,0 +1,253 @@
+"""The one loop that every gradient attack runs, inside a norm ball."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Optional, Sequence, Union
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...pixels import stack
+from ...randomness import Randomness
+from ...validation import check_whole_number
+from ..base import Attack
+from ..batch import AttackBatch
+from ..ensemble import views
+from ..objectives import build_objective
+from ..source import AttackSource
+from ..targets import top_wrong_targets
+from .diversity import InputDiversity
+from .strongest import strongest_run
+
+
+class GradientAttack(Attack):
+    """Steepest ascent of an objective, projected back into the ball after each step.
+
+    ``x_{t+1} = project(x_t + step_size * steepest(gradient_t))``. All options combine. A subclass states its defaults,
+    or its start (:meth:`start`) or what it does with the gradient (:meth:`direction`).
+
+    Args:
+        eps: radius of the ball in pixels (0-255); 8 is the literature's 8/255.
+        step_size: pixels (L-infinity) or length (L2) of one step.
+        steps: how many.
+        norm: ``'linf'`` or ``'l2'``.
+        objective: what is maximised: ``'cross_entropy'``, ``'kl'``, ``'task_loss'`` or a config.
+        targeted: False, or how the target class is chosen: ``'random'``, ``'least_likely'`` or ``'top_wrong'``.
+        num_targets: with ``'top_wrong'``: attack towards each of so many classes (or all wrong ones if there are
+            fewer), and keep the image that is strongest on the source, as
+            :class:`Strongest` defines it. Where another model is tested, that is weaker
+            than AutoAttack's protocol: see :class:`~mmadvdefense.attacks.worst_of.EachTarget`.
+        step_sizes: a size for each step, in place of ``step_size`` and ``steps``, e.g. decaying ones (HGD, appendix D).
+        random_start: ``'uniform'`` in the ball, ``'normal'`` around the clean image, or None.
+        start_std: standard deviation of the normal start in pixels; 0.001 * 255 as in TRADES.
+        momentum: decay of the sum of past gradients, each divided by its L1 norm (Dong et al., CVPR 2018, equation 6,
+            with 1); None for the gradient alone.
+        kernel_size: side of the Gaussian that the gradient is smoothed with (Dong et al., CVPR 2019); None for none.
+        kernel_sigma: its standard deviation in pixels, a fifth of the side by default.
+        diversity: probability that an image is shown resized at a step, see
+            :class:`~mmadvdefense.attacks.gradient.diversity.InputDiversity` (Xie et al., CVPR 2019); 0 for never.
+        diversity_scales: the smallest and the largest factor that it is resized by.
+        restarts: how often the attack is run with other random numbers; the strongest image is kept. The first run
+            is the attack without restarts.
+
+    Raises:
+        ValueError: for a bad or missing value, an unknown name, or restarts of an attack without random numbers.
+    """
+
+    averages_draws = True
+    needs_ball = True
+
+    def __init__(
+        self,
+        eps: float,
+        step_size: Optional[float] = None,
+        steps: Optional[int] = None,
+        norm: str = 'linf',
+        objective: Union[str, dict] = 'cross_entropy',
+        targeted: Union[bool, str] = False,
+        num_targets: int = 1,
+        step_sizes: Optional[Sequence[float]] = None,
+        random_start: Optional[str] = None,
+        start_std: float = 0.001 * 255,
+        momentum: Optional[float] = None,
+        kernel_size: Optional[int] = None,
+        kernel_sigma: Optional[float] = None,
+        diversity: float = 0.0,
+        diversity_scales: Sequence[float] = (0.9, 1.0),
+        restarts: int = 1,
+    ):
+        name = type(self).__name__
+        super().__init__(eps, norm, targeted)
+        self.step_sizes = step_list(name, step_size, steps, step_sizes)
+        self.step_size, self.steps = self.step_sizes[0], len(self.step_sizes)
+        self.objective = build_objective(objective)
+        if self.targeted and not self.objective.targetable:
+            raise ValueError(f'{name}: the objective {objective!r} has no targeted form')
+        self.num_targets = num_targets
+        self.random_start = random_start
+        self.start_std = start_std
+        self.momentum = momentum
+        self.kernel_size = kernel_size
+        self.kernel_sigma = kernel_sigma or (kernel_size or 0) / 5
+        self.diversity = InputDiversity(diversity, diversity_scales) if diversity else None
+        self.restarts = restarts
+        draws = type(self).stochastic or bool(random_start or self.diversity)
+        self.stochastic = draws or self.targeted == 'random' or self.objective.stochastic
+        check_options(self, draws)
+
+    @property
+    def needs_labels(self) -> bool:
+        # The strongest of several restarts is one that misleads the source.
+        return self.objective.needs_labels or bool(self.targeted) or self.restarts > 1
+
+    def details(self) -> list[str]:
+        counts = ((self.num_targets, 'targets'), (self.restarts, 'restarts'))
+        return [*super().details(), *(f'{count} {what}' for count, what in counts if count > 1)]
+
+    def check_source(self, source: AttackSource) -> None:
+        super().check_source(source)
+        self.objective.check_task(type(self).__name__, source.task)
+
+    def start(self, clean: Tensor, randomness: Randomness) -> Tensor:
+        """Where the first gradient is taken, ``(N, 3, H, W)``; projected into the ball by the caller."""
+        if self.random_start == 'uniform':
+            return clean + self.ball.random_delta(clean, randomness)
+        if self.random_start == 'normal':
+            return clean + self.start_std * randomness.normal_like(clean)
+        return clean
+
+    def direction(self, gradient: Tensor, state: dict) -> Tensor:
+        """The step of unit size for this gradient, which is zero on padding.
+
+        ``state`` is kept from step to step of one batch. Its ``'mask'`` is 1 on real pixels and 0 on padding, or None
+        where nothing is padded.
+        """
+        if self.kernel_size is not None:
+            if 'kernel' not in state:
+                state['kernel'] = gaussian_kernel(self.kernel_size, self.kernel_sigma, gradient)
+            gradient = smooth(gradient, state['kernel'], state['mask'])
+        if self.momentum is not None:
+            tiny = torch.finfo(gradient.dtype).tiny
+            gradient = gradient / gradient.flatten(1).norm(1, 1).clamp(min=tiny).view(-1, 1, 1, 1)
+            if 'momentum' in state:
+                gradient = gradient.add(state['momentum'], alpha=self.momentum)
+            state['momentum'] = gradient
+        return self.ball.steepest(gradient)
+
+    def gradient(self, images: Tensor, batch: AttackBatch) -> Tensor:
+        """Of the objective, at ``images``; averaged over the draws of a random defence (EOT)."""
+        total = None
+        for _ in range(batch.source.draws):
+            images = images.detach().requires_grad_()
+            with torch.enable_grad():
+                seen = images if self.diversity is None else self.diversity(images, batch)
+                value = self.objective(batch.pixels(seen), batch)
+                (gradient,) = torch.autograd.grad(value, images)
+            # Held until the next step: freed all at once, the heap goes back to the system, and fetching it again for
+            # every step costs a tenth of the time on a CPU.
+            batch.last_value = value
+            total = gradient if total is None else total + gradient
+        return total
+
+    def perturb(self, batch: AttackBatch) -> Tensor:
+        targets = [batch.target]
+        if self.num_targets > 1:
+            logits = batch.reference.logits
+            classes = batch.source.task.target_classes(logits)
+            targets = top_wrong_targets(logits, batch.labels, self.num_targets, classes)
+        if len(targets) * self.restarts == 1:
+            return self._ascend(batch)
+        return strongest_run(self._ascend, self.objective, batch, targets, self.restarts)
+
+    def _ascend(self, batch: AttackBatch) -> Tensor:
+        clean = batch.clean
+        start = self._start(batch)
+        adversarial = start if start is clean else self.ball.project(start, clean)
+        state: dict = {'mask': batch.mask}
+        seen_by = views(batch, self.objective)
+        for step_size in self.step_sizes:
+            gradient = reduce(torch.add, (self.gradient(adversarial, view) for view in seen_by))
+            step = self.direction(gradient, state)
+            if batch.mask is not None:
+                step = step * batch.mask
+            adversarial = self.ball.project(adversarial.add(step, alpha=step_size), clean)
+        # What an objective drew once for the batch holds for its other runs too.
+        batch._choice = seen_by[0]._choice
+        return adversarial
+
+    def _start(self, batch: AttackBatch) -> Tensor:
+        if batch.layout.is_uniform:
+            return self.start(batch.clean, batch.randomness)
+        # One by one: neither an image's random numbers nor its norm may depend on how far its neighbours pad it.
+        starts = [
+            self.start(image[None], batch.randomness.of(index))[0]
+            for index, image in enumerate(batch.pixels(batch.clean))
+        ]
+        return stack(starts)[0]
+
+
+def step_list(
+    name: str, step_size: Optional[float], steps: Optional[int], step_sizes: Optional[Sequence[float]]
+) -> tuple[float, ...]:
+    """The size of each step, from either way to state it.
+
+    Raises:
+        ValueError: for a missing or non-positive value, or both ways at once; it begins with ``name``.
+    """
+    if step_sizes is not None:
+        if step_size is not None or steps is not None:
+            raise ValueError(f'{name}: step_sizes takes the place of step_size and steps; leave those out')
+        if not step_sizes or not all(size > 0 for size in step_sizes):
+            raise ValueError(f'{name}: step_sizes are in pixels (0-255) and must be > 0, got {step_sizes}')
+        return tuple(float(size) for size in step_sizes)
+    check_whole_number(name, steps=steps)
+    if step_size is None or not step_size > 0:
+        raise ValueError(f'{name}: step_size is in pixels (0-255) and must be > 0, got {step_size}')
+    return (float(step_size),) * int(steps)
+
+
+def check_options(attack: GradientAttack, draws: bool) -> None:
+    """Raise a ``ValueError`` for options out of range, or that would do nothing.
+
+    Args:
+        attack: with all its options set.
+        draws: whether anything but its target is drawn at random.
+    """
+    name = type(attack).__name__
+    if attack.random_start not in ('uniform', 'normal', None):
+        raise ValueError(f"{name}: random_start must be 'uniform', 'normal' or None, got {attack.random_start!r}")
+    if attack.kernel_size is not None and (attack.kernel_size < 1 or attack.kernel_size % 2 == 0):
+        raise ValueError(f'{name}: kernel_size must be odd, got {attack.kernel_size}')
+    if attack.momentum is not None and not attack.momentum >= 0:
+        raise ValueError(f'{name}: momentum must be >= 0, got {attack.momentum}')
+    check_whole_number(name, restarts=attack.restarts, num_targets=attack.num_targets)
+    if attack.num_targets > 1 and attack.targeted != 'top_wrong':
+        raise ValueError(f"{name}: num_targets needs targeted='top_wrong', got {attack.targeted!r}")
+    if attack.restarts > 1 and not draws:
+        raise ValueError(
+            f'{name}: all restarts would be the same, since nothing is drawn at random; '
+            "set random_start='uniform' or diversity=0.5"
+        )
+
+
+def gaussian_kernel(size: int, sigma: float, like: Tensor) -> Tensor:
+    """A normalised ``(size, size)`` Gaussian."""
+    position = torch.arange(size, device=like.device, dtype=like.dtype) - (size - 1) / 2
+    line = torch.exp(-(position**2) / (2 * sigma**2))
+    kernel = line[:, None] * line[None, :]
+    return kernel / kernel.sum()
+
+
+def smooth(gradient: Tensor, kernel: Tensor, mask: Optional[Tensor]) -> Tensor:
+    """Each channel of ``(N, 3, H, W)`` convolved with a ``(size, size)`` kernel, zero outside the image.
+
+    Args:
+        gradient: zero on padding.
+        kernel: of odd size.
+        mask: ``(N, 1, H, W)``, 1 on real pixels; None where nothing is padded.
+    """
+    gradient = F.conv2d(gradient, kernel.expand(3, 1, -1, -1), padding=kernel.shape[-1] // 2, groups=3)
+    # Smoothing carries the gradient over the edge of an image, where it would count in the image's norm.
+    return gradient if mask is None else gradient * mask

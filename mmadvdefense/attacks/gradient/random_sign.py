@@ -1,0 +1,42 @@
+"""Noise of the budget's size that knows nothing of any model: what an attack must be stronger than."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ...pixels import stack
+from ...registry import ATTACKS
+from ..base import Attack
+from ..batch import AttackBatch
+
+
+@ATTACKS.register_module()
+class RandomSign(Attack):
+    """Every value of an image goes up or down by ``eps``, each with probability 1/2 (HGD, appendix D: random noise).
+
+    Args:
+        eps: pixels (0-255), before the result is cut to the range of pixels.
+    """
+
+    access: ClassVar[str] = 'nothing'
+    needs_ball: ClassVar[bool] = True
+    stochastic = True
+
+    def __init__(self, eps: float):
+        super().__init__(eps)
+
+    @property
+    def needs_labels(self) -> bool:
+        return False
+
+    def perturb(self, batch: AttackBatch) -> Tensor:
+        if batch.layout.is_uniform:
+            draws = batch.randomness.uniform_like(batch.clean)
+        else:
+            # One by one: an image's numbers may not depend on how far its neighbours pad it.
+            images = batch.pixels(batch.clean)
+            draws = stack([batch.randomness.of(i).uniform_like(one[None])[0] for i, one in enumerate(images)])[0]
+        return batch.clean + torch.where(draws < 0.5, -self.eps, self.eps)

@@ -1,0 +1,1 @@
+"""Attacks that only query the model for scores or decisions."""

@@ -1,0 +1,139 @@
+"""What attacks that only ask have in common: a number of queries, and an oracle that answers them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar, Optional, Union
+
+from torch import Tensor
+
+from ...validation import check_whole_number
+from ..base import Attack
+from ..batch import AttackBatch
+from ..objectives import Objective, build_objective
+from ..source import AttackSource
+from .oracle import Oracle
+
+
+class QueryAttack(Attack):
+    """Asks about each image until it fools the model or ``queries`` are spent.
+
+    The first question is about the clean image: where the model errs anyway, nothing is changed. What comes back is the
+    best image inside the ball that was asked about (see :class:`Oracle`), so that it is
+    the clean one where no better was found. A subclass implements :meth:`search`.
+
+    Args:
+        eps: radius of the ball in pixels (0-255).
+        queries: how often the model may be asked for each image.
+        norm: ``'linf'`` or ``'l2'``.
+        targeted: False, or how the target class is chosen.
+        pixel_share: for segmentation: the share of the pixels with a known label that must be wrong (targeted: as
+            wanted) for an image to fool the model.
+
+    Raises:
+        ValueError: for a bad or unknown setting.
+    """
+
+    stochastic = True
+    needs_ball = True
+
+    def __init__(
+        self,
+        eps: float,
+        queries: int,
+        norm: str = 'linf',
+        targeted: Union[bool, str] = False,
+        pixel_share: float = 1.0,
+    ):
+        name = type(self).__name__
+        super().__init__(eps, norm, targeted)
+        check_whole_number(name, queries=queries)
+        if not 0 < pixel_share <= 1:
+            raise ValueError(f'{name}: pixel_share must be above 0 and at most 1, got {pixel_share}')
+        self.queries = int(queries)
+        self.pixel_share = pixel_share
+
+    @abstractmethod
+    def search(self, oracle: Oracle) -> None:
+        """Ask ``oracle``, which keeps the best answer. All images have one size; the clean ones have been asked."""
+
+    @abstractmethod
+    def make_oracle(self, batch: AttackBatch) -> Oracle:
+        """One that has been asked about the clean images."""
+
+    def perturb(self, batch: AttackBatch) -> Tensor:
+        adversarial = batch.clean.clone()
+        # Images of one size at a time: neither numbers nor moves may depend on how far a neighbour pads an image.
+        for height, width in sorted(set(batch.layout.sizes)):
+            index = [i for i, size in enumerate(batch.layout.sizes) if size == (height, width)]
+            part = batch.select(index).cropped()
+            oracle = self.make_oracle(part)
+            self.search(oracle)
+            adversarial[index, :, :height, :width] = oracle.best
+            batch.merge(part, index)
+        return adversarial
+
+    def details(self) -> list[str]:
+        return [*super().details(), f'{self.queries} queries']
+
+
+class ScoreAttack(QueryAttack):
+    """Sees a score of each image.
+
+    Args:
+        eps: radius of the ball in pixels (0-255).
+        queries: how often the model may be asked for each image.
+        objective: the score, a name or config; by default the margin between the best wrong class and the true one
+            (segmentation: its sum over pixels), and a detector's own losses, with which no image counts as fooling it.
+        options: of :class:`QueryAttack`.
+    """
+
+    access = 'scores'
+
+    def __init__(self, eps: float, queries: int, objective: Union[str, dict, None] = None, **options):
+        super().__init__(eps, queries, **options)
+        self.objective: Optional[Objective] = None if objective is None else build_objective(objective)
+        if self.targeted and self.objective is not None and not self.objective.targetable:
+            raise ValueError(f'{type(self).__name__}: the objective {objective!r} has no targeted form')
+
+    def check_source(self, source: AttackSource) -> None:
+        super().check_source(source)
+        if self.targeted and source.task.name in _WITHOUT_DECISIONS:
+            raise ValueError(f'{type(self).__name__}: {_WITHOUT_DECISIONS[source.task.name]}, so there are no targets')
+
+    def make_oracle(self, batch: AttackBatch) -> Oracle:
+        objective = self.objective or build_objective(
+            'cls+loc' if batch.source.task.name in _WITHOUT_DECISIONS else 'margin'
+        )
+        oracle = Oracle(batch, self.ball, 'scores', self.queries, objective, self.pixel_share)
+        oracle.scores(batch.clean, oracle.affordable())
+        return oracle
+
+
+class DecisionAttack(QueryAttack):
+    """Sees of each image only whether it fools the model; for segmentation by default: on half of its pixels.
+
+    Raises:
+        ValueError: when run on a detector, for which being fooled is not defined.
+    """
+
+    access: ClassVar[str] = 'decisions'
+
+    def __init__(self, eps: float, queries: int, pixel_share: float = 0.5, **options):
+        super().__init__(eps, queries, pixel_share=pixel_share, **options)
+
+    def check_source(self, source: AttackSource) -> None:
+        super().check_source(source)
+        if source.task.name in _WITHOUT_DECISIONS:
+            raise ValueError(
+                f'{type(self).__name__} asks whether an image fools the model, but '
+                f'{_WITHOUT_DECISIONS[source.task.name]}; use Square, which asks for losses'
+            )
+
+    def make_oracle(self, batch: AttackBatch) -> Oracle:
+        oracle = Oracle(batch, self.ball, 'decisions', self.queries, pixel_share=self.pixel_share)
+        oracle.decisions(batch.clean, oracle.affordable())
+        return oracle
+
+
+_WITHOUT_DECISIONS = {'detection': 'a detector makes no one decision on an image'}

@@ -1,0 +1,157 @@
+"""What an attacker sees who may only ask: an answer an image, every question counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Optional, Sequence
+
+import torch
+from torch import Tensor
+
+from ...pixels import Pixels
+from ..balls import Ball
+from ..batch import AttackBatch
+from ..criteria import is_adversarial
+from ..objectives import Objective
+
+# Rounding, relative to the budget and in pixels.
+_TOLERANCE = (1e-5, 1e-4)
+
+
+class Oracle:
+    """Answers questions about the images of a batch, and keeps for each image the best answer inside the budget.
+
+    Best is an image that fools the model; among those the one nearest to the clean image (L2); if there is none, the
+    one of the highest score. It starts as the clean image.
+
+    Args:
+        batch: what is attacked; its ``queries`` are counted up by one for each image that is asked about.
+        ball: the budget. Points outside it may be asked about, but are never the best.
+        access: ``'scores'`` or ``'decisions'``; an attacker with decisions cannot ask for scores.
+        limit: how many questions may be asked for each image.
+        objective: what scores are the values of.
+        pixel_share: see :func:`~mmadvdefense.attacks.criteria.is_adversarial`.
+
+    Attributes:
+        clean: ``(N, 3, H, W)`` pixels 0-255.
+        randomness: for the attack's own draws.
+        best: like ``clean``.
+        found: for each image whether its best fools the model.
+    """
+
+    def __init__(
+        self,
+        batch: AttackBatch,
+        ball: Ball,
+        access: str,
+        limit: int,
+        objective: Optional[Objective] = None,
+        pixel_share: float = 1.0,
+    ):
+        self.batch = batch
+        self.ball = ball
+        self.access = access
+        self.limit = limit
+        self.objective = objective
+        self.pixel_share = pixel_share
+        self.clean = batch.clean
+        # A stream of its own, whatever a random defence draws.
+        self.randomness = batch.randomness.derive('oracle')
+        self.best = batch.clean.clone()
+        self.found = [False] * len(batch)
+        self._asked = [0] * len(batch)
+        self._score = batch.clean.new_full((len(batch),), -torch.inf)
+        self._size = batch.clean.new_full((len(batch),), torch.inf)
+        self._recorder = _Recorder(**{entry.name: getattr(batch, entry.name) for entry in fields(batch) if entry.init})
+        self._part: tuple[list[int], Optional[_Recorder]] = ([], None)
+
+    def affordable(self) -> list[int]:
+        """The images that may still be asked about."""
+        return [i for i, asked in enumerate(self._asked) if asked < self.limit]
+
+    def active(self) -> list[int]:
+        """The images that may still be asked about and do not fool the model yet."""
+        return [i for i in self.affordable() if not self.found[i]]
+
+    def best_scores(self) -> Tensor:
+        """The scores of :attr:`best`, ``(N,)``; minus infinity where none was asked for."""
+        return self._score.clone()
+
+    def decisions(self, images: Tensor, index: Sequence[int]) -> Tensor:
+        """Whether the model errs, ``(M,)`` bool, on other versions of the images at M positions of the batch.
+
+        Args:
+            images: ``(M, 3, H, W)``.
+            index: their positions, each at most once.
+
+        Raises:
+            RuntimeError: if an image has been asked about as often as it may.
+        """
+        part = self._question(index)
+        fooled = is_adversarial(part.logits(part.pixels(images)), part, self.pixel_share)
+        self._note(images, index, part, fooled, self._score[index])
+        return fooled
+
+    def scores(self, images: Tensor, index: Sequence[int]) -> Tensor:
+        """The objective of each image, ``(M,)``, to be maximised, minus infinity where it is NaN; arguments as for
+        :meth:`decisions`.
+
+        Raises:
+            RuntimeError: if the attacker sees decisions only, or an image has been asked about as often as it may.
+        """
+        if self.access != 'scores' or self.objective is None:
+            raise RuntimeError(f'this attacker sees {self.access}, no scores')
+        part = self._question(index)
+        values = self.objective.values(part.pixels(images), part)
+        undefined = values.isnan()
+        part.nonfinite += undefined
+        # Nothing compares with what is no number: kept as the best, it would stay so for ever.
+        values = values.where(~undefined, -torch.inf)
+        fooled = torch.zeros_like(values, dtype=torch.bool)
+        if part.answer is not None:
+            fooled = is_adversarial(part.answer, part, self.pixel_share)
+        self._note(images, index, part, fooled, values)
+        return values
+
+    def _question(self, index: Sequence[int]) -> _Recorder:
+        index = list(index)
+        spent = [i for i in index if self._asked[i] >= self.limit]
+        if spent:
+            raise RuntimeError(f'image {spent[0]} of the batch has been asked about {self.limit} times already')
+        if self._part[0] != index:
+            self._part = (index, self._recorder.select(index))
+        part = self._part[1]
+        part.queries.zero_()
+        part.nonfinite.zero_()
+        part.answer = None
+        return part
+
+    def _note(self, images: Tensor, index: Sequence[int], part: _Recorder, fooled: Tensor, values: Tensor) -> None:
+        self.batch.merge(part, index)
+        for i in index:
+            self._asked[i] += 1
+        delta = images - self.clean[index]
+        relative, pixels = _TOLERANCE
+        inside = self.ball.size(delta) <= self.ball.eps * (1 + relative) + pixels
+        size = delta.flatten(1).norm(dim=1)
+        before = torch.tensor([self.found[i] for i in index], device=fooled.device)
+        nearer = fooled & (~before | (size < self._size[index]))
+        better = inside & (nearer | (~before & (values > self._score[index])))
+        chosen = better.nonzero().flatten().tolist()
+        places = [index[i] for i in chosen]
+        self.best[places] = images[chosen]
+        self._size[places] = size[chosen]
+        self._score[places] = values[chosen]
+        for place, is_fooled in zip(places, fooled[chosen].tolist()):
+            self.found[place] |= is_fooled
+
+
+@dataclass
+class _Recorder(AttackBatch):
+    """Remembers the class scores that an objective saw, so that one query gives a score and a decision."""
+
+    answer: Optional[Tensor] = None
+
+    def logits(self, images: Pixels) -> Tensor:
+        self.answer = super().logits(images)
+        return self.answer

@@ -1,0 +1,135 @@
+"""Sign Flip: decisions only, L-infinity (Chen et al., ECCV 2020)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...pixels import PIXEL_MAX
+from ...registry import ATTACKS
+from ..balls import LinfBall
+from .base import DecisionAttack
+from .boundary import noisy_starts
+from .oracle import Oracle
+
+# As the authors released it; pixels are 0-255.
+_STEP = 0.004 * PIXEL_MAX
+_KEEP, _KEEP_RANGE = 0.999, (0.99, 0.9999)
+_ADJUST_EVERY, _SUCCESS_RANGE = 10, (0.3, 0.7)
+_HALVINGS = 10
+
+
+@ATTACKS.register_module()
+class SignFlip(DecisionAttack):
+    """From noise that fools the model towards the clean image: shrink the change, flip some of its signs, and again.
+
+    Untargeted; the paper's targeted form starts at an image of the target class, which this attacker has not.
+
+    Args:
+        eps: radius of the L-infinity ball in pixels (0-255).
+        queries: how often the model may be asked for each image; one of them is about the clean image.
+        reduction: signs are drawn on a grid that is so many times smaller than the image (the dimensionality reduction
+            rate).
+        options: ``pixel_share`` of :class:`~mmadvdefense.attacks.query.base.QueryAttack`.
+
+    Raises:
+        ValueError: for a ``reduction`` below 1, and as the base class does.
+    """
+
+    def __init__(self, eps: float, queries: int = 20000, reduction: float = 1.0, pixel_share: float = 0.5):
+        super().__init__(eps, queries, pixel_share)
+        if not reduction >= 1:
+            raise ValueError(f'{type(self).__name__}: reduction must be at least 1, got {reduction}')
+        self.reduction = reduction
+
+    def search(self, oracle: Oracle) -> None:
+        clean = oracle.clean
+        delta = self._nearer(oracle, noisy_starts(oracle)) - clean
+        grid = tuple(max(int(side // self.reduction), 1) for side in clean.shape[-2:])
+        walk = _Walk(delta, grid)
+        while oracle.active():
+            self._shrink(oracle, walk)
+            self._flip(oracle, walk)
+            walk.adjust()
+
+    def _nearer(self, oracle: Oracle, points: Tensor) -> Tensor:
+        """The same images cut off at the smallest distance (L-infinity) that still fools the model, by bisection."""
+        clean = oracle.clean
+        low, high = clean.new_zeros(len(clean)), self.ball.size(points - clean)
+        for _ in range(_HALVINGS):
+            index = oracle.active()
+            if not index:
+                break
+            middle = (low[index] + high[index]) / 2
+            fooled = oracle.decisions(_cut(points[index], clean[index], middle), index)
+            high[index] = torch.where(fooled, middle, high[index])
+            low[index] = torch.where(fooled, low[index], middle)
+        return _cut(points, clean, high)
+
+    def _shrink(self, oracle: Oracle, walk: _Walk) -> None:
+        index = oracle.active()
+        if not index:
+            return
+        delta, step = walk.delta[index], walk.step[index]
+        noise = oracle.randomness.select(index).uniform_like(walk.keep[index])
+        noise = _enlarge((noise < 0.5).to(delta.dtype) * 2 - 1, delta)
+        # To less than the budget there is no need to go.
+        radius = (delta.flatten(1).abs().amax(1) - step).clamp(min=self.eps).view(-1, 1, 1, 1)
+        proposal = (delta + step.view(-1, 1, 1, 1) * noise).clamp(-radius, radius)
+        fooled = oracle.decisions((oracle.clean[index] + proposal).clamp(0, PIXEL_MAX), index)
+        walk.delta[index] = torch.where(fooled.view(-1, 1, 1, 1), proposal, delta)
+        walk.shrunk[index] += fooled
+
+    def _flip(self, oracle: Oracle, walk: _Walk) -> None:
+        index = oracle.active()
+        if not index:
+            return
+        delta, keep = walk.delta[index], walk.keep[index]
+        signs = (oracle.randomness.select(index).uniform_like(keep) < keep).to(delta.dtype) * 2 - 1
+        proposal = delta * torch.where(_enlarge(signs, delta) < 0, -1.0, 1.0)
+        fooled = oracle.decisions((oracle.clean[index] + proposal).clamp(0, PIXEL_MAX), index)
+        accepted = fooled.view(-1, 1, 1, 1)
+        walk.delta[index] = torch.where(accepted, proposal, delta)
+        # What has just been flipped is less likely to be flipped back.
+        walk.keep[index] = torch.where(accepted, (keep - 1e-4 * signs).clamp(*_KEEP_RANGE), keep)
+        walk.flipped[index] += fooled
+
+
+class _Walk:
+    """Where each image is, and the two settings that follow how often its steps succeed.
+
+    Attributes:
+        delta: ``(N, 3, H, W)`` change in pixels.
+        step: ``(N,)``, by how many pixels the change is made smaller.
+        keep: ``(N, 3, h, w)``, probability that a sign is not flipped.
+        shrunk: ``(N,)``, successful steps of the first kind since the settings were last adjusted.
+        flipped: of the second kind.
+    """
+
+    def __init__(self, delta: Tensor, grid: tuple[int, int]):
+        self.delta = delta
+        self.step = delta.new_full((len(delta),), _STEP)
+        self.keep = delta.new_full((len(delta), 3, *grid), _KEEP)
+        self.shrunk, self.flipped = torch.zeros_like(self.step), torch.zeros_like(self.step)
+        self._rounds = 0
+
+    def adjust(self) -> None:
+        """Bolder where most steps succeed, more careful where few do; every tenth round."""
+        self._rounds += 1
+        if self._rounds % _ADJUST_EVERY:
+            return
+        low, high = (share * _ADJUST_EVERY for share in _SUCCESS_RANGE)
+        self.step *= 1.5 ** ((self.shrunk > high).float() - (self.shrunk < low).float())
+        change = 1e-3 * ((self.flipped < low).float() - (self.flipped > high).float())
+        self.keep = (self.keep + change.view(-1, 1, 1, 1)).clamp(*_KEEP_RANGE)
+        self.shrunk.zero_()
+        self.flipped.zero_()
+
+
+def _cut(points: Tensor, clean: Tensor, radius: Tensor) -> Tensor:
+    return LinfBall(radius.view(-1, 1, 1, 1)).project(points, clean)
+
+
+def _enlarge(grid: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(grid, like.shape[-2:], mode='bilinear', align_corners=False)

@@ -1,0 +1,172 @@
+"""Square: random search over square-shaped changes (Andriushchenko et al., ECCV 2020)."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...pixels import PIXEL_MAX
+from ...randomness import Randomness
+from ...registry import ATTACKS
+from .base import ScoreAttack
+from .oracle import Oracle
+
+# After how many of 10,000 queries the squares' area is halved, once more each time.
+_HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+
+
+@ATTACKS.register_module()
+class Square(ScoreAttack):
+    """Changes one square at a time, at random, and keeps what raises the score (algorithms 1 to 3).
+
+    Args:
+        eps: radius of the ball in pixels (0-255).
+        queries: how often the model may be asked for each image; one of them is about the clean image.
+        p_init: share of the pixels that the first squares cover.
+        options: of :class:`~mmadvdefense.attacks.query.base.ScoreAttack`.
+
+    Raises:
+        ValueError: for ``p_init`` outside (0, 1], and as the base class does.
+    """
+
+    def __init__(self, eps: float, queries: int = 10000, p_init: float = 0.8, **options):
+        super().__init__(eps, queries, **options)
+        if not 0 < p_init <= 1:
+            raise ValueError(f'{type(self).__name__}: p_init is a share of the pixels in (0, 1], got {p_init}')
+        self.p_init = p_init
+
+    def side(self, step: int, height: int, width: int) -> int:
+        """Side of the square in one step: ``sqrt(p h w)``, with p halved on the schedule, stretched to the queries."""
+        progress = int(step / self.queries * 10000)
+        share = self.p_init / 2 ** sum(progress > halving for halving in _HALVINGS)
+        return max(min(round(math.sqrt(share * height * width)), height, width), 1)
+
+    def search(self, oracle: Oracle) -> None:
+        index = oracle.active()
+        if not index:
+            return
+        moves, clean = MOVES[self.norm](self.eps), oracle.clean
+        current, score = clean.clone(), clean.new_full((len(clean),), -torch.inf)
+        current[index] = moves.start(clean[index], oracle.randomness.select(index))
+        score[index] = oracle.scores(current[index], index)
+        for step in range(self.queries):
+            index = oracle.active()
+            if not index:
+                break
+            side = self.side(step, *clean.shape[-2:])
+            proposal = moves.propose(current[index], clean[index], side, oracle.randomness.select(index))
+            value = oracle.scores(proposal, index)
+            better = value > score[index]
+            current[index] = torch.where(better.view(-1, 1, 1, 1), proposal, current[index])
+            score[index] = torch.where(better, value, score[index])
+
+
+class Moves(ABC):
+    """Proposals inside the ball of radius ``eps`` (pixels) and the pixel range."""
+
+    def __init__(self, eps: float):
+        self.eps = eps
+
+    @abstractmethod
+    def start(self, clean: Tensor, randomness: Randomness) -> Tensor: ...
+
+    @abstractmethod
+    def propose(self, current: Tensor, clean: Tensor, side: int, randomness: Randomness) -> Tensor:
+        """Changed in a square of ``side`` pixels, at a random place in each image."""
+
+
+class LinfMoves(Moves):
+    """Every pixel changes by ``eps`` up or down: stripes first, then squares of one change a channel (algorithm 2)."""
+
+    def start(self, clean: Tensor, randomness: Randomness) -> Tensor:
+        return (clean + self.eps * _signs(randomness, clean[:, :, :1])).clamp(0, PIXEL_MAX)
+
+    def propose(self, current: Tensor, clean: Tensor, side: int, randomness: Randomness) -> Tensor:
+        square = _Window(current, side, randomness).mask
+        signs = _signs(randomness, clean[:, :, :1, :1])
+        return torch.where(square, (clean + self.eps * signs).clamp(0, PIXEL_MAX), current)
+
+
+class L2Moves(Moves):
+    """The whole length ``eps`` is in the change, and moves from one window into another (algorithm 3)."""
+
+    def start(self, clean: Tensor, randomness: Randomness) -> Tensor:
+        height, width = clean.shape[-2:]
+        side = min(max(min(height, width) // 5, 2), height, width)
+        rows, columns = height // side, width // side
+        grid = clean[:, :, :rows, :columns]
+        tiles = _bumps(side, randomness, grid[:, :1]) * _signs(randomness, grid)[..., None, None]
+        delta = tiles.transpose(3, 4).flatten(4).flatten(2, 3)
+        above, left = (height - rows * side) // 2, (width - columns * side) // 2
+        below, right = height - rows * side - above, width - columns * side - left
+        return self._scaled(F.pad(delta, (left, right, above, below)), clean)
+
+    def propose(self, current: Tensor, clean: Tensor, side: int, randomness: Randomness) -> Tensor:
+        # An even square would have no middle.
+        side = min(max(side | 1, 3), *current.shape[-2:])
+        delta = current - clean
+        window, donor = _Window(delta, side, randomness), _Window(delta, side, randomness)
+        bump = window.paste(_bumps(side, randomness, delta[:, 0, 0, 0]))
+        new = bump * _signs(randomness, delta[:, :, :1, :1]) + _unit(delta * window.mask)
+        unused = (self.eps**2 - delta.square().sum((1, 2, 3), keepdim=True)).clamp(min=0)
+        available = (delta * (window.mask | donor.mask)).square().sum((2, 3), keepdim=True) + unused / 3
+        new = _unit(new) * available.sqrt()
+        return self._scaled(torch.where(window.mask, new, delta * ~donor.mask), clean)
+
+    def _scaled(self, delta: Tensor, clean: Tensor) -> Tensor:
+        size = delta.flatten(1).norm(dim=1).clamp(min=torch.finfo(delta.dtype).tiny)
+        return (clean + delta * (self.eps / size).view(-1, 1, 1, 1)).clamp(0, PIXEL_MAX)
+
+
+class _Window:
+    """A square at a random place of each image."""
+
+    def __init__(self, like: Tensor, side: int, randomness: Randomness):
+        height, width = like.shape[-2:]
+        draw = randomness.uniform_like(like[:, :2, 0, 0])
+        top = (draw[:, :1] * (height - side + 1)).long()
+        left = (draw[:, 1:] * (width - side + 1)).long()
+        self.side = side
+        self.rows = torch.arange(height, device=like.device) - top
+        self.columns = torch.arange(width, device=like.device) - left
+        inside_rows, inside_columns = ((line >= 0) & (line < side) for line in (self.rows, self.columns))
+        self.mask = (inside_rows[:, :, None] & inside_columns[:, None, :])[:, None]
+
+    def paste(self, patch: Tensor) -> Tensor:
+        """A ``(N, side, side)`` patch at the window's place in an empty ``(N, 1, H, W)``."""
+        rows, columns = (line.clamp(0, self.side - 1) for line in (self.rows, self.columns))
+        image = torch.arange(len(patch), device=patch.device)[:, None, None]
+        return patch[image, rows[:, :, None], columns[:, None, :]][:, None] * self.mask
+
+
+def _signs(randomness: Randomness, like: Tensor) -> Tensor:
+    return (randomness.uniform_like(like) < 0.5).to(like.dtype) * 2 - 1
+
+
+def _unit(delta: Tensor) -> Tensor:
+    """Of length 1 in each channel."""
+    return delta / delta.square().sum((2, 3), keepdim=True).sqrt().clamp(min=torch.finfo(delta.dtype).tiny)
+
+
+def _bumps(side: int, randomness: Randomness, like: Tensor) -> Tensor:
+    """One up, one down beside it, upright or lying at random: ``like.shape + (side, side)``, each of length 1."""
+    upper, lower = _pyramid(side // 2, side, like), _pyramid(side - side // 2, side, like)
+    bump = torch.cat([upper, -lower])
+    bump = bump / bump.norm()
+    return torch.where((randomness.uniform_like(like) < 0.5)[..., None, None], bump, bump.T)
+
+
+def _pyramid(height: int, width: int, like: Tensor) -> Tensor:
+    """Nested rectangles around the middle, the k-th of height ``1 / k^2`` above the next outer one."""
+    rows, columns = torch.arange(height, device=like.device), torch.arange(width, device=like.device)
+    distance = torch.maximum((rows - height // 2).abs()[:, None], (columns - width // 2).abs())
+    count = max(height, width) // 2 + 1
+    steps = 1 / torch.arange(1, count + 1, device=like.device, dtype=like.dtype) ** 2
+    return steps.flip(0).cumsum(0).flip(0)[distance]
+
+
+MOVES: dict[str, type[Moves]] = {'linf': LinfMoves, 'l2': L2Moves}

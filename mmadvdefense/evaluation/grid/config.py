@@ -1,0 +1,222 @@
+"""The config of a grid: defences x attacks x threat models over one data set. Mistakes show before any work."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Optional, Sequence
+
+from mmengine.config import Config
+
+from ...attacks import WorstOf, attack_settings, build_attack
+from ...compat import check_checkpoint
+from ...threats import ThreatModel
+from ...validation import check_whole_number
+from ..results import CLEAN
+
+REQUIRED = ('target', 'defences', 'attacks', 'threat_models')
+
+
+@dataclass
+class ThreatColumn:
+    """A threat model, and the attacks that are run under it."""
+
+    threat: ThreatModel
+    attacks: list[str]
+
+
+@dataclass
+class GridConfig:
+    """What a grid is made of; the entries are those of its config file, see ``docs/robustness.md``.
+
+    Attributes:
+        target: ``config``, ``checkpoint`` and ``trust`` of the model that is defended.
+        defences: for each an empty dict, or what :func:`mmadvdefense.evaluation.grid.defenses.build_defence` takes. One
+            with a list of checkpoints has become one defence for each training, ``'align #1'``, ``'align #2'``, ...
+        limited: of defences whose entry has ``attacks``, those that are run on them, where they are among the attacks
+            of a threat model.
+        methods: for each entry of the config's ``defences`` the names of its trainings in ``defences``.
+        attacks: for each its config.
+        threat_models: each with the attacks that are run under it.
+        num_images: how many images, spread evenly over the test set; None for all.
+        indices: which images instead.
+        correct_only: only images that the target gets right without a defence; ``num_images`` and ``images_per_class``
+            are then so many of those.
+        images_per_class: of a classifier's test set so many images of each class, spread evenly; None for all.
+        seed: of the attacks, and of the intervals.
+        quantize: round adversarial images to whole pixels.
+        layers: of the target, whose amplification of the perturbation is measured.
+        num_examples: how many images of each cell are kept to look at.
+        distributions: an ``attack`` of the grid, under which the page shows the distributions of features for every
+            purifier, how many (``count``, by default 500) and of which ``layer`` of the target; None for none.
+        cache_dir: where adversarial images are kept, by default in the work directory.
+        test_dataloader: on top of the target's, such as ``dict(batch_size=64)``.
+        test_evaluator: likewise.
+        log_level: of the runners, whose log would hide the table.
+    """
+
+    target: dict
+    defences: dict[str, dict]
+    limited: dict[str, list[str]]
+    methods: dict[str, list[str]]
+    attacks: dict[str, dict]
+    threat_models: list[ThreatColumn]
+    num_images: Optional[int] = None
+    indices: Optional[list[int]] = None
+    correct_only: bool = False
+    images_per_class: Optional[int] = None
+    seed: int = 0
+    quantize: bool = False
+    layers: Sequence[str] = ()
+    num_examples: int = 8
+    distributions: Optional[dict] = None
+    cache_dir: Optional[str] = None
+    test_dataloader: dict = field(default_factory=dict)
+    test_evaluator: dict = field(default_factory=dict)
+    log_level: str = 'WARNING'
+
+
+OPTIONAL = tuple(item.name for item in fields(GridConfig) if item.name not in (*REQUIRED, 'limited', 'methods'))
+
+
+def read_grid(config: Config, trust: bool = False) -> GridConfig:
+    """Read a grid's config, with everything in it that can be checked without a model.
+
+    Args:
+        config: with ``target``, ``defences``, ``attacks`` and ``threat_models``.
+        trust: load checkpoints that hold more than data.
+
+    Raises:
+        ValueError: for a setting that is missing, misspelt or wrong.
+        FileNotFoundError: that names the config or checkpoint that is missing.
+        mmadvdefense.compat.CheckpointRefused: for a checkpoint that holds more than data and is not trusted.
+    """
+    _check_names(config)
+    for name in ('defences', 'attacks', 'threat_models'):
+        if not config[name]:
+            raise ValueError(f'{name} is empty: there is nothing to test')
+    attacks = {name: attack_settings(attack) for name, attack in config.attacks.items()}
+    if CLEAN in attacks:
+        raise ValueError(f'{CLEAN!r} is the name of the images that no attack has changed; give the attack another one')
+    for name, attack in attacks.items():
+        try:
+            build_attack(attack)
+        except ValueError as error:
+            raise ValueError(f'attack {name!r}: {error}') from error
+    _check_distributions(config.get('distributions'), attacks)
+    _check_selection(config)
+    threats = [_threat(entry, attacks, trust) for entry in _several(config.threat_models)]
+    titles = [column.threat.title for column in threats]
+    repeated = next((title for title in titles if titles.count(title) > 1), None)
+    if repeated:
+        raise ValueError(f'threat_models has {repeated!r} twice; two sources need configs of different names')
+    trainings = {name: _trainings(name, spec) for name, spec in config.defences.items()}
+    specs = {name: dict(spec or {}) for method in trainings.values() for name, spec in method.items()}
+    limited = {}
+    for name, spec in specs.items():
+        chosen = _several(spec.pop('attacks', None))
+        if chosen is not None:
+            limited[name] = _known_attacks(chosen, attacks, f'defence {name!r}')
+    if len(specs) < sum(map(len, trainings.values())):
+        raise ValueError(f'two defences would have one name among {list(specs)}: give one of them another')
+    given = {**config, 'layers': _several(config.get('layers'))}
+    return GridConfig(
+        target=_model(config.target, 'the target', trust),
+        defences={name: _defence(name, spec, trust) for name, spec in specs.items()},
+        limited=limited,
+        methods={method: list(names) for method, names in trainings.items()},
+        attacks=attacks,
+        threat_models=threats,
+        **{name: given[name] for name in OPTIONAL if given.get(name) is not None},
+    )
+
+
+def _several(value: Any) -> Any:
+    """A list that may be written as its only entry."""
+    return [value] if isinstance(value, (str, dict)) else value
+
+
+def _check_names(config: Config) -> None:
+    names = set(config.keys())
+    for name in REQUIRED:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1, cutoff=0.75)
+            hint = f'; did you mean {name!r} by {near[0]!r}?' if near else ''
+            raise ValueError(f'the config of a grid needs {", ".join(REQUIRED)}; {name!r} is missing{hint}')
+    for name in sorted(names - {*REQUIRED, *OPTIONAL}):
+        # A config may have names of its own, to be used further down in it.
+        near = difflib.get_close_matches(name, [*REQUIRED, *OPTIONAL], n=1, cutoff=0.75)
+        if near and near[0] not in names:
+            raise ValueError(f'unknown setting {name!r} of a grid; did you mean {near[0]!r}?')
+
+
+def _check_selection(config: Config) -> None:
+    if not isinstance(config.get('correct_only'), (bool, type(None))):
+        raise ValueError(f'correct_only is True or False, got {config.correct_only!r}')
+    if config.get('images_per_class') is not None:
+        check_whole_number('the grid', images_per_class=config.images_per_class)
+
+
+def _check_distributions(settings: Optional[dict], attacks: dict) -> None:
+    unknown = set(settings or ()) - {'attack', 'count', 'layer'}
+    if unknown or (settings and settings.get('attack') not in attacks):
+        raise ValueError(
+            f'distributions takes an attack of the grid ({", ".join(attacks)}), count and layer; got {dict(settings)}'
+        )
+    if settings and isinstance(build_attack(attacks[settings['attack']]), WorstOf):
+        raise ValueError(f'distributions takes one attack, and {settings["attack"]!r} is the worst of several')
+
+
+def _threat(entry: Any, attacks: dict, trust: bool) -> ThreatColumn:
+    settings = dict(name=entry) if isinstance(entry, str) else dict(entry)
+    chosen = _several(settings.pop('attacks', None))
+    what = f'threat model {settings.get("name")!r}'
+    names = _known_attacks(attacks if chosen is None else chosen, attacks, what)
+    source = settings.get('source')
+    if source is not None:
+        sources = [source] if isinstance(source, dict) else list(source)
+        sources = [_model(model, f'a source of {settings.get("name")!r}', trust) for model in sources]
+        settings['source'] = sources[0] if isinstance(source, dict) else sources
+    threat = ThreatModel.parse(settings)
+    if threat.substitute is not None:
+        check_checkpoint(threat.substitute)
+    return ThreatColumn(threat, names)
+
+
+def _known_attacks(names: Sequence[str], attacks: dict, what: str) -> list[str]:
+    unknown = [name for name in names if name not in attacks]
+    if unknown:
+        raise ValueError(f'{what}: unknown attack {unknown[0]!r}; known: {list(attacks)}')
+    return list(names)
+
+
+def _trainings(name: str, spec: Optional[dict]) -> dict[str, Optional[dict]]:
+    """A defence by its name, or one for each of its checkpoints."""
+    checkpoints = (spec or {}).get('checkpoint')
+    if not isinstance(checkpoints, (list, tuple)):
+        return {name: spec}
+    if not checkpoints or len(set(checkpoints)) < len(checkpoints):
+        raise ValueError(f'defence {name!r} takes one checkpoint or several different ones, got {list(checkpoints)}')
+    return {f'{name} #{index}': {**spec, 'checkpoint': path} for index, path in enumerate(checkpoints, start=1)}
+
+
+def _defence(name: str, spec: dict, trust: bool) -> dict:
+    return _model(spec, f'defence {name!r}', trust, loads_itself=True) if {'config', 'checkpoint'} & set(spec) else spec
+
+
+def _model(spec: dict, what: str, trust: bool, loads_itself: bool = False) -> dict:
+    for key in ('config', 'checkpoint'):
+        if not spec.get(key) and not (loads_itself and spec.get(key, '') is None):
+            raise ValueError(f'{what} has no {key}: it takes dict(config=..., checkpoint=...)')
+    # MMEngine also finds configs inside packages, as in 'mmpretrain::resnet/resnet18_8xb16_cifar10.py'.
+    if '::' not in spec['config'] and not Path(spec['config']).exists():
+        raise FileNotFoundError(f'config of {what} not found: {spec["config"]}')
+    trust = trust or spec.get('trust', False)
+    if spec['checkpoint'] is None:
+        return {**spec, 'trust': trust}
+    try:
+        check_checkpoint(spec['checkpoint'], trust)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f'checkpoint of {what} not found: {spec["checkpoint"]}') from error
+    return {**spec, 'trust': trust}

@@ -1,0 +1,123 @@
+"""Complete test configs of the defences of a grid: each the target with something in front, on the same data."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from mmengine.config import Config
+
+from ...digests import plain_settings
+from ...models import build_model
+from ...purifiers import Purifier, purifier_names
+from ...registry import MODELS, find_class
+from ...training import recipes
+from ...validation import did_you_mean
+
+# What only training needs. ``None`` for each, because MMEngine wants all of a loop or nothing.
+_TRAINING = (
+    'train_cfg', 'train_dataloader', 'optim_wrapper', 'val_cfg', 'val_dataloader', 'val_evaluator', 'param_scheduler',
+    'auto_scale_lr',
+)  # fmt: skip
+
+
+@dataclass
+class Defence:
+    """A defence, ready to be tested.
+
+    Attributes:
+        name: as tables show it.
+        config: for ``Runner.from_cfg``.
+        checkpoint: what is loaded, None for a model that loads itself.
+        purifier: the class of its purifier, None for a model without one.
+    """
+
+    name: str
+    config: Config
+    checkpoint: Optional[str]
+    purifier: Optional[type[Purifier]]
+
+    def settings(self) -> dict[str, Any]:
+        """What its numbers depend on, besides the data."""
+        return {**model_settings(self.config), 'checkpoint': plain_settings(self.checkpoint)}
+
+
+def model_settings(config: Config) -> dict[str, Any]:
+    """The parts of a config that say what a model computes once its checkpoint is loaded."""
+    settings = {name: plain_settings(config.get(name)) for name in ('default_scope', 'data_preprocessor', 'test_cfg')}
+    model = {name: value for name, value in config.model.items() if name != 'data_preprocessor'}
+    settings['model'] = plain_settings(model, leave_out=('init_cfg', 'pretrained'))
+    # A purifier's init_cfg is its own export, which no checkpoint overwrites.
+    settings['model']['data_preprocessor'] = plain_settings(config.model.get('data_preprocessor'))
+    return settings
+
+
+def data_settings(config: Config) -> dict[str, Any]:
+    """The parts of a config that say what a model is tested on; how it is batched and loaded is none of them."""
+    dataset = {name: value for name, value in config.test_dataloader.dataset.items() if name != 'indices'}
+    return {'dataset': plain_settings(dataset), 'evaluator': plain_settings(config.test_evaluator)}
+
+
+def target_config(target: dict, overrides: dict) -> Config:
+    """The config of the undefended model, with the grid's own settings of the test data on top.
+
+    Raises:
+        ValueError: if it has no test data.
+    """
+    config = Config.fromfile(target['config'])
+    config.merge_from_dict(copy.deepcopy(overrides))
+    for name in ('test_dataloader', 'test_evaluator', 'test_cfg'):
+        if config.get(name) is None:
+            raise ValueError(f'{target["config"]} has no {name}, which says what a grid is tested on')
+    return config
+
+
+def build_defence(name: str, spec: Optional[dict], target: dict, base: Config) -> Defence:
+    """A defence from its entry in a grid's config.
+
+    Args:
+        name: its name there.
+        spec: None or an empty dict for no defence; ``config`` and ``checkpoint`` of a whole model, protected or trained
+            against attacks (``checkpoint=None`` for one that loads itself); ``data_preprocessor`` to put in front of
+            that or of the target.
+        target: ``dict(config=..., checkpoint=...)``.
+        base: :func:`target_config`, whose data all defences share.
+
+    Raises:
+        ValueError: for an entry with other keys, or a purifier of an unknown type; the message lists near ones.
+    """
+    spec = dict(spec or {})
+    preprocessor = spec.pop('data_preprocessor', None)
+    model = spec or target
+    if set(model) - {'trust'} != {'config', 'checkpoint'}:
+        raise ValueError(
+            f'defence {name!r} takes config and checkpoint, data_preprocessor, or all three; got {sorted(spec)}'
+        )
+    config = copy.deepcopy(base) if model is target else Config.fromfile(model['config'])
+    if preprocessor is not None:
+        if 'type' in preprocessor or recipes.purifier_config(config) is None:
+            _check_type(name, preprocessor)
+        recipes.override_purifier(config, preprocessor)
+    for part in ('test_dataloader', 'test_evaluator', 'test_cfg'):
+        config[part] = copy.deepcopy(base[part])
+    recipes.enter_scope(config)
+    recipes.settle_purifier(config)
+    recipes.complete_purifier(config)
+    for part in _TRAINING:
+        config[part] = None
+    recipes.settle_dataloaders(config)
+    # Hooks of the config are for training; an AttackHook among them would attack twice.
+    config.custom_hooks = []
+    config.pop('model_wrapper_cfg', None)
+    config.load_from, config.resume = model['checkpoint'], False
+    # Built once before any work, so that a mistake in any of them shows now.
+    found = build_model(config).data_preprocessor
+    return Defence(name, config, model['checkpoint'], type(found) if isinstance(found, Purifier) else None)
+
+
+def _check_type(name: str, preprocessor: dict) -> None:
+    wanted = preprocessor.get('type')
+    found = find_class(wanted, MODELS)
+    if found is None or not issubclass(found, Purifier):
+        raise ValueError(f'defence {name!r}: unknown purifier {wanted!r}; {did_you_mean(wanted, purifier_names())}')

@@ -1,0 +1,191 @@
+"""The cells of a grid, and for each everything that its numbers depend on."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+
+from ...attacks import build_attack
+from ...digests import plain_settings, value_digest
+from ...models import build_model
+from ...pipelines import channel_order, config_channel_order
+from ...tasks import FeatureTap, task_of
+from ...threats import NEEDS_PURIFIER, CannotRun, ThreatModel
+from ...threats.checks import check_num_classes, check_same_classes
+from ...version import __version__
+from ..results import CLEAN, Condition
+from .config import GridConfig
+from .correct_images import choose_images
+from .defenses import Defence, build_defence, data_settings, model_settings, target_config
+from .image_selection import compose_indices, inspect_images, open_test_set
+
+
+@dataclass
+class Cell:
+    """One test of a grid.
+
+    Attributes:
+        defence: its name.
+        condition: what is done to the images; its name is that of the attack.
+        threat: the title of the threat model, ``'clean'`` for clean images.
+        reason: why it cannot run, if that shows before.
+        fingerprint: of everything that its numbers depend on.
+    """
+
+    defence: str
+    condition: Condition
+    threat: str
+    reason: Optional[str]
+    fingerprint: str
+
+    @property
+    def title(self) -> str:
+        """For people: ``'align, white-box, PGD'``."""
+        return f'{self.defence}, {self.threat}' + ('' if self.threat == CLEAN else f', {self.condition.name}')
+
+    @property
+    def file_name(self) -> str:
+        """For files, without an ending."""
+        words = [self.threat, self.condition.name, self.defence] if self.threat != CLEAN else [CLEAN, self.defence]
+        readable = '__'.join(re.sub(r'[^\w.+-]+', '-', word) for word in words)
+        return f'{readable}__{self.fingerprint[:12]}'
+
+
+@dataclass
+class GridPlan:
+    """A grid whose models, images and cells are known.
+
+    Attributes:
+        config: the grid's config.
+        defences: by name, ready to be tested.
+        cells: in the order in which they are run: defence after defence, clean images first.
+        settings: what all numbers depend on, to compare with an earlier run's.
+        images: how many are tested on.
+        facts: of target and data, for the report.
+    """
+
+    config: GridConfig
+    defences: dict[str, Defence]
+    cells: list[Cell]
+    settings: dict[str, Any]
+    images: int
+    facts: dict[str, Any]
+
+    @property
+    def shown(self) -> set[str]:
+        """Of every method the first training, whose images and distributions a page shows."""
+        return {names[0] for names in self.config.methods.values()}
+
+
+def plan_grid(config: GridConfig, folder: Optional[Union[str, Path]] = None, launcher: str = 'none') -> GridPlan:
+    """Open the test set, look for every image's file, and build the target and the sources to see whether they fit.
+
+    Args:
+        config: of the grid.
+        folder: its work directory, for what the target says of the images, if that decides on which to test.
+        launcher: as MMEngine names it, for the same.
+
+    Raises:
+        ValueError: for models, layers or images that do not fit together.
+        FileNotFoundError: that names the first file that is missing.
+    """
+    overrides = {'test_dataloader': config.test_dataloader, 'test_evaluator': config.test_evaluator}
+    base = target_config(config.target, overrides)
+    dataset = open_test_set(base)
+    facts = _check_models(config, base, dataset)
+    indices, selection = choose_images(config, base, dataset, folder, launcher)
+    digest = inspect_images(dataset, indices)
+    if len(indices) < len(dataset) or config.indices is not None:
+        part = base.test_dataloader.dataset
+        part.indices = compose_indices(part.get('indices'), indices, dataset)
+    defences = {name: build_defence(name, spec, config.target, base) for name, spec in config.defences.items()}
+    common = {
+        'mmadvdefense': __version__,
+        'target': {**model_settings(base), 'checkpoint': plain_settings(config.target['checkpoint'])},
+        'data': {**data_settings(base), 'images': digest},
+        **{name: plain_settings(getattr(config, name)) for name in ('seed', 'quantize', 'layers')},
+    }
+    threats = {
+        column.threat.title: _threat_settings(column.threat, config_channel_order(base))
+        for column in config.threat_models
+    }
+    parts = {
+        'defences': {name: defence.settings() for name, defence in defences.items()},
+        'attacks': plain_settings(config.attacks),
+        'threat_models': {
+            column.threat.title: {**threats[column.threat.title], 'attacks': column.attacks}
+            for column in config.threat_models
+        },
+    }
+    cells = [cell for defence in defences.values() for cell in _cells(config, defence, common, parts, threats)]
+    facts['data'] = {'type': type(dataset).__name__, 'images': len(indices), 'digest': digest, **facts['data']}
+    if selection is not None:
+        facts['data']['selection'] = selection
+    return GridPlan(config, defences, cells, {**common, **parts}, len(indices), facts)
+
+
+def _check_models(config: GridConfig, base: Config, dataset: BaseDataset) -> dict[str, Any]:
+    """Build target and sources; returns what the report says of them."""
+    target = build_model(base)
+    check_num_classes(target, dataset)
+    for layer in config.layers:
+        FeatureTap(target, layer)
+    for column in config.threat_models:
+        for source in column.threat.sources:
+            model = build_model(source['config'])
+            for name in column.attacks:
+                check_same_classes(model, target, build_attack(config.attacks[name]))
+    task = task_of(target)
+    classes = list(dataset.metainfo.get('classes') or range(task.num_classes or 0))
+    # Unknown data sets hold their images, as RGB arrays usually.
+    order = channel_order(base.test_dataloader.dataset) or 'rgb'
+    return {
+        'task': task.name,
+        'data': {'classes': [str(name) for name in classes], 'channel_order': order},
+    }
+
+
+def _cells(config: GridConfig, defence: Defence, common: dict, parts: dict, threats: dict) -> list[Cell]:
+    own = {**common, 'defence': parts['defences'][defence.name]}
+    cells = [Cell(defence.name, Condition(CLEAN), CLEAN, None, value_digest(own))]
+    for column in config.threat_models:
+        threat = column.threat
+        if threat.name in NEEDS_PURIFIER and defence.purifier is None:
+            continue
+        for name in column.attacks:
+            if name not in config.limited.get(defence.name, column.attacks):
+                continue
+            about = {**own, 'attack': parts['attacks'][name], 'threat_model': threats[threat.title]}
+            condition = Condition.under(threat, name, config.attacks[name])
+            reason = _reason(threat, config.attacks[name])
+            cells.append(Cell(defence.name, condition, threat.title, reason, value_digest(about)))
+    return cells
+
+
+def _reason(threat: ThreatModel, attack: dict) -> Optional[str]:
+    try:
+        threat.check_attack(build_attack(attack))
+    except CannotRun as error:
+        return str(error)
+    return None
+
+
+def _threat_settings(threat: ThreatModel, channel_order: Optional[str]) -> dict[str, Any]:
+    settings: dict[str, Any] = {'name': threat.name, 'draws': threat.draws}
+    settings['substitute'] = plain_settings(threat.substitute)
+    settings['sources'] = [_source_settings(source, channel_order) for source in threat.sources]
+    return settings
+
+
+def _source_settings(source: dict, channel_order: Optional[str]) -> dict[str, Any]:
+    config = Config.fromfile(source['config'])
+    settings = {**model_settings(config), 'checkpoint': plain_settings(source['checkpoint'])}
+    trained_on = source.get('channel_order') or config_channel_order(config)
+    # Noted only where a source sees other pixels than the target.
+    swaps = channel_order and trained_on and channel_order != trained_on
+    return {**settings, 'channel_order': trained_on} if swaps else settings

@@ -1,0 +1,142 @@
+"""What a grid found, as one object that JSON, tables and pages are made from."""
+
+from __future__ import annotations
+
+import itertools
+import platform
+from importlib import metadata
+from typing import Any, Optional
+
+import numpy as np
+import torch
+
+from ...attacks import build_attack
+from ...threats import THREAT_MODELS
+from ..cautions import cautions
+from ..results import CLEAN, Result, main_metric
+from ..statistics import paired_t_test, right_under_all
+from .plan import Cell, GridPlan
+
+FORMAT = 'mmadvdefense robustness report'
+VERSION = 1
+_SOFTWARE = ('mmadvdefense', 'mmengine', 'mmcv', 'mmpretrain', 'mmsegmentation', 'mmdet', 'numpy', 'scipy')
+
+Finished = list[tuple[Cell, Result]]
+
+
+def build_report(plan: GridPlan, finished: Finished, source: str) -> dict[str, Any]:
+    """The report of the cells that are finished; ``docs/robustness.md`` describes its fields.
+
+    Nothing in it depends on when or how fast a cell was run.
+
+    Args:
+        plan: the grid.
+        finished: its cells with their results, in the order of the plan.
+        source: the file of the grid's config.
+    """
+    config = plan.config
+    ran = [result for _, result in finished if result.reason is None]
+    return {
+        'format': FORMAT,
+        'version': VERSION,
+        'complete': len(finished) == len(plan.cells) and all(result.error is None for _, result in finished),
+        'config': source,
+        'software': _software(),
+        'task': plan.facts['task'],
+        'metric': main_metric(ran) if ran else None,
+        'seed': config.seed,
+        'quantized': config.quantize,
+        'layers': list(config.layers),
+        'data': plan.facts['data'],
+        'target': {**config.target, 'weights': plan.settings['target']['checkpoint']},
+        'defences': {name: _defence(plan, name) for name in plan.defences},
+        'methods': config.methods,
+        'attacks': {
+            name: {'config': attack, 'title': build_attack(attack).describe()}
+            for name, attack in config.attacks.items()
+        },
+        'threat_models': {
+            column.threat.title: {
+                'name': column.threat.name,
+                'meaning': THREAT_MODELS[column.threat.name],
+                'attacks': column.attacks,
+            }
+            for column in config.threat_models
+        },
+        'cells': [
+            {'threat_model': cell.threat, 'file': cell.file_name, **result.as_dict()} for cell, result in finished
+        ],
+        'all_or_nothing': _all_or_nothing(plan, finished),
+        'comparisons': _comparisons(plan, finished),
+        'cautions': _cautions(finished),
+    }
+
+
+def _software() -> dict[str, Optional[str]]:
+    # PyTorch's own version says what it was built for.
+    versions: dict[str, Optional[str]] = {'python': platform.python_version(), 'torch': torch.__version__}
+    for name in _SOFTWARE:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = None
+    return versions
+
+
+def _defence(plan: GridPlan, name: str) -> dict[str, Any]:
+    defence = plan.defences[name]
+    return {
+        'config': plan.config.defences[name],
+        'checkpoint': defence.checkpoint,
+        'weights': plan.settings['defences'][name]['checkpoint'],
+        'purifier': defence.purifier and defence.purifier.__name__,
+    }
+
+
+def _attacked(finished: Finished, threat: str) -> Finished:
+    """The cells of a threat model that could run."""
+    return [(cell, result) for cell, result in finished if cell.threat == threat and result.reason is None]
+
+
+def _cautions(finished: Finished) -> list[str]:
+    """Why attacks may be weaker than they look: one line for each threat model, attack and reason."""
+    clean = [result.scores['score'] for cell, result in finished if cell.threat == CLEAN and result.scores]
+    lines = [
+        f'{cell.threat}, {cell.condition.name}: {line}'
+        for cell, result in finished
+        for line in cautions(result.measured, result.scores.get('images'), clean)
+    ]
+    return list(dict.fromkeys(lines))
+
+
+def _all_or_nothing(plan: GridPlan, finished: Finished) -> list[dict[str, Any]]:
+    rows = []
+    for column, defence in itertools.product(plan.config.threat_models, plan.defences):
+        title = column.threat.title
+        cells = [(cell, result) for cell, result in _attacked(finished, title) if cell.defence == defence]
+        if cells:
+            attacks = [cell.condition.name for cell, _ in cells]
+            share = right_under_all([result.samples['right'] for _, result in cells])
+            right = None if share is None else 100 * share
+            rows.append({'threat_model': title, 'defence': defence, 'attacks': attacks, 'right': right})
+    return rows
+
+
+def _comparisons(plan: GridPlan, finished: Finished) -> list[dict[str, Any]]:
+    """Paired t-tests of every two methods under the same attack; of several trainings, an image's mean score."""
+    rows = []
+    for column, attack in itertools.product(plan.config.threat_models, plan.config.attacks):
+        title = column.threat.title
+        cells = {c.defence: r.samples for c, r in _attacked(finished, title) if c.condition.name == attack}
+        scores = {
+            method: np.mean(np.array([cells[name]['score'] for name in names], dtype=float), axis=0)
+            for method, names in plan.config.methods.items()
+            if cells.keys() >= set(names)
+        }
+        for ours, theirs in itertools.combinations(scores, 2):
+            # Images without ground truth have no score.
+            known = ~np.isnan(scores[ours] + scores[theirs])
+            if known.sum() > 1:
+                test = paired_t_test(scores[ours][known], scores[theirs][known])
+                rows.append({'threat_model': title, 'attack': attack, 'defences': [ours, theirs], **test})
+    return rows

@@ -1,0 +1,107 @@
+"""The folder of a grid's run: every finished cell is there completely or not at all, and none of another grid."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from ...checkpoints import save_file_atomically, write_json
+from ...hooks.example_images import save_examples
+from ..results import Result
+from .plan import Cell
+
+FORMAT = 'mmadvdefense robustness run'
+VERSION = 1
+
+
+class RunFolder:
+    """Where a grid writes.
+
+    Args:
+        path: the work directory.
+    """
+
+    def __init__(self, path: Union[str, Path]):
+        self.path = Path(path)
+
+    def claim(self, config: str, settings: dict[str, Any], force: bool = False) -> None:
+        """Make this the folder of a grid.
+
+        With ``force``, a folder of another grid becomes this one's: cells that both have stay, others are removed when
+        the grid is finished (:meth:`remove_others`).
+
+        Args:
+            config: the file of the grid, for messages.
+            settings: what its numbers depend on.
+            force: whether a folder of another configuration may be taken.
+
+        Raises:
+            FileExistsError: if it holds the report of another configuration; the message says what differs.
+        """
+        note = self.path / 'run.json'
+        if note.exists() and not force:
+            theirs = json.loads(note.read_text())
+            where = first_difference(theirs.get('settings'), json.loads(json.dumps(settings)))
+            if where is not None:
+                raise FileExistsError(
+                    f'{self.path} holds the report of another configuration ({theirs.get("config")}), which differs in '
+                    f'{where}; choose another --work-dir, or --force to go on there'
+                )
+        write_json(note, {'format': FORMAT, 'version': VERSION, 'config': config, 'settings': settings})
+
+    def load(self, cell: Cell) -> Optional[Result]:
+        """The result of a cell, None if it has not been finished."""
+        path = self._path(cell)
+        if not path.exists():
+            return None
+        stored = json.loads(path.read_text())
+        return Result.from_dict(stored['cell'], stored['samples'])
+
+    def seconds(self, cell: Cell) -> float:
+        """How long a finished cell took."""
+        return json.loads(self._path(cell).read_text())['seconds']
+
+    def save(self, cell: Cell, result: Result, seconds: float) -> None:
+        """Note a finished cell."""
+        if result.examples:
+            save_examples(self.examples(cell), result.examples)
+        samples = result.samples and {
+            name: [value if value != float('inf') else None for value in column]
+            for name, column in result.samples.items()
+        }
+        data = json.dumps({'seconds': seconds, 'cell': result.as_dict(), 'samples': samples}).encode()
+        save_file_atomically(self._path(cell), lambda file: file.write(data), size=len(data))
+
+    def examples(self, cell: Cell) -> Path:
+        """Where a cell's images to look at are, if there are any."""
+        return self.path / 'examples' / f'{cell.file_name}.npz'
+
+    def remove_others(self, cells: list[Cell]) -> None:
+        """Remove what other grids left here."""
+        names = {cell.file_name for cell in cells}
+        for path in [*self.path.glob('cells/*.json'), *self.path.glob('examples/*.npz')]:
+            if path.stem not in names:
+                path.unlink()
+
+    def _path(self, cell: Cell) -> Path:
+        return self.path / 'cells' / f'{cell.file_name}.json'
+
+
+def first_difference(theirs: Any, ours: Any, at: str = '') -> Optional[str]:
+    """Where two settings differ first, with both values: ``'attacks.PGD.eps (8 there, 4 here)'``; None if nowhere."""
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        for key in dict.fromkeys([*theirs, *ours]):
+            missing = object()
+            found = first_difference(theirs.get(key, missing), ours.get(key, missing), f'{at}.{key}' if at else key)
+            if found:
+                return found
+        return None
+    if theirs == ours:
+        return None
+    return f'{at} ({_shown(theirs)} there, {_shown(ours)} here)'
+
+
+def _shown(value: Any) -> str:
+    text = 'nothing' if type(value) is object else str(value)
+    return text if len(text) < 40 else f'{text[:37]}...'

@@ -1,0 +1,184 @@
+"""Run a grid of defences, attacks and threat models with MMEngine's test loop, cell by cell, and resume it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
+from mmengine.runner import Runner, set_random_seed
+
+from ...checkpoints import save_file_atomically, write_json
+from ...threats import CannotRun
+from ...training import recipes
+from ..report.grid_tables import cell_outcome, failures, markdown
+from ..results import CLEAN, Condition, Result, main_metric
+from ..robustness import failed, note_changes, score, warn_of
+from .defenses import Defence
+from .page import collect_grid_distributions, lacks_distributions, write_grid_page
+from .plan import Cell, GridPlan
+from .progress import GridProgress
+from .report_data import build_report
+from .run_folder import RunFolder
+
+
+class Grid:
+    """A grid in its folder.
+
+    Args:
+        plan: what to run.
+        folder: where to; cells that are finished there are taken from there.
+        source: the file of the grid's config, for the report.
+        launcher: as MMEngine names it.
+
+    Attributes:
+        problems: after a run, what went wrong, one line each.
+    """
+
+    def __init__(self, plan: GridPlan, folder: RunFolder, source: str, launcher: str = 'none'):
+        self.plan = plan
+        self.folder = folder
+        self.source = source
+        self.launcher = launcher
+        self.results: dict[str, Result] = {}
+        self.problems: list[str] = []
+
+    def run(self) -> dict[str, Any]:
+        """Run what is not finished yet and what failed before, writing after every cell.
+
+        An attack or a defence that goes wrong costs its own cell: that says why, keeps the traceback, and the next one
+        follows. An error on clean images without a defence is about model or data, and is raised; so is any error of
+        one of several processes, for which the others would wait.
+
+        Returns:
+            The report, on the first process.
+        """
+        pending = self._pending()
+        kinds = [(cell.threat, cell.condition.name) for cell in pending]
+        progress = GridProgress(kinds, self.plan.images, len(self.plan.cells))
+        for defence in self.plan.defences.values():
+            cells = [cell for cell in pending if cell.defence == defence.name]
+            # One process sees all images in turn, as the features of the first ones must be.
+            lacks = get_world_size() == 1 and lacks_distributions(self.plan, self.folder, defence)
+            if cells or lacks:
+                runner = Runner.from_cfg(self._runner_config(defence))
+                for cell in cells:
+                    self._run(runner, cell, progress)
+                if lacks:
+                    self._collect_distributions(runner, defence)
+                del runner
+                torch.cuda.empty_cache()
+        report = self._write()
+        self.problems += failures(report)
+        if is_main_process():
+            self.folder.remove_others(self.plan.cells)
+            write_samples(self.folder.path / 'samples.csv', self._finished())
+            write_grid_page(self.plan, self.folder, self._finished(), report)
+        return report
+
+    def _pending(self) -> list[Cell]:
+        """The cells that are not finished, the same ones on all processes."""
+        for cell in self.plan.cells if is_main_process() else []:
+            result = self.folder.load(cell)
+            if result is not None and result.error is None:
+                self.results[cell.fingerprint] = result
+        left = [[cell.fingerprint for cell in self.plan.cells if cell.fingerprint not in self.results]]
+        broadcast_object_list(left)
+        return [cell for cell in self.plan.cells if cell.fingerprint in left[0]]
+
+    def _runner_config(self, defence: Defence):
+        config = defence.config
+        config.launcher = self.launcher
+        config.work_dir = str(self.folder.path / 'logs' / defence.name)
+        config.experiment_name = f'grid-{defence.name}'
+        config.log_level = self.plan.config.log_level
+        # Several runners cannot share the visualizer that a config names.
+        config.visualizer = None
+        config.randomness = dict(seed=self.plan.config.seed)
+        recipes.settle_distributed(config, self.launcher, training=False)
+        return config
+
+    def _run(self, runner: Runner, cell: Cell, progress: GridProgress) -> None:
+        start = time.perf_counter()
+        with progress.cell(cell.title, (cell.threat, cell.condition.name)) as batches:
+            result = self._score(runner, cell, batches)
+        result.defence = cell.defence
+        result.purifier = self.plan.defences[cell.defence].purifier is not None
+        if is_main_process():
+            clean = next(c for c in self.plan.cells if c.defence == cell.defence and c.threat == CLEAN)
+            note_changes(result, self.results.get(clean.fingerprint))
+            self.folder.save(cell, result, round(time.perf_counter() - start, 1))
+            # As a later run would find it.
+            self.results[cell.fingerprint] = self.folder.load(cell)
+            self._write()
+            warn_of(result, list(self.results.values()))
+        progress.done(cell.title, cell_outcome(result.as_dict(), main_metric([result]) if result.metrics else ''))
+
+    def _score(self, runner: Runner, cell: Cell, batches) -> Result:
+        config = self.plan.config
+        if cell.reason is not None:
+            return Result(cell.condition, purifier=False, reason=cell.reason)
+        # What a model draws in a test must not depend on the cells before this one, which may have been run earlier.
+        set_random_seed(config.seed)
+        try:
+            return score(
+                runner,
+                cell.condition,
+                config.seed,
+                config.quantize,
+                config.cache_dir or self.folder.path / 'adversarial',
+                config.layers,
+                config.num_examples,
+                hooks=[batches],
+            )
+        except Exception as error:
+            bare = cell.threat == CLEAN and not config.defences[cell.defence]
+            if not isinstance(error, CannotRun) and (bare or get_world_size() > 1):
+                raise
+            return failed(cell.condition, error)
+
+    def _collect_distributions(self, runner: Runner, defence: Defence) -> None:
+        try:
+            collect_grid_distributions(self.plan, self.folder, defence, runner)
+        except Exception as error:
+            # As in a cell: the page has one figure less.
+            found = failed(Condition(f'distributions of {defence.name}'), error)
+            self.problems.append(f'{found.condition.name}: {found.reason}')
+
+    def _finished(self) -> list[tuple[Cell, Result]]:
+        return [(cell, self.results[cell.fingerprint]) for cell in self.plan.cells if cell.fingerprint in self.results]
+
+    def _write(self) -> dict[str, Any]:
+        if not is_main_process():
+            return {}
+        report = build_report(self.plan, self._finished(), self.source)
+        write_json(self.folder.path / 'report.json', report)
+        page = markdown(report).encode() if report['metric'] else b''
+        save_file_atomically(self.folder.path / 'report.md', lambda file: file.write(page))
+        return report
+
+
+def write_samples(path: Path, finished: list[tuple[Cell, Result]]) -> None:
+    """Write one row for every image of every cell, as CSV."""
+    text = io.StringIO()
+    columns = ['image', 'right', 'score', 'decision', 'changed', 'linf', 'l2', 'psnr', 'queries', 'nonfinite']
+    writer = csv.writer(text, lineterminator='\n')
+    writer.writerow(['threat_model', 'attack', 'defence', 'index', *columns])
+    for cell, result in finished:
+        if result.samples is None:
+            continue
+        size = len(result.samples['image'])
+        values = zip(*(result.samples.get(name) or [None] * size for name in columns))
+        head = [cell.threat, cell.condition.name, cell.defence]
+        writer.writerows([*head, index, *map(_as_csv, row)] for index, row in enumerate(values))
+    save_file_atomically(path, lambda file: file.write(text.getvalue().encode()))
+
+
+def _as_csv(value: Any) -> Any:
+    if isinstance(value, bool):
+        return int(value)
+    return f'{value:.6g}' if isinstance(value, float) else value

@@ -1,0 +1,1 @@
+"""What is shown: tables, charts, pictures and pages."""

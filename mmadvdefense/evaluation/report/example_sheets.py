@@ -1,0 +1,67 @@
+"""Pictures of a report: a few images before and after attack and purifier, with what the model made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..results import CLEAN, Result
+from .charts import png_data_url
+from .drawing import Caption, draw_picture
+from .examples import Examples
+
+STATES = ('clean', 'adversarial', 'purified')
+
+
+def example_sheets(report: dict[str, Any], cells: Sequence[tuple[str, Result, Path]]) -> dict[str, str]:
+    """One ``<img>`` for every threat model and defence with a purifier, of the first attack that has one.
+
+    Args:
+        report: of :func:`mmadvdefense.evaluation.report.build_report`.
+        cells: threat model, result with its samples, and the file of its examples.
+    """
+    at = {(threat, cell.condition.name, cell.defence): cell for threat, cell, _ in cells}
+    bare = next((name for name, defence in report['defences'].items() if defence['purifier'] is None), None)
+    sheets: dict[str, str] = {}
+    shown: set[tuple[str, str]] = set()
+    for threat, cell, path in cells:
+        if threat == CLEAN or not cell.purifier or (threat, cell.defence) in shown or not path.exists():
+            continue
+        shown.add((threat, cell.defence))
+        # What the unprotected model makes of clean and attacked images, where the grid has it.
+        seen_by = {
+            'clean': at.get((CLEAN, CLEAN, bare)),
+            'adversarial': at.get((threat, cell.condition.name, bare)),
+            'purified': cell,
+        }
+        element = _sheet(report, path, seen_by)
+        sheets[f'{cell.defence}, {threat}, {cell.condition.name}'] = element
+    return sheets
+
+
+def _sheet(report: dict[str, Any], path: Path, seen_by: dict[str, Result]) -> str:
+    with np.load(path) as arrays:
+        indices = sorted({int(key.partition('/')[0]) for key in arrays.files})
+        images = {
+            state: [torch.from_numpy(arrays[f'{index}/{state}']).float() for index in indices] for state in STATES
+        }
+    captions = {
+        state: [_caption(report, cell.samples, index) for index in indices]
+        for state, cell in seen_by.items()
+        if cell is not None
+    }
+    figure = draw_picture(Examples(**images), captions, channel_order=report['data']['channel_order'])
+    return f'<img alt="clean, adversarial and purified images" src="{png_data_url(figure)}">'
+
+
+def _caption(report: dict[str, Any], samples: dict[str, list], index: int) -> Caption:
+    score, right = samples['score'][index], samples['right'][index]
+    if report['task'] == 'classification' and samples['decision'][index] is not None:
+        text = report['data']['classes'][int(samples['decision'][index])]
+    else:
+        text = '-' if score is None else f'{100 * score:.0f} %'
+    return Caption(text, right if right is None else bool(right))

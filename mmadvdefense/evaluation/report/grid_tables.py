@@ -1,0 +1,243 @@
+"""Tables of a grid's report, for a terminal and as Markdown, in the layout of Align's Tables I to VII."""
+
+from __future__ import annotations
+
+from statistics import mean, stdev
+from typing import Any, Optional, Sequence
+
+from ..cautions import source_scores
+from ..results import CLEAN, percent, unit
+from .tables import Table, metric_text, psnr_text, reason_text, sizes_text
+
+
+def report_tables(report: dict[str, Any]) -> list[Table]:
+    """The scores under each threat model, and how large the perturbations were.
+
+    Args:
+        report: of :func:`mmadvdefense.evaluation.report.build_report`.
+    """
+    return _filled([*(_scores(report, threat) for threat in report['threat_models']), _perturbations(report)])
+
+
+def detail_tables(report: dict[str, Any]) -> list[Table]:
+    """How sure the differences are, what is known of single images, and the amplification of the perturbations."""
+    threats = list(report['threat_models'])
+    comparisons = [_comparisons(report, threat) for threat in threats]
+    details = [table(report, threat) for table in (_single_images, _amplification) for threat in (CLEAN, *threats)]
+    return _filled([*comparisons, *details])
+
+
+def _filled(tables: list[Table]) -> list[Table]:
+    return [table for table in tables if len(table.rows) > 1]
+
+
+def terminal(report: dict[str, Any]) -> str:
+    """The main tables as a terminal shows them, and why an attack may be weaker than it looks."""
+    return '\n\n'.join([*(table.ascii() for table in report_tables(report)), *report.get('cautions', ())])
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The whole report as a page."""
+    lines = [
+        f'# Robustness: {report["config"]}\n',
+        facts(report),
+        *(f'\n{table.markdown()}' for table in [*report_tables(report), *detail_tables(report)]),
+    ]
+    return '\n'.join(lines) + '\n'
+
+
+def facts(report: dict[str, Any]) -> str:
+    """What the tables of a report are about, as Markdown."""
+    data = report['data']
+    run = {name for threat in report['threat_models'].values() for name in threat['attacks']}
+    rounded = 'rounded to 8 bit' if report['quantized'] else 'not rounded'
+    lines = [
+        f'{data["images"]} images of {data["type"]}, seed {report["seed"]}, adversarial images {rounded}.\n',
+        *_gaps(report),
+        *selection_text(data.get('selection')),
+        *(f'- **{name}**: the attacker {threat["meaning"]}' for name, threat in report['threat_models'].items()),
+        *(f'- {name}: {attack["title"]}' for name, attack in report['attacks'].items() if name in run),
+        *(
+            f'- {method}: mean ± standard deviation of {len(names)} trainings'
+            for method, names in report['methods'].items()
+            if len(names) > 1
+        ),
+        *(f'- **Caution**: {line}' for line in report.get('cautions', ())),
+    ]
+    return '\n'.join(lines)
+
+
+def _gaps(report: dict[str, Any]) -> list[str]:
+    """What is missing: cells, and the scores of single images."""
+    failed = failures(report)
+    lines = [f'**{len(failed)} cells failed**; started again, the grid tries them again.\n'] if failed else []
+    if not report['complete'] and not failed:
+        lines.append('**Not complete**: some cells have not been run.\n')
+    scores = [cell['scores'] for cell in report['cells'] if cell['scores']]
+    without = max((of_cell.get('without_truth', 0) for of_cell in scores), default=0)
+    reasons = sorted({of_cell['unscored'] for of_cell in scores if of_cell.get('unscored')})
+    if without and not reasons:
+        lines.append(f'{without} images have no ground truth and are left out of what is said of single images.\n')
+    return [*lines, *(f'Single images are not scored: {reason}.\n' for reason in reasons)]
+
+
+def failures(report: dict[str, Any]) -> list[str]:
+    """What went wrong in which cell, one line each."""
+    return [
+        f'{cell["defence"]}, {cell["threat_model"]}, {cell["condition"]["name"]}: {cell["reason"]}'
+        for cell in report.get('cells', ())
+        if cell.get('error') is not None
+    ]
+
+
+def selection_text(selection: Optional[dict[str, Any]]) -> list[str]:
+    """How the images of a report were chosen, as a paragraph; none where nothing but a number was asked for."""
+    if selection is None:
+        return []
+    text = f'Chosen from {selection["candidates"]} images'
+    if 'right' in selection:
+        text += f', of which the target without a defence gets {selection["right"]} right: only those are counted'
+    if 'images_per_class' in selection:
+        text += f'; up to {selection["images_per_class"]} of each of {selection["classes"]} classes'
+        if selection['classes_with_fewer']:
+            text += f', {selection["classes_with_fewer"]} of which have fewer'
+    return [f'{text}.\n']
+
+
+def cell_outcome(cell: dict[str, Any], metric: str) -> str:
+    """What a table shows of a cell: its score, or why there is none."""
+    if cell['reason'] is not None:
+        return reason_text(cell['reason'], cell.get('error'))
+    return metric_text(cell['metrics'][metric], metric)
+
+
+def _cells(report: dict[str, Any], threat: str) -> list[dict[str, Any]]:
+    """Of one threat model, attack after attack."""
+    attacks = [CLEAN, *report['attacks']]
+    cells = (cell for cell in report['cells'] if cell['threat_model'] == threat)
+    return sorted(cells, key=lambda cell: attacks.index(cell['condition']['name']))
+
+
+def _find(report: dict[str, Any], threat: str, attack: str, defence: str) -> Optional[dict[str, Any]]:
+    wanted = (attack, defence)
+    return next((c for c in _cells(report, threat) if (c['condition']['name'], c['defence']) == wanted), None)
+
+
+def _scores(report: dict[str, Any], threat: str) -> Table:
+    metric, attacks = report['metric'], report['threat_models'][threat]['attacks']
+    together = {row['defence']: row for row in report['all_or_nothing'] if row['threat_model'] == threat}
+    most = max((len(row['attacks']) for row in together.values()), default=0)
+    # Who met fewer attacks is not compared with who met all.
+    together = {name: row for name, row in together.items() if len(row['attacks']) == most}
+    several = most > 1
+    rows = [[f'{metric}{unit(metric)}', CLEAN, *attacks, *(['all or nothing'] if several else [])]]
+    for method, names in report['methods'].items():
+        columns = [[_find(report, threat, attack, name) for name in names] for attack in attacks]
+        if any(map(any, columns)):
+            clean = [_find(report, CLEAN, CLEAN, name) for name in names]
+            row = [_outcome(cells, metric) for cells in (clean, *columns)]
+            last = [_spread([together[name]['right'] for name in names if name in together])] if several else []
+            rows.append([method, *row, *last])
+    rows += _sources(report, threat, len(rows[0]))
+    return Table(threat, rows)
+
+
+def _sources(report: dict[str, Any], threat: str, width: int) -> list[list[str]]:
+    """One row for each source model: how right it is on the clean images."""
+    scores: dict[str, float] = {}
+    for cell in _cells(report, threat):
+        scores.update(source_scores(cell['measured']))
+    return [[f'source {name}, mean score (%)', f'{score:.2f}', *['-'] * (width - 2)] for name, score in scores.items()]
+
+
+def _outcome(cells: list[Optional[dict[str, Any]]], metric: str) -> str:
+    """What a table shows of the trainings of a method."""
+    there = [cell for cell in cells if cell is not None]
+    if len(there) < 2 or any(cell['reason'] is not None for cell in there):
+        return cell_outcome(there[0], metric) if there else '-'
+    return _spread([percent(cell['metrics'][metric], metric) for cell in there])
+
+
+def _spread(values: Sequence[Optional[float]], digits: int = 2) -> str:
+    """A number, or mean and standard deviation of several."""
+    if not values or None in values:
+        return 'undefined' if values else '-'
+    spread = f' ± {stdev(values):.{digits}f}' if len(values) > 1 else ''
+    return f'{mean(values):.{digits}f}{spread}'
+
+
+def _perturbations(report: dict[str, Any]) -> Table:
+    """One row for all defences that met the same images."""
+    rows = [['threat model', 'attack', 'defence', 'L-inf mean / max', 'L2 mean / max', 'queries mean']]
+    for threat, about in report['threat_models'].items():
+        for attack in about['attacks']:
+            cells = [cell for cell in _cells(report, threat) if cell['condition']['name'] == attack]
+            groups: dict[tuple, list[str]] = {}
+            for cell in cells:
+                if cell['reason'] is None:
+                    groups.setdefault(tuple(sizes_text(cell['measured'])), []).append(cell['defence'])
+            for sizes, defences in groups.items():
+                rows.append([threat, attack, _who(report, defences, list(groups.values())), *sizes])
+    return Table('perturbations, in pixels (0-255)', rows)
+
+
+def _who(report: dict[str, Any], defences: list[str], groups: list[list[str]]) -> str:
+    """A group of defences, of all groups that met an attack, in few words."""
+    if len(defences) == len(report['defences']) or (len(groups) == 1 and len(defences) > 1):
+        return 'all'
+    named = _named(report, defences)
+    if len(named) > 3 and 2 * len(defences) > sum(map(len, groups)):
+        return 'all others'
+    return ', '.join(named)
+
+
+def _named(report: dict[str, Any], defences: list[str]) -> list[str]:
+    """Methods where all their trainings are among ``defences``, and what is left of these."""
+    whole = {
+        name: method for method, names in report['methods'].items() if set(names) <= set(defences) for name in names
+    }
+    return list(dict.fromkeys(whole.get(name, name) for name in defences))
+
+
+def _comparisons(report: dict[str, Any], threat: str) -> Table:
+    tests = [row for row in report['comparisons'] if row['threat_model'] == threat]
+    attacks = [name for name in report['threat_models'][threat]['attacks'] if any(t['attack'] == name for t in tests)]
+    # What is too small for a float is not zero.
+    chance = [f'{test["p"]:.1e}' if test['p'] else '<1e-300' for test in tests]
+    shown = {
+        (*test['defences'], test['attack']): f'{100 * test["difference"]:+.2f} ({p})' for test, p in zip(tests, chance)
+    }
+    rows = [['mean score, difference (p)', *attacks]]
+    for ours, theirs in dict.fromkeys(tuple(test['defences']) for test in tests):
+        rows.append([f'{ours} - {theirs}', *(shown.get((ours, theirs, attack), '-') for attack in attacks)])
+    return Table(f'paired t-test over images, {threat}', rows)
+
+
+def _amplification(report: dict[str, Any], threat: str) -> Table:
+    rows = [['attack', 'defence', *report['layers']]]
+    for attack in [CLEAN, *report['attacks']]:
+        for method, names in report['methods'].items():
+            cells = [_find(report, threat, attack, name) for name in names]
+            found = [cell['amplification'] for cell in cells if cell and cell['amplification']]
+            if found:
+                columns = [[sizes[layer] for sizes in found] for layer in report['layers']]
+                shown = ['infinite' if None in numbers else _spread(numbers, 4) for numbers in columns]
+                rows.append([attack, method, *shown])
+    return Table(f'error amplification |f(x*) - f(x)| / |f(x)|, {threat}', rows)
+
+
+def _single_images(report: dict[str, Any], threat: str) -> Table:
+    """What is known of single images."""
+    header = ['attack', 'defence', 'right (%)', 'mean score (%), 95 % interval', 'decision changed (%)']
+    rows = [[*header, 'PSNR to clean (dB)']]
+    for cell in _cells(report, threat):
+        if cell['reason'] is None:
+            scores = cell['scores']
+            changed = '-' if scores['changed'] is None else f'{scores["changed"]:.2f}'
+            right = score = '-'
+            if scores['score'] is not None:
+                low, high = scores['interval']
+                right, score = f'{scores["right"]:.2f}', f'{scores["score"]:.2f} [{low:.2f}, {high:.2f}]'
+            who = [cell['condition']['name'], cell['defence']]
+            rows.append([*who, right, score, changed, psnr_text(cell['measured'])])
+    return Table(f'single images, {threat}', rows)

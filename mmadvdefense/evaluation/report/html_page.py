@@ -1,0 +1,64 @@
+"""A grid's report as one HTML page that needs no other file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from ...checkpoints import save_file_atomically
+from . import charts
+from .curves import Curve, amplification_curves, budget_curves
+from .grid_tables import detail_tables, report_tables, selection_text
+
+
+def write_page(
+    path: Union[str, Path],
+    report: dict[str, Any],
+    pictures: Optional[Mapping[str, str]] = None,
+    distributions: Optional[Mapping[str, str]] = None,
+) -> None:
+    """Write the page: tables, curves and pictures all lie in it, and it loads nothing from elsewhere.
+
+    Args:
+        path: of the ``.html`` file; written to a temporary name and moved.
+        report: of :func:`mmadvdefense.evaluation.report.build_report`.
+        pictures: by heading, ``<img>`` elements of images before and after attack and purifier.
+        distributions: by heading, elements that show distributions of features.
+    """
+    from jinja2 import Environment, PackageLoader, select_autoescape
+
+    environment = Environment(
+        loader=PackageLoader('mmadvdefense.evaluation.report'), autoescape=select_autoescape(['html']), trim_blocks=True
+    )
+    tables = [*report_tables(report), *detail_tables(report)] if report['metric'] else []
+    threats = report['threat_models']
+    text = environment.get_template('report.html').render(
+        report=report,
+        selection=''.join(selection_text(report['data'].get('selection'))).rstrip('.\n'),
+        main_tables=[(table, threats[table.title]) for table in tables if table.title in threats],
+        tables=[table for table in tables if table.title not in threats],
+        sections=[
+            ('Robustness against the budget', _elements(budget_curves(report), 'eps (pixels)', 'score (%)')),
+            ('Error amplification over the layers', _elements(amplification_curves(report), '', 'relative size')),
+            ('Images', _marked(pictures)),
+            ('Distributions of features', _marked(distributions)),
+        ],
+    )
+    save_file_atomically(path, lambda file: file.write(text.encode()))
+
+
+def _elements(curves: list[Curve], x_label: str, y_label: str) -> dict[str, str]:
+    return _marked(
+        {
+            curve.title: charts.svg(charts.line_figure(curve.lines, x_label, y_label, curve.bands, curve.ticks))
+            for curve in curves
+        }
+    )
+
+
+def _marked(elements: Optional[Mapping[str, str]]) -> dict[str, str]:
+    """Elements that the template must not escape."""
+    from markupsafe import Markup
+
+    return {title: Markup(element) for title, element in (elements or {}).items()}

@@ -1,0 +1,129 @@
+"""Results as terminal tables, and tables that are Markdown as well."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from typing import Any, Optional, Sequence
+
+from terminaltables import AsciiTable, GithubFlavoredMarkdownTable
+
+from ..cautions import cautions, source_scores
+from ..results import Result, is_fraction, main_metric, percent, unit
+
+_WIDTH = 28
+
+
+@dataclass
+class Table:
+    """A titled table; the first row is its header."""
+
+    title: str
+    rows: list[list[str]]
+
+    def ascii(self) -> str:
+        """For a terminal; what is long is wrapped."""
+        wrapped = [['\n'.join(textwrap.wrap(cell, _WIDTH)) for cell in row] for row in self.rows]
+        return f'{self.title}\n{AsciiTable(wrapped).table}'
+
+    def markdown(self, level: int = 2) -> str:
+        """With its title as a heading of this level."""
+        rows = [[cell.replace('|', '\\|') for cell in row] for row in self.rows]
+        return f'{"#" * level} {self.title}\n\n{GithubFlavoredMarkdownTable(rows).table}'
+
+
+def robustness_table(results: Sequence[Result], metric: Optional[str] = None) -> str:
+    """One row a condition: the metric without and with the purifier, and what was measured.
+
+    Transfer rows say how right their sources are on the clean images. Below the table is why an attack may be weaker
+    than it looks, if it may.
+
+    Args:
+        results: of :func:`evaluate`.
+        metric: the number to show; the task's usual one by default.
+    """
+    metric = metric or main_metric(results)
+    shown = f'{metric} (%)' if is_fraction(metric) else metric
+    header = [
+        'images',
+        f'{shown}\nno purifier',
+        f'{shown}\npurifier',
+        'L-inf (0-255)\nmean / max',
+        'L2 (0-255)\nmean / max',
+        'PSNR (dB) to clean\nattacked / purified',
+        'queries\nmean',
+    ]
+    scored = any(source_scores(result.measured) for result in results)
+    header += ['source, clean\nmean score (%)'] if scored else []
+    known = [result.scores for result in results if result.condition.attack is None]
+    clean = [scores['score'] for scores in known if scores.get('score') is not None]
+    rows, below = [], []
+    for name in dict.fromkeys(result.condition.name for result in results):
+        cells = {result.purifier: result for result in results if result.condition.name == name}
+        ran = {key: cell for key, cell in cells.items() if cell.reason is None}
+        scores = [metric_text(ran[key].metrics[metric], metric) if key in ran else '-' for key in (False, True)]
+        quality = ' / '.join(psnr_text(ran[key].measured) if key in ran else '-' for key in (False, True))
+        first = next(iter(ran.values()), None)
+        linf, l2, queries = '---' if first is None else sizes_text(first.measured)
+        sources = [sources_text(first.measured) if first else '-'] if scored else []
+        rows.append([name, *scores, linf, l2, quality, queries, *sources])
+        lines = (cautions(cell.measured, cell.scores.get('images'), clean) for cell in ran.values())
+        below += [f'{name}: {line}' for line in dict.fromkeys(line for own in lines for line in own)]
+    return '\n'.join([AsciiTable([header, *rows]).table, *below, *notes(results)])
+
+
+def notes(results: Sequence[Result]) -> list[str]:
+    """One line each for what has no numbers: conditions that failed, and images that are not scored one by one."""
+    lines = [
+        f'{result.condition.name}, {result.defence}: {reason_text(result.reason, result.error)}'
+        for result in results
+        if result.reason is not None
+    ]
+    without = max((result.scores.get('without_truth', 0) for result in results), default=0)
+    unscored = {result.scores.get('unscored') for result in results} - {None}
+    if without and not unscored:
+        images = max(result.scores.get('images', 0) for result in results)
+        lines.append(f'single images: {without} of {images} have no ground truth and are left out')
+    return [*lines, *(f'single images are not scored: {reason}' for reason in sorted(unscored))]
+
+
+def reason_text(reason: str, error: Optional[str]) -> str:
+    """Why there are no numbers: an attack that means nothing there, or an error with its traceback."""
+    return f'{"cannot run" if error is None else "failed"}: {reason}'
+
+
+def metric_text(value: Optional[float], metric: str) -> str:
+    """A metric with two digits, in per cent where it is a fraction; with four where a small one's unit is unknown."""
+    value = percent(value, metric)
+    if value is not None and not unit(metric) and 0 < abs(value) < 1:
+        return f'{value:.4f}'
+    return number_text(value)
+
+
+def number_text(value: Optional[float]) -> str:
+    """With two digits; ``'undefined'`` for what is no number."""
+    return 'undefined' if value is None else f'{value:.2f}'
+
+
+def sizes_text(measured: dict[str, Any]) -> list[str]:
+    """Mean and maximum of the L-infinity and of the L2 norm, and the mean number of queries."""
+    norms = [
+        f'{measured[f"perturbation/{norm}_mean"]:.2f} / {measured[f"perturbation/{norm}_max"]:.2f}'
+        for norm in ('linf', 'l2')
+    ]
+    queries = measured.get('attack/queries_mean')
+    return [*norms, '-' if queries is None else f'{queries:.1f}']
+
+
+def sources_text(measured: dict[str, Any]) -> str:
+    """How right each source is on the clean images, in per cent."""
+    scores = source_scores(measured)
+    if len(scores) < 2:
+        return ''.join(f'{score:.2f}' for score in scores.values()) or '-'
+    return ', '.join(f'{name} {score:.2f}' for name, score in scores.items())
+
+
+def psnr_text(measured: dict[str, Any]) -> str:
+    """In dB; ``'equal'`` where the model saw the clean images."""
+    value = measured['purified/psnr']
+    return 'equal' if value is None else f'{value:.1f}'

@@ -1,0 +1,45 @@
+"""What purifiers that are made of purifiers have in common."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from ..base import Purifier, RandomPurifier
+
+
+class CompositePurifier(RandomPurifier):
+    """It has a gradient if all members have, draws random numbers if any does, and is ready when all are.
+
+    Attributes:
+        purifiers: the members, and perhaps modules that are none.
+    """
+
+    purifiers: nn.ModuleList
+
+    @property
+    def members(self) -> list[Purifier]:
+        """The purifiers that it is made of."""
+        return [purifier for purifier in self.purifiers if isinstance(purifier, Purifier)]
+
+    @property
+    def differentiable(self) -> bool:
+        return super().differentiable and all(purifier.differentiable for purifier in self.members)
+
+    @property
+    def stochastic(self) -> bool:
+        return any(purifier.stochastic for purifier in self.members)
+
+    @property
+    def keeps_geometry(self) -> bool:
+        return all(purifier.keeps_geometry for purifier in self.members)
+
+    def check_ready(self) -> None:
+        for purifier in self.members:
+            purifier.check_ready()
+
+    def _share_device(self) -> CompositePurifier:
+        super()._share_device()
+        for purifier in self.members:
+            purifier._device = self._device
+            purifier._share_device()
+        return self

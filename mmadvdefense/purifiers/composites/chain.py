@@ -1,0 +1,79 @@
+"""Several purifiers in a row."""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+from torch import nn
+
+from ...pixels import Pixels
+from ...randomness import Randomness
+from ...registry import MODELS
+from ...validation import did_you_mean
+from ..base import Purifier, purifier_names
+from ..trained.generator import GeneratorPurifier
+from .base import CompositePurifier
+
+# What moves images to the device and does nothing else: a member hands its images to the next, not to the host.
+NO_PREPROCESSOR = 'mmengine.BaseDataPreprocessor'
+
+
+@MODELS.register_module()
+class PurifierChain(CompositePurifier):
+    """Applies purifiers one after another, each to what the one before has made of the images.
+
+    Nothing in it is trained: train a purifier alone, and give its export to the member as ``init_cfg``.
+
+    Args:
+        purifiers: configs, first to last.
+        kwargs: of :class:`RandomPurifier`.
+
+    Raises:
+        ValueError: for an empty chain, a member that is no purifier, or one with a setting it does not have.
+            Settings of the native preprocessor and the ``seed`` are the chain's.
+    """
+
+    def __init__(self, purifiers: Sequence[dict], **kwargs):
+        super().__init__(**kwargs)
+        if not purifiers:
+            raise ValueError("PurifierChain needs at least one purifier, e.g. purifiers=[dict(type='JPEGPurifier')]")
+        self.purifiers = nn.ModuleList(self._build(config, index) for index, config in enumerate(purifiers))
+        for purifier in self.purifiers:
+            self._check_geometry(purifier)
+
+    def _build(self, config: dict, index: int) -> Purifier:
+        name = config.get('type')
+        cls = MODELS.get(name) if isinstance(name, str) else name
+        if not (isinstance(cls, type) and issubclass(cls, Purifier)):
+            raise ValueError(
+                f'PurifierChain: purifiers[{index}] has type {name!r}, which is no purifier; '
+                f'{did_you_mean(name, purifier_names())}'
+            )
+        for setting in ('seed', 'native_type'):
+            if setting in config:
+                raise ValueError(f'PurifierChain: purifiers[{index}] ({name}) has {setting}, a setting of the chain')
+        try:
+            return MODELS.build({'channel_order': self.channel_order, **config, 'native_type': NO_PREPROCESSOR})
+        except TypeError as error:
+            raise ValueError(f'PurifierChain: purifiers[{index}] ({name}): {error}') from error
+
+    def purify(self, images: Pixels, randomness: Randomness) -> Pixels:
+        for purifier in self.purifiers:
+            images = purifier.clean(images, randomness)
+        return images
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """As any purifier's.
+
+        Raises:
+            RuntimeError: in training, if a member has a generator.
+        """
+        if training and self.enabled:
+            for purifier in self.purifiers.modules():
+                if isinstance(purifier, GeneratorPurifier):
+                    raise RuntimeError(
+                        f'PurifierChain does not train its {type(purifier).__name__}: train it alone, export it with '
+                        'tools/export_purifier.py, and give the member '
+                        "init_cfg=dict(type='Pretrained', checkpoint='purifier.pth')"
+                    )
+        return super().forward(data, training)

@@ -1,0 +1,1 @@
+"""Purifiers with a generator that is trained beforehand."""

@@ -1,0 +1,243 @@
+"""Purifiers that are a trained network: working size, training batches, and loading of exports."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Optional, Sequence
+
+import torch
+from torch import Tensor
+
+from ...checkpoints import CheckpointMismatch
+from ...pixels import Layout, Pixels, pad_to_multiple, resize, stack, to_pixels, to_unit_range
+from ...registry import MODELS, named_types
+from ..base import Purifier, unchecked
+from .export import load_purifier_export
+from .tiles import Tiles
+
+DEFAULT_GENERATOR = dict(type='DUNet', widths=(24, 48, 96), encoder_units=(2, 2, 2), decoder_units=(2, 2))
+
+
+@dataclass
+class PurifiedImages:
+    """One training batch as the generator sees it: ``(N, 3, h, w)`` in [-1, 1] at the working size, or at the images'
+    own where it works in several tiles.
+
+    There are no purified clean images where it is trained on adversarial ones alone.
+    """
+
+    clean: Tensor
+    adversarial: Tensor
+    purified_clean: Optional[Tensor]
+    purified_adversarial: Tensor
+
+
+class GeneratorPurifier(Purifier):
+    """A purifier that is a network ``G``, images in [-1, 1] to images in [-1, 1].
+
+    Args:
+        generator: config of the network; by default a small residual U-Net, or what ``init_cfg`` was exported with.
+        working_size: ``(H, W)`` that images are resized to for ``G`` and back from; None to work at their own size.
+            Without it, images of different sizes are run size by size, so that no image depends on its neighbours.
+        tile_size: ``(H, W)`` of the crops that ``G`` is trained on. Larger images are cleaned in overlapping tiles of
+            this size, each at ``working_size``, so that ``G`` sees them at the scale of training; smaller ones are
+            padded to it by repeating their edge. None cleans images in one piece.
+        tile_overlap: the least share of its side that a tile has in common with the next, in [0, 1).
+        tile_batch_size: how many tiles are run at once, for memory; it changes no value.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)``, a file of ``tools/export_purifier.py``. It is loaded at
+            once, because testing and inference never call ``init_weights``.
+        kwargs: of :class:`Purifier` and the native preprocessor.
+
+    Raises:
+        ValueError: if the export holds another network than ``generator``, or for tiles that cannot be.
+    """
+
+    def __init__(
+        self,
+        generator: Optional[dict] = None,
+        working_size: Optional[Sequence[int]] = None,
+        init_cfg: Optional[dict] = None,
+        tile_size: Optional[Sequence[int]] = None,
+        tile_overlap: float = 1 / 3,
+        tile_batch_size: int = 8,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        export = None
+        if init_cfg is not None:
+            export = load_purifier_export(init_cfg['checkpoint'])
+            generator = generator or export['generator']
+            working_size = working_size or export['working_size']
+            tile_size = tile_size or export.get('tile_size')
+        # By names, since exports hold nothing but data.
+        self.generator_config = named_types(dict(generator or DEFAULT_GENERATOR), MODELS)
+        self.generator = MODELS.build(dict(self.generator_config))
+        self.working_size = tuple(working_size) if working_size else None
+        self.tiles = Tiles(tile_size, tile_overlap) if tile_size else None
+        if tile_batch_size < 1:
+            raise ValueError(f'tile_batch_size is at least 1, got {tile_batch_size}')
+        self.tile_batch_size = tile_batch_size
+        # Travels with the checkpoint, and tells a trained generator from a random one.
+        self.register_buffer('num_updates', torch.zeros((), dtype=torch.int64))
+        self._known_trained = False
+        self.pending: Optional[PurifiedImages] = None
+        if export is not None:
+            self._load_export(export, init_cfg['checkpoint'])
+
+    def _load_export(self, export: dict, path: str) -> None:
+        self._check_generator(
+            export['state_dict'], f'{path} was exported from another generator ({export["generator"]})'
+        )
+        self.generator.load_state_dict(export['state_dict'])
+        self.num_updates.fill_(export['num_updates'])
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        # MMEngine loads non-strictly: another generator's checkpoint would leave this one random, and its number of
+        # updates would pass it off as trained.
+        start = f'{prefix}generator.'
+        theirs = {name[len(start) :]: value for name, value in state_dict.items() if name.startswith(start)}
+        if theirs:
+            self._check_generator(theirs, 'the checkpoint was trained with another generator')
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _check_generator(self, theirs: dict, complaint: str) -> None:
+        ours = self.generator.state_dict()
+        unfit = sorted(
+            name
+            for name in ours.keys() | theirs.keys()
+            if (name not in theirs or name not in ours or theirs[name].shape != ours[name].shape)
+            and not name.endswith('num_batches_tracked')
+        )
+        if unfit:
+            raise CheckpointMismatch(
+                f'{complaint} than {self.generator_config}: '
+                f'{unfit[0]} and {len(unfit) - 1} more of {len(ours)} tensors do not fit'
+            )
+
+    def export(self) -> dict:
+        """What another model's purifier needs: the generator's config and weights."""
+        state = {name: value.detach().cpu() for name, value in self.generator.state_dict().items()}
+        return {
+            'generator': self.generator_config,
+            'working_size': self.working_size,
+            'tile_size': self.tiles and self.tiles.size,
+            'num_updates': int(self.num_updates),
+            'state_dict': state,
+        }
+
+    def check_ready(self) -> None:
+        if self._known_trained:
+            return
+        if int(self.num_updates) == 0:
+            raise RuntimeError(
+                f'{type(self).__name__} is untrained: no checkpoint with a generator was loaded. Train it with '
+                'tools/train.py, or load an export with init_cfg=dict(type="Pretrained", checkpoint="purifier.pth")'
+            )
+        self._known_trained = True
+
+    def generate(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Run ``G`` once.
+
+        Args:
+            images: pixels ``(N, 3, H, W)``.
+
+        Returns:
+            The input and output of ``G``, in [-1, 1] at the working size.
+        """
+        inputs = to_unit_range(images)
+        if self.working_size:
+            inputs = resize(inputs, self.working_size)
+        padded = pad_to_multiple(inputs, getattr(self.generator, 'divisor', 1))
+        outputs = self.generator(padded).to(images.dtype)
+        return inputs, outputs[..., : inputs.shape[-2], : inputs.shape[-1]]
+
+    def purify(self, images: Pixels) -> Pixels:
+        return self._run(images)[2]
+
+    def _run_stacked(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Inputs and outputs of ``G``, at the working size or, where there is more than one tile, merged at the images'
+        own; and the purified pixels.
+        """
+        height, width = images.shape[-2:]
+        padded = images if self.tiles is None else self.tiles.pad(images)
+        if self.tiles is None or self.tiles.number(padded) == 1:
+            inputs, outputs = self.generate(padded)
+            return inputs, outputs, to_pixels(resize(outputs, padded.shape[-2:])[..., :height, :width])
+        parts = self.tiles.split(padded).split(self.tile_batch_size)
+        cleaned = torch.cat([resize(self.generate(part)[1], self.tiles.size) for part in parts])
+        outputs = self.tiles.merge(cleaned, padded.shape[-2:])[..., :height, :width]
+        return to_unit_range(images), outputs, to_pixels(outputs)
+
+    def _run(self, images: Pixels) -> tuple[Tensor, Tensor, Pixels]:
+        """Inputs and outputs of ``G``, stacked, and the purified pixels, each as in :meth:`_run_stacked`."""
+        if isinstance(images, Tensor):
+            return self._run_stacked(images)
+        layout = stack_layout(images)
+        inputs: list = [None] * len(images)
+        outputs: list = [None] * len(images)
+        purified: list = [None] * len(images)
+        if self.working_size and self.tiles is None and not layout.is_uniform:
+            # Sizes differ, but the generator sees one: a single run.
+            small = torch.stack([resize(image[None], self.working_size)[0] for image in images])
+            stacked_in, stacked_out = self.generate(small)
+            purified = [to_pixels(resize(out[None], size)[0]) for out, size in zip(stacked_out, layout.sizes)]
+            return stacked_in, stacked_out, purified
+        for size in dict.fromkeys(layout.sizes):
+            members = [index for index, other in enumerate(layout.sizes) if other == size]
+            group_in, group_out, group_pixels = self._run_stacked(torch.stack([images[index] for index in members]))
+            for position, index in enumerate(members):
+                inputs[index], outputs[index] = group_in[position], group_out[position]
+                purified[index] = group_pixels[position]
+        return stack(inputs)[0], stack(outputs)[0], purified
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Purify and preprocess; in training, the clean and the adversarial batch as one batch of twice the size.
+
+        Args:
+            data: of the data loader; in training with ``adversarial_inputs`` of :class:`PurifierTrainHook`, and with
+                ``purify_clean=False`` to run the adversarial batch alone.
+
+        Raises:
+            RuntimeError: in training without adversarial images, in testing without a trained generator.
+        """
+        if not training or not self.enabled:
+            return super().forward(data, training)
+        if 'adversarial_inputs' not in data:
+            raise RuntimeError(
+                f'{type(self).__name__} got no adversarial images to train on: add dict(type="PurifierTrainHook", ...) '
+                'to custom_hooks, or train with tools/train.py, which does'
+            )
+        with unchecked(self):
+            # The hook has checked what the loader gave.
+            clean, adversarial = self.load_pixels(data['inputs']), self.load_pixels(data['adversarial_inputs'])
+        if not data.get('purify_clean', True):
+            inputs, outputs, purified = self._run(adversarial)
+            self.pending = PurifiedImages(self._at_working_size(clean), inputs, None, outputs)
+            return self.native({'inputs': purified, 'data_samples': data.get('data_samples')}, training)
+        both = torch.cat([clean, adversarial]) if isinstance(clean, Tensor) else [*clean, *adversarial]
+        inputs, outputs, purified = self._run(both)
+        self.pending = PurifiedImages(*inputs.chunk(2), *outputs.chunk(2))
+        samples = data.get('data_samples')
+        doubled = [*samples, *copy.deepcopy(list(samples))] if samples is not None else None
+        return self.native({'inputs': purified, 'data_samples': doubled}, training)
+
+    def _at_working_size(self, images: Pixels) -> Tensor:
+        """What :meth:`_run` gives as the inputs of ``G``, without running it."""
+        if not isinstance(images, Tensor):
+            return stack([self._at_working_size(image[None])[0] for image in images])[0]
+        if self.tiles is not None:
+            padded = self.tiles.pad(images)
+            if self.tiles.number(padded) > 1:
+                return to_unit_range(images)
+            images = padded
+        return resize(to_unit_range(images), self.working_size or images.shape[-2:])
+
+    def take_pending(self) -> Optional[PurifiedImages]:
+        """The last training batch, once."""
+        pending, self.pending = self.pending, None
+        return pending
+
+
+def stack_layout(images: Sequence[Tensor]) -> Layout:
+    return Layout(tuple(tuple(image.shape[-2:]) for image in images), is_list=True)

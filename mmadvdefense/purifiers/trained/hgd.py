@@ -1,0 +1,61 @@
+"""HGD: a denoiser guided by what the target model makes of images."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from torch import Tensor
+
+from ...pixels import Pixels
+from ...registry import MODELS
+from .generator import GeneratorPurifier
+
+
+@MODELS.register_module()
+class HGDPurifier(GeneratorPurifier):
+    """The denoiser of Liao et al., "Defense against Adversarial Attacks Using High-Level Representation Guided
+    Denoiser" (arXiv 1712.02976): a network that predicts the negative noise of an image.
+
+    What guides it in training (pixels, features, logits or labels) is the objective's: ``objective_hgd_*.py`` in
+    ``configs/_base_/defenses``.
+
+    Args:
+        generator: config of the denoiser; by default DUNET at its published widths (11.0 M parameters), or what
+            ``init_cfg`` was exported with.
+        init_cfg: as for :class:`GeneratorPurifier`.
+        noise_scale: by what the predicted noise is multiplied in tests before it is taken off; in training by 1. The
+            paper's "PGD x2" (appendix B, table 8) is 2, for a pixel-guided denoiser that was trained as ever.
+        kwargs: of :class:`GeneratorPurifier`.
+
+    Raises:
+        ValueError: for a discriminator, which this method does not have, or a negative ``noise_scale``.
+    """
+
+    def __init__(
+        self, generator: Optional[dict] = None, init_cfg: Optional[dict] = None, noise_scale: float = 1.0, **kwargs
+    ):
+        if 'discriminator' in kwargs or 'condition_on_labels' in kwargs:
+            raise ValueError(
+                'HGDPurifier has no discriminator: leave discriminator and condition_on_labels out, and train it with '
+                'PurifierTrainHook and an objective of configs/_base_/defenses/objective_hgd_*.py'
+            )
+        if generator is None and init_cfg is None:
+            generator = dict(type='DUNet')
+        if not noise_scale >= 0:
+            raise ValueError(f'HGDPurifier: noise_scale must be >= 0, got {noise_scale}')
+        super().__init__(generator=generator, init_cfg=init_cfg, **kwargs)
+        self.noise_scale = noise_scale
+
+        # Training batches, also those of a validation loss, are not purified by purify().
+        self._scale = 1.0
+
+    def generate(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        inputs, outputs = super().generate(images)
+        return inputs, outputs if self._scale == 1 else inputs + self._scale * (outputs - inputs)
+
+    def purify(self, images: Pixels) -> Pixels:
+        self._scale = self.noise_scale
+        try:
+            return super().purify(images)
+        finally:
+            self._scale = 1.0

@@ -1,0 +1,37 @@
+"""Distributed training of a purifier in front of a frozen model."""
+
+from __future__ import annotations
+
+from typing import Optional, Sequence
+
+from mmengine.model import MMDistributedDataParallel
+from torch import nn
+
+from ...registry import MODEL_WRAPPERS
+
+
+def freeze_target(model: nn.Module) -> None:
+    """No gradient and eval mode for all of a host model but its purifier."""
+    for name, child in model.named_children():
+        if name != 'data_preprocessor':
+            child.requires_grad_(False).eval()
+    # A host may own parameters besides its children.
+    for parameter in model.parameters(recurse=False):
+        parameter.requires_grad_(False)
+
+
+@MODEL_WRAPPERS.register_module()
+class PurifierDistributedDataParallel(MMDistributedDataParallel):
+    """MMEngine's wrapper, but the target is frozen first: the gradient reducer is made in the constructor, before any
+    hook runs, and would wait for the target's parameters for ever.
+
+    ``tools/train.py --launcher`` sets it; elsewhere ``model_wrapper_cfg=dict(type='PurifierDistributedDataParallel')``.
+    """
+
+    def __init__(self, module: nn.Module, device_ids: Optional[Sequence[int]] = None, **kwargs):
+        freeze_target(module)
+        on_cpu = next(module.parameters()).device.type == 'cpu'
+        # A discriminator that the objective does not use must not stall the reducer either.
+        kwargs.setdefault('find_unused_parameters', True)
+        kwargs.setdefault('broadcast_buffers', False)
+        super().__init__(module=module, device_ids=None if on_cpu else device_ids, **kwargs)

@@ -1,0 +1,1 @@
+"""Image transformations that purify without training."""

@@ -1,0 +1,63 @@
+"""Purifiers that round: what an attacker changes by less than a step is gone, and so is the gradient."""
+
+from __future__ import annotations
+
+from ...pixels import PIXEL_MAX, Pixels
+from ...registry import MODELS
+from ..base import Purifier
+from ..compression import compress_jpeg
+from ..sizes import map_by_size
+
+
+@MODELS.register_module()
+class BitDepthPurifier(Purifier):
+    """Rounds each value to the nearest of ``2 ** bits`` levels evenly spaced from 0 to 255.
+
+    Xu, Evans and Qi, "Feature Squeezing", NDSS 2018; 3 bits are those of Guo et al., "Countering Adversarial Images
+    using Input Transformations", ICLR 2018.
+
+    Args:
+        bits: of each channel, 1-8.
+        kwargs: of :class:`Purifier` and the native preprocessor.
+
+    Raises:
+        ValueError: for ``bits`` outside 1-8.
+    """
+
+    # The gradient of a step function is zero.
+    differentiable = False
+
+    def __init__(self, bits: int = 3, **kwargs):
+        super().__init__(**kwargs)
+        if bits not in range(1, 9):
+            raise ValueError(f'BitDepthPurifier: bits must be a whole number in 1-8, got {bits}')
+        self.bits = int(bits)
+
+    def purify(self, images: Pixels) -> Pixels:
+        step = PIXEL_MAX / (2**self.bits - 1)
+        return map_by_size(lambda stacked: (stacked / step).round() * step, images)
+
+
+@MODELS.register_module()
+class JPEGPurifier(Purifier):
+    """Compresses images as JPEG (Dziugaite, Ghahramani and Roy, arXiv 1608.00853; quality 75: Guo et al., ICLR 2018).
+
+    Args:
+        quality: 1-100.
+        kwargs: of :class:`Purifier` and the native preprocessor.
+
+    Raises:
+        ValueError: for a ``quality`` outside 1-100, or if the order of the channels cannot be told.
+    """
+
+    differentiable = False
+
+    def __init__(self, quality: int = 75, **kwargs):
+        super().__init__(**kwargs)
+        if quality not in range(1, 101):
+            raise ValueError(f'JPEGPurifier: quality must be a whole number in 1-100, got {quality}')
+        self._require_channel_order('JPEGPurifier')
+        self.quality = int(quality)
+
+    def purify(self, images: Pixels) -> Pixels:
+        return compress_jpeg(images, self.quality, self.channel_order)

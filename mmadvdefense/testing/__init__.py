@@ -1,0 +1,1 @@
+"""Checks of whole models, and synthetic data to check them with."""

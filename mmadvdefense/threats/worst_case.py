@@ -1,0 +1,83 @@
+"""Which of several adversarial images of each clean one the tested model does worst on."""
+
+from __future__ import annotations
+
+import copy
+from typing import Callable, Optional, Sequence
+
+import torch
+from mmengine.runner.amp import autocast
+from torch import Tensor, nn
+
+from ..pixels import Pixels
+from ..tasks import NotScored, Task
+from .crafter import Crafted, Crafter
+from .threat_model import CannotRun
+
+Score = Callable[[Pixels], Tensor]
+
+
+def craft_worst(
+    crafters: Sequence[Crafter],
+    score: Score,
+    images: Pixels,
+    samples: Sequence,
+    identities: Sequence[str],
+    score_sources: Optional[Callable[[], Tensor]] = None,
+) -> Crafted:
+    """Of each image the adversarial one with the lowest score, the first of several, with the queries of all.
+
+    Args:
+        crafters: one for each attack.
+        score: of adversarial images in the layout of ``images``, ``(N,)``; low is bad.
+        images, samples, identities, score_sources: as for :class:`mmadvdefense.threats.crafter.Crafter`.
+
+    Raises:
+        CannotRun: if there is nothing to tell the worst by.
+    """
+    # The sources are the same for all.
+    crafted = [crafters[0](images, samples, identities, score_sources)]
+    crafted += [crafter(images, samples, identities) for crafter in crafters[1:]]
+    if len(crafted) == 1:
+        return crafted[0]
+    try:
+        scores = torch.stack([score(one.images) for one in crafted])
+    except NotScored as error:
+        raise CannotRun(f'the worst of several attacks is told by scores of single images: {error}') from error
+    # Images without ground truth count for nothing, whichever is taken.
+    worst = scores.nan_to_num(1.0).argmin(0)
+    chosen = [crafted[which].images[index] for index, which in enumerate(worst.tolist())]
+    return crafted[0]._replace(
+        images=torch.stack(chosen) if isinstance(images, Tensor) else chosen,
+        queries=torch.stack([one.queries for one in crafted]).sum(0),
+        nonfinite=torch.stack([one.nonfinite for one in crafted]).amax(0),
+    )
+
+
+def scores_in_test(
+    model: nn.Module,
+    task: Task,
+    samples: Sequence,
+    annotations_in_input_frame: bool,
+    ignored_are_crowds: bool,
+    fp16: bool,
+    images: Pixels,
+) -> Tensor:
+    """How right a model is on each image in a test, ``(N,)`` on the CPU, as :class:`mmadvdefense.tasks.SampleScores`.
+
+    The numbers that a random model or purifier draws are the same for every attack's images, and for the test itself.
+
+    Args:
+        model: the host's, with its purifier.
+        task: of the model.
+        samples: the host's data samples as its pipeline gives them; not changed.
+        annotations_in_input_frame: as for :meth:`mmadvdefense.tasks.Task.in_input_frame`.
+        ignored_are_crowds: as for :meth:`mmadvdefense.tasks.Task.score_samples`.
+        fp16: whether the test runs in mixed precision.
+        images: pixels.
+    """
+    device = model.data_preprocessor.device
+    data = {'inputs': images, 'data_samples': copy.deepcopy(samples)}
+    own_numbers = torch.random.fork_rng(devices=[device] if device.type == 'cuda' else [])
+    with torch.no_grad(), own_numbers, autocast(enabled=fp16):
+        return task.score_samples(model.test_step(data), annotations_in_input_frame, ignored_are_crowds).score

@@ -1,0 +1,1 @@
+"""How a purifier is trained: recipes, the attack of a step, and what travels through it."""

@@ -1,0 +1,155 @@
+"""What makes the adversarial images of a training batch: attacks on the target or on other models."""
+
+from __future__ import annotations
+
+from typing import Optional, Sequence, Union
+
+from ..attacks import Attack, AttackSource, CleanReference, EnsembleSource, Randomness, build_attack
+from ..pixels import Pixels
+from ..tasks import DetectionTask
+from ..threats.checks import check_same_classes
+from ..threats.sources import build_source
+from ..threats.threat_model import ThreatModel
+
+TARGET = 'target'
+PROTECTED = 'protected'
+# The target, the target behind its purifier, or dict(config=..., checkpoint=...), or several of these as an ensemble.
+SourceConfig = Union[str, dict, Sequence[Union[str, dict]]]
+
+
+class TrainingAttack:
+    """Draws an attack and a source for each batch, and runs the one on the other.
+
+    Args:
+        attack: config of an attack, or several. One with ``sources`` of its own is run on those.
+        sources: what attacks are run on: ``'target'``, ``'protected'`` (the target behind the purifier as it is at that
+            moment, in eval mode, with the gradient through both), another model as
+            ``dict(config=..., checkpoint=...)``, or a list of those, which is one source, an ensemble whose class
+            scores are averaged. None for the target alone.
+        labels: ``'truth'``, or ``'predicted'`` for what the source itself predicts on the clean images, which keeps
+            one-step attacks from leaking the label (Kurakin et al., ICLR 2017).
+
+    Raises:
+        ValueError: for a bad attack, source or kind of label.
+    """
+
+    def __init__(
+        self,
+        attack: Union[dict, Sequence[dict]],
+        sources: Optional[Sequence[SourceConfig]] = None,
+        labels: str = 'truth',
+    ):
+        if labels not in ('truth', 'predicted'):
+            raise ValueError(f"labels of a training attack are 'truth' or 'predicted', got {labels!r}")
+        configs = list(attack) if isinstance(attack, (list, tuple)) else [attack]
+        if not configs:
+            raise ValueError("training needs at least one attack, e.g. attack=dict(type='FGSM', eps=8)")
+        self.labels = labels
+        self.attacks: list[Attack] = []
+        self._configs: list[list[list[Union[str, dict]]]] = []
+        for config in configs:
+            config = dict(config)
+            self._configs.append(_checked(config.pop('sources', sources)))
+            self.attacks.append(build_attack(config))
+        self._target: Optional[AttackSource] = None
+        self._sources: list[list[AttackSource]] = []
+
+    def prepare(self, target: AttackSource) -> None:
+        """Load the source models.
+
+        Raises:
+            ValueError: for a source of other classes than the target, or an attack that cannot run on its source.
+            FileNotFoundError: if a source's checkpoint is missing.
+        """
+        if self.labels == 'predicted' and isinstance(target.task, DetectionTask):
+            raise ValueError("a detector predicts no label for each true box: labels='predicted' is not for detection")
+        self._target = target
+        models: dict[str, AttackSource] = {}
+        self._sources = [
+            [_build(source, target, models, attack) for source in sources]
+            for attack, sources in zip(self.attacks, self._configs)
+        ]
+        for attack, sources in zip(self.attacks, self._sources):
+            for source in sources:
+                attack.check_source(source)
+
+    @property
+    def all_sources(self) -> list[AttackSource]:
+        """What the attacks are run on, each once."""
+        return list({id(source): source for sources in self._sources for source in sources}.values())
+
+    def release(self) -> None:
+        """Forget the source models."""
+        self._target, self._sources = None, []
+
+    def __call__(
+        self, clean: Pixels, data_samples: Sequence, randomness: Randomness, reference: CleanReference
+    ) -> Pixels:
+        """Adversarial images in the layout of ``clean``.
+
+        Args:
+            clean: float pixels 0-255 on the target's device.
+            data_samples: the host's; not changed.
+            randomness: of the batch.
+            reference: the target's output on ``clean``.
+        """
+        number = randomness.derive('attack').choice(len(self.attacks))
+        sources = self._sources[number]
+        source = sources[randomness.derive('source').choice(len(sources))]
+        if source is not self._target:
+            reference = CleanReference(source, clean)
+        if self.labels == 'predicted' and self.attacks[number].needs_labels:
+            task = self._target.task
+            data_samples = task.relabel(data_samples, task.predicted(reference.logits, data_samples))
+        return self.attacks[number](source, clean, data_samples, randomness, reference)
+
+
+def _checked(sources: Optional[Sequence[SourceConfig]]) -> list[list[Union[str, dict]]]:
+    """Each source as the list of its models."""
+    if sources is None:
+        return [[TARGET]]
+    if isinstance(sources, (str, dict)) or not sources:
+        raise ValueError(f"sources is a list, such as ['target', dict(config=..., checkpoint=...)], got {sources!r}")
+    checked = [list(source) if isinstance(source, (list, tuple)) else [source] for source in sources]
+    for source in checked:
+        if not source or not all(isinstance(model, dict) or model in (TARGET, PROTECTED) for model in source):
+            raise ValueError(
+                "a source is 'target', 'protected', dict(config=..., checkpoint=...), or a list of those, "
+                f'got {source!r}'
+            )
+        for model in source:
+            if isinstance(model, dict):
+                ThreatModel('transfer', source=model)
+    return checked
+
+
+def _build(
+    source: list[Union[str, dict]], target: AttackSource, models: dict[str, AttackSource], attack: Attack
+) -> AttackSource:
+    """A source of an attack; ``models`` keeps those that have been loaded, since ensembles share them."""
+    members = []
+    for model in source:
+        key = model
+        if isinstance(model, dict):
+            key = f'{model["config"]} {model["checkpoint"]} {model.get("channel_order")}'
+        if key not in models:
+            models[key] = _load(model, target, attack)
+        check_same_classes(models[key].model, target.model, attack)
+        members.append(models[key])
+    return members[0] if len(members) == 1 else EnsembleSource(members)
+
+
+def _load(model: Union[str, dict], target: AttackSource, attack: Attack) -> AttackSource:
+    if model == TARGET:
+        return target
+    if model == PROTECTED:
+        purifier = target.model.data_preprocessor
+        # Not purifier.clean, which refuses a purifier that has not been trained yet.
+        return AttackSource(
+            target.model,
+            training=True,
+            defence=lambda images, randomness: purifier.purify(images),
+            channel_order=target.channel_order,
+        )
+    order = target.channel_order
+    return build_source(target.model, 'transfer', source=dict(model), attack=attack, channel_order=order)

@@ -1,0 +1,227 @@
+import html.parser
+import re
+import shutil
+import subprocess
+
+import cv2
+import numpy as np
+import pytest
+
+from mmadvdefense.evaluation.report.curves import amplification_curves, budget_curves
+from mmadvdefense.evaluation.report.distributions import (
+    STATES,
+    Distributions,
+    distribution_element,
+    load_distributions,
+    proxy_a_distances,
+    save_distributions,
+)
+from mmadvdefense.evaluation.report.example_sheets import example_sheets
+from mmadvdefense.evaluation.report.html_page import write_page
+from mmadvdefense.evaluation.results import Condition, Result
+
+ACCURACY = {
+    'none': {0: 90.0, 2: 40.0, 8: 0.0},
+    'align': {0: 89.0, 2: 80.0, 8: 70.0},
+}
+LAYERS = ['backbone.conv1', 'backbone.layer4']
+
+
+def cell(defence, eps):
+    attack = None if eps == 0 else dict(type='PGD', eps=eps, step_size=eps / 4, steps=10)
+    condition = Condition('clean') if eps == 0 else Condition(f'PGD {eps}', attack, threat_model='white-box')
+    score = ACCURACY[defence][eps]
+    result = Result(
+        condition,
+        purifier=defence != 'none',
+        metrics={'accuracy/top1': score},
+        measured={
+            'perturbation/linf_mean': eps,
+            'perturbation/linf_max': eps,
+            'perturbation/l2_mean': 20.0 * eps,
+            'perturbation/l2_max': 25.0 * eps,
+            'purified/psnr': 30.0,
+            'attack/queries_mean': 10.0,
+        },
+        defence=defence,
+        scores=dict(images=4, right=score, score=score, interval=[score - 2, score + 2], changed=None),
+        amplification=dict(zip(LAYERS, (0.1, 0.1 * (eps + 1)))) if eps else {},
+    )
+    return {'threat_model': 'clean' if eps == 0 else 'white-box', 'file': f'{defence}{eps}', **result.as_dict()}
+
+
+@pytest.fixture
+def report():
+    cells = [cell(defence, eps) for defence in ACCURACY for eps in (0, 2, 8)]
+    attacks = ['PGD 2', 'PGD 8']
+    return {
+        'complete': True,
+        'config': 'grid <of> & tests',
+        'software': {'torch': '2', 'mmdet': None},
+        'task': 'classification',
+        'metric': 'accuracy/top1',
+        'seed': 0,
+        'quantized': True,
+        'layers': LAYERS,
+        'data': {'type': 'CustomDataset', 'images': 4, 'classes': ['cat', 'dog'], 'channel_order': 'rgb'},
+        'target': {'config': 'target.py', 'checkpoint': 'target.pth', 'weights': 'sha256:' + 'ab' * 32},
+        'defences': {'none': {'purifier': None}, 'align': {'purifier': 'AlignPurifier'}},
+        'methods': {'none': ['none'], 'align': ['align']},
+        'attacks': {name: {'config': {}, 'title': f'{name} (title)'} for name in attacks},
+        'threat_models': {'white-box': {'name': 'white-box', 'meaning': 'has the target', 'attacks': attacks}},
+        'cells': cells,
+        'all_or_nothing': [],
+        'comparisons': [],
+    }
+
+
+def test_budget_curves_begin_with_the_clean_images(report):
+    (curve,) = budget_curves(report)
+    assert curve.title == 'PGD, white-box'
+    assert curve.lines == {'none': ([0, 2, 8], [90, 40, 0]), 'align': ([0, 2, 8], [89, 80, 70])}
+    assert curve.bands['align'] == ([87, 78, 68], [91, 82, 72])
+
+
+def test_one_budget_or_another_attack_makes_no_curve(report):
+    report['cells'] = [c for c in report['cells'] if c['condition']['name'] != 'PGD 8']
+    assert budget_curves(report) == []
+    report['cells'].append(cell('none', 8))
+    report['cells'][-1]['condition']['attack']['steps'] = 20
+    assert budget_curves(report) == []
+
+
+def test_amplification_has_a_line_for_each_defence(report):
+    first, second = amplification_curves(report)
+    assert (first.title, second.title) == ('PGD 2, white-box', 'PGD 8, white-box')
+    assert second.lines == {name: ([0, 1], pytest.approx([0.1, 0.9])) for name in ('none', 'align')}
+    assert second.ticks == LAYERS
+
+
+def test_several_trainings_are_one_line_with_a_band(report):
+    second = [cell('align', eps) for eps in (0, 2, 8)]
+    for entry in report['cells']:
+        if entry['defence'] == 'align':
+            entry['defence'] = 'align #1'
+    for entry in second:
+        entry['defence'] = 'align #2'
+        entry['metrics']['accuracy/top1'] -= 10
+        entry['amplification'] = {layer: 3 * size for layer, size in entry['amplification'].items()}
+    report['cells'] += second
+    report['methods'] = {'none': ['none'], 'align': ['align #1', 'align #2']}
+    (curve,) = budget_curves(report)
+    assert curve.lines == {'none': ([0, 2, 8], [90, 40, 0]), 'align': ([0, 2, 8], [84, 75, 65])}
+    assert curve.bands['align'] == ([79, 70, 60], [89, 80, 70])
+    _, curve = amplification_curves(report)
+    assert curve.lines['align'] == ([0, 1], pytest.approx([0.2, 1.8]))
+    assert [list(map(pytest.approx, end)) for end in curve.bands['align']] == [[0.1, 0.9], [0.3, 2.7]]
+    assert 'none' not in curve.bands
+
+
+def distributions():
+    random = np.random.default_rng(0)
+    features = {state: random.normal(size=(30, 6)) + 10 * ('adversarial' == state) for state in STATES}
+    return Distributions(features, np.arange(30) % 2)
+
+
+def test_distributions_come_back_from_their_file(tmp_path):
+    before = distributions()
+    save_distributions(tmp_path / 'd.npz', before)
+    after = load_distributions(tmp_path / 'd.npz')
+    assert after.labels.tolist() == before.labels.tolist()
+    for state in STATES:
+        np.testing.assert_array_equal(after.features[state], before.features[state])
+
+
+def test_proxy_a_distances_are_those_of_the_paper():
+    found = {(first, second): value for first, second, value in proxy_a_distances(distributions())}
+    assert found['adversarial', 'clean'] == 2
+    assert found['purified adversarial', 'purified clean'] < 1
+    assert set(found) == {
+        ('adversarial', 'clean'),
+        ('purified adversarial', 'clean'),
+        ('purified adversarial', 'purified clean'),
+    }
+
+
+@pytest.fixture
+def cells(report, tmp_path):
+    """Results with samples and images, as a run folder holds them."""
+    images = {}
+    for index in (0, 2):
+        for state, value in (('clean', 200), ('adversarial', 100), ('purified', 150)):
+            images[f'{index}/{state}'] = np.full((3, 8, 8), value, np.uint8)
+        images[f'{index}/name'] = np.array(f'{index}.png')
+    np.savez(tmp_path / 'examples.npz', **images)
+    found = []
+    for entry in report['cells']:
+        entry = {key: value for key, value in entry.items() if key not in ('threat_model', 'file')}
+        samples = dict(decision=[0, 1, 1, 0], right=[True, False, False, True], score=[1.0, 0.0, 0.0, 1.0])
+        result = Result.from_dict(entry, samples)
+        found.append(('clean' if result.condition.attack is None else 'white-box', result, tmp_path / 'examples.npz'))
+    return found
+
+
+def test_sheets_show_the_first_attack_on_each_purifier(report, cells):
+    sheets = example_sheets(report, cells)
+    assert list(sheets) == ['align, white-box, PGD 2']
+    assert sheets['align, white-box, PGD 2'].startswith('<img alt=')
+
+
+class Page(html.parser.HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.cells = [], []
+        self._in_cell = False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        assert tag not in ('script', 'link', 'iframe')
+        self.links += [value for name, value in attributes if name in ('src', 'href', 'xlink:href')]
+        self._in_cell = tag in ('td', 'th')
+
+    def handle_data(self, data):
+        if self._in_cell:
+            self.cells.append(data)
+
+
+@pytest.fixture
+def page(report, cells, tmp_path):
+    path = tmp_path / 'report.html'
+    write_page(
+        path, report, example_sheets(report, cells), {'align': distribution_element(distributions(), ['a', 'b'])}
+    )
+    return path
+
+
+def test_page_stands_alone_and_has_the_numbers(page):
+    text = page.read_text()
+    parsed = Page(text)
+    assert all(link.startswith(('data:', '#')) for link in parsed.links)
+    assert 'url(http' not in text and '@import' not in text
+    assert {'90.00', '40.00', '0.00', '89.00', '80.00', '70.00'} <= set(parsed.cells)
+    assert 'grid &lt;of&gt; &amp; tests' in text
+    assert text.count('<svg') == 3 and text.count('<img') == 2
+    assert 'The attacker has the target.' in text
+    assert [path.name for path in page.parent.glob('report*')] == ['report.html']
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason='no Chromium to open the page in')
+def test_page_opens_in_a_browser(page, tmp_path):
+    picture = tmp_path / 'page.png'
+    command = [CHROMIUM, '--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--hide-scrollbars']
+    command += ['--disable-background-networking', '--disable-component-update', '--disable-sync']
+    command += [f'--user-data-dir={tmp_path / "profile"}', '--enable-logging=stderr', '--virtual-time-budget=5000']
+    shot = [*command, '--window-size=1100,2400', f'--screenshot={picture}', page.as_uri()]
+    done = subprocess.run(shot, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert 'CONSOLE' not in done.stderr
+    image = cv2.imread(str(picture))
+    assert image.shape == (2400, 1100, 3)
+    # Text, lines and the two pictures: neither blank nor dark.
+    ink = (image.min(2) < 128).mean()
+    assert 0.005 < ink < 0.3
+    dom = subprocess.run([*command, '--dump-dom', page.as_uri()], capture_output=True, text=True, timeout=120).stdout
+    assert len(re.findall(r'<tr>', dom)) == len(re.findall(r'<tr>', page.read_text()))
