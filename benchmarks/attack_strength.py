@@ -262,7 +262,7 @@ def load(arguments: argparse.Namespace) -> tuple[nn.Module, list]:
     """The model and its first test images: batches of images in 0-1, data samples and labels."""
     config = Config.fromfile(arguments.config)
     recipes.enter_scope(config)
-    recipes.settle_dataloaders(config)
+    recipes.prepare_dataloaders(config)
     model = build_model(config)
     load_target(model, arguments.checkpoint)
     model.eval().requires_grad_(False).to(arguments.device)

@@ -116,14 +116,14 @@ def build_runner(
     """A runner that is ready for its first iteration, on synthetic images and with random weights.
 
     Args:
-        config: of a defence; a config with a purifier and no ``PurifierTrainHook`` gets the default recipe.
+        config: of a defense; a config with a purifier and no ``PurifierTrainHook`` gets the default recipe.
         size: height and width of the images.
         batch_size: by default the config's.
         device: by default MMEngine's choice.
         work_dir: where the runner's log goes; by default a temporary directory.
     """
     recipes.enter_scope(config)
-    recipes.settle_purifier(config)
+    recipes.prepare_purifier(config)
     recipes.complete_training(config)
     recipes.drop_pretrained_backbones(config.model)
     batch_size = batch_size or config.train_dataloader.batch_size

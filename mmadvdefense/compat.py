@@ -68,11 +68,11 @@ def apply_for_scope(scope: Optional[str]) -> None:
         scope: A default scope of MMEngine, such as ``'mmdet'``. Scopes without a known defect are ignored.
     """
     if scope in HOSTS:
-        mend_image_reading()
+        patch_image_reading()
     if scope == 'mmdet':
-        mend_ssd_head()
+        patch_ssd_head()
     if scope == 'mmseg':
-        mend_weighted_cross_entropy()
+        patch_weighted_cross_entropy()
 
 
 # Dependencies -------------------------------------------------------------------------------------------------------
@@ -289,7 +289,7 @@ class _AbsentLoss:
         return self if head is None else head._modules.get('loss_cls')
 
 
-def mend_ssd_head() -> bool:
+def patch_ssd_head() -> bool:
     """Give MMDetection's ``SSDHead`` the attribute without which every SSD crashes in ``predict``.
 
     ``predict`` asks ``self.loss_cls`` whether it brings an activation of its own, and the ``SSDHead`` of mmdet 3.3.0
@@ -313,7 +313,7 @@ def mend_ssd_head() -> bool:
     return True
 
 
-def mend_weighted_cross_entropy() -> bool:
+def patch_weighted_cross_entropy() -> bool:
     """Let MMSegmentation's cross-entropy with class weights ignore pixels, as it does without them.
 
     For the mean it looks up the weight of every label, which fails at the label of ignored pixels and of padding. As in
@@ -362,7 +362,7 @@ def _fails_on_ignored_pixels(cross_entropy: Any) -> bool:
     return False
 
 
-def mend_image_reading() -> bool:
+def patch_image_reading() -> bool:
     """Let MMCV treat an empty file and a JPEG that is cut off like others that are no image.
 
     For those ``mmcv.imfrombytes`` gives None, and its transforms say the name of the file. On an empty file OpenCV

@@ -175,7 +175,7 @@ def to_pixels(images: Tensor) -> Tensor:
 
 
 def round_to_8bit(images: Tensor) -> Tensor:
-    """What survives a save to an image file: whole numbers in 0-255."""
+    """What survives a save to an image file: integers in 0-255."""
     return images.round().clamp(0, PIXEL_MAX)
 
 

@@ -92,7 +92,7 @@ class Randomness:
         return self._draw(like, torch.randn)
 
     def choice(self, number: int) -> int:
-        """A whole number below ``number`` for the whole batch, drawn without touching the device."""
+        """A integer below ``number`` for the whole batch, drawn without touching the device."""
         seeds = self.seeds if isinstance(self.seeds, int) else tuple(self.seeds)
         return derive_seed('choice', seeds) % number
 

@@ -6,11 +6,11 @@ import difflib
 from typing import Optional, Sequence
 
 
-def check_whole_number(owner: str, at_least: int = 1, **settings: Optional[float]) -> None:
-    """Raise a ``ValueError`` that begins with ``owner`` for a setting that is no whole number, or too small a one."""
+def check_integer(owner: str, at_least: int = 1, **settings: Optional[float]) -> None:
+    """Raise a ``ValueError`` that begins with ``owner`` for a setting that is not an integer, or too small a one."""
     for name, value in settings.items():
         if value is None or not value >= at_least or value % 1:
-            raise ValueError(f'{owner}: {name} must be a whole number >= {at_least}, got {value}')
+            raise ValueError(f'{owner}: {name} must be an integer >= {at_least}, got {value}')
 
 
 def did_you_mean(name: object, known: Sequence[str]) -> str:

@@ -438,11 +438,11 @@ class TestSSD:
         assert all(torch.equal(before[name][0], after[name][0]) for name in before)
 
     def test_is_mended_once(self):
-        assert compat.mend_ssd_head()
-        assert not compat.mend_ssd_head()
+        assert compat.patch_ssd_head()
+        assert not compat.patch_ssd_head()
 
     def test_leaves_a_subclass_its_loss(self):
-        compat.mend_ssd_head()
+        compat.patch_ssd_head()
         head = tiny_ssd().bbox_head
         assert head.loss_cls is None
         head.loss_cls = nn.CrossEntropyLoss()
@@ -452,12 +452,12 @@ class TestSSD:
     def test_leaves_a_healthy_head(self, monkeypatch):
         """One whose predict does not ask, as before the defect."""
         monkeypatch.setattr(self.head, '_predict_by_feat_single', lambda self: None)
-        assert not compat.mend_ssd_head()
+        assert not compat.patch_ssd_head()
         assert 'loss_cls' not in vars(self.head)
 
     def test_does_nothing_without_mmdet(self, monkeypatch):
         monkeypatch.setattr(compat, 'find_spec', lambda name: None)
-        assert not compat.mend_ssd_head()
+        assert not compat.patch_ssd_head()
 
     def test_other_scopes_do_not_import_it(self):
         code = (
@@ -496,10 +496,10 @@ class TestWeightedCrossEntropy:
         assert self.loss([255] * 4)[1] == 0
 
     def test_is_mended_once_and_where_needed(self, monkeypatch):
-        assert compat.mend_weighted_cross_entropy()
-        assert not compat.mend_weighted_cross_entropy()
+        assert compat.patch_weighted_cross_entropy()
+        assert not compat.patch_weighted_cross_entropy()
         monkeypatch.setattr(compat, 'find_spec', lambda name: None)
-        assert not compat.mend_weighted_cross_entropy()
+        assert not compat.patch_weighted_cross_entropy()
 
 
 class TestImageReading:
@@ -509,7 +509,7 @@ class TestImageReading:
         mmcv = pytest.importorskip('mmcv')
         found = mmcv.imfrombytes
         monkeypatch.setattr(mmcv, 'imfrombytes', getattr(found, '__wrapped__', found))
-        assert compat.mend_image_reading() and not compat.mend_image_reading()
+        assert compat.patch_image_reading() and not compat.patch_image_reading()
         return mmcv.imfrombytes
 
     @pytest.fixture

@@ -1,4 +1,4 @@
-"""Every config of a defence parses, and its purifier, objective and attack can be built."""
+"""Every config of a defense parses, and its purifier, objective and attack can be built."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mmadvdefense.training import recipes
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted([*(ROOT / 'configs' / 'defense').glob('*.py'), *(ROOT / 'configs' / 'demo').glob('*.py')])
-# Other defences have tests of their own.
+# Other defenses have tests of their own.
 DEFENSES = [path for path in CONFIGS if 'PurifierTrainHook' in path.read_text() and 'HGD' not in path.read_text()]
 ATTACKS = sorted((ROOT / 'configs' / '_base_' / 'attacks').glob('*.py'))
 SCHEDULES = sorted((ROOT / 'configs' / '_base_' / 'schedules').glob('align_*.py'))
@@ -52,7 +52,7 @@ def test_purifier_and_objective_build(path):
     config = _load(path)
     # Without memory for the weights: the paper's larger generator has 180 million.
     with DefaultScope.overwrite_default_scope(config.default_scope), torch.device('meta'):
-        recipes.settle_purifier(config)
+        recipes.prepare_purifier(config)
         purifier = MODELS.build(recipes.purifier_config(config))
         settings = _hook_config(config)
         hook = PurifierTrainHook(**{**settings, 'losses': _offline(settings['losses'])})
@@ -77,7 +77,7 @@ def test_is_complete(path):
     """The command line adds nothing to what the config says."""
     config = _load(path)
     with DefaultScope.overwrite_default_scope(config.default_scope):
-        recipes.settle_purifier(config)
+        recipes.prepare_purifier(config)
         before = config.to_dict()
         recipes.complete_purifier(config)
         recipes.complete_training(config)

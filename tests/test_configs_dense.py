@@ -39,7 +39,7 @@ def load(path):
     """As the tools do it."""
     config = Config.fromfile(path)
     recipes.enter_scope(config)
-    recipes.settle_purifier(config)
+    recipes.prepare_purifier(config)
     recipes.drop_pretrained_backbones(config.model)
     for hook in config.get('custom_hooks', []):
         for loss in hook.get('losses', []):
@@ -60,7 +60,7 @@ def _leave_the_scope():
 def test_configs_are_found():
     assert len(TARGETS) == 14 and len(DEFENSES) == 12
     trained = {path.stem for path in TARGETS}
-    assert {path.stem.removesuffix('_align') for path in DEFENSES} <= trained, 'a defence without its target'
+    assert {path.stem.removesuffix('_align') for path in DEFENSES} <= trained, 'a defense without its target'
 
 
 @pytest.mark.parametrize('path', [*TARGETS, *DEFENSES], ids=lambda path: f'{path.parent.name}-{path.stem}')
@@ -185,7 +185,7 @@ def test_one_line_gets_the_default_recipe(scope, name):
     config = Config.fromfile(CONFIGS / 'target' / f'{name}.py')
     config.model.data_preprocessor.type = 'AlignPurifier'
     recipes.enter_scope(config)
-    recipes.settle_purifier(config)
+    recipes.prepare_purifier(config)
     recipes.complete_training(config)
     assert config.default_scope == scope
     hook = HOOKS.build(dict(config.custom_hooks[0]))

@@ -27,7 +27,7 @@ IMAGENET = DEFENSES / 'inception_v3_imagenet_hgd.py'
 def build(path: Path) -> tuple[Config, HGDPurifier, PurifierTrainHook]:
     config = Config.fromfile(path)
     with DefaultScope.overwrite_default_scope(config.default_scope), torch.device('meta'):
-        recipes.settle_purifier(config)
+        recipes.prepare_purifier(config)
         purifier = MODELS.build(recipes.purifier_config(config))
         settings = {key: value for key, value in config.custom_hooks[0].items() if key != 'type'}
         return config, purifier, PurifierTrainHook(**settings)

@@ -31,7 +31,7 @@ def test_builds(name, make_images):
     assert config.data_preprocessor.type == CONFIGS[name] and config.load_from.startswith('checkpoints/')
     before = config.to_dict()
     with DefaultScope.overwrite_default_scope(config.default_scope):
-        recipes.settle_purifier(config)
+        recipes.prepare_purifier(config)
         recipes.complete_purifier(config)
         recipes.complete_training(config)
         assert config.to_dict() == before, 'nothing is missing'

@@ -1,4 +1,4 @@
-"""Every config of a defence that is not trained can be built as it is and is in front of its target."""
+"""Every config of a defense that is not trained can be built as it is and is in front of its target."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_builds(name, make_images, tmp_path):
         pytest.importorskip('pywt')
     before = config.to_dict()
     with DefaultScope.overwrite_default_scope(config.default_scope):
-        recipes.settle_purifier(config)
+        recipes.prepare_purifier(config)
         recipes.complete_purifier(config)
         recipes.complete_training(config)
         assert config.to_dict() == before

@@ -76,7 +76,7 @@ def test_python_api(clone_after_demo, capsys):
     assert images.shape == (16, 3, 32, 32) and 200 < images.max() <= 255
 
     def loss(adversarial, purified):
-        source = AttackSource(model, defence=names['purifier'].clean if purified else None)
+        source = AttackSource(model, defense=names['purifier'].clean if purified else None)
         with torch.no_grad():
             return F.cross_entropy(source.logits(adversarial), labels).item()
 

@@ -77,8 +77,8 @@ def load_config(arguments: Namespace) -> Config:
 def settle(config: Config) -> None:
     """Apply to a config what every tool needs."""
     recipes.enter_scope(config)
-    recipes.settle_purifier(config)
-    recipes.settle_dataloaders(config)
+    recipes.prepare_purifier(config)
+    recipes.prepare_dataloaders(config)
 
 
 def require_checkpoint(path: str, what: str, trust: bool) -> None:

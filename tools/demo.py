@@ -118,18 +118,18 @@ def load(config_path: str, work_dir: Path) -> Config:
 
 
 def test(demo: Demo, checkpoint: Path, source: Path, work_dir: Path) -> tuple[Runner, list[Result]]:
-    """Clean, white-box and transfer, without and with the purifier."""
+    """Clean, gray-box and transfer, without and with the purifier."""
     config = load(demo.defense, work_dir)
     config.load_from = str(checkpoint)
     config.custom_hooks = []
     runner = Runner.from_cfg(config)
     attack = Config.fromfile(CONFIGS / demo.attack).attack
     other = dict(config=str(CONFIGS / demo.source), checkpoint=str(source))
-    return runner, evaluate(runner, conditions(attack, [ThreatModel('white-box'), ThreatModel('transfer', other)]))
+    return runner, evaluate(runner, conditions(attack, [ThreatModel('gray-box'), ThreatModel('transfer', other)]))
 
 
 def draw(runner: Runner, demo: Demo, path: Path) -> None:
-    """A few test images under the white-box attack, with what the model makes of them."""
+    """A few test images under the gray-box attack, with what the model makes of them."""
     dataset = runner.test_dataloader.dataset
     classes = dataset.metainfo['classes']
     items = [dataset[index] for index in _chosen(dataset)]

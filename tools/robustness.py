@@ -1,6 +1,6 @@
-"""Test defences against attacks under several threat models, cell by cell, and write tables that can be traced.
+"""Test defenses against attacks under several threat models, cell by cell, and write tables that can be traced.
 
-CONFIG names a target, defences, attacks and threat models (docs/robustness.md). An interrupted run goes on where it
+CONFIG names a target, defenses, attacks and threat models (docs/robustness.md). An interrupted run goes on where it
 stopped when it is started again.
 """
 
@@ -39,7 +39,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = parse_arguments()
     config = load_config(arguments)
-    recipes.settle_distributed(config, arguments.launcher, training=False)
+    recipes.prepare_distributed(config, arguments.launcher, training=False)
     if arguments.launcher != 'none' and not is_distributed():
         # Now, and not with the first runner: all processes must find the same cells finished.
         init_dist(arguments.launcher)

@@ -22,7 +22,7 @@ from mmadvdefense.evaluation import Condition, Result, evaluate, robustness_tabl
 from mmadvdefense.evaluation.report.tables import reason_text
 from mmadvdefense.models import host_model
 from mmadvdefense.registry import ATTACKS, find_class, type_name
-from mmadvdefense.threats import DEFAULT_DRAWS, NEEDS_PURIFIER, THREAT_MODELS, THREAT_SETTINGS, ThreatModel
+from mmadvdefense.threats import DEFAULT_EOT_SAMPLES, NEEDS_PURIFIER, THREAT_MODELS, THREAT_SETTINGS, ThreatModel
 from mmadvdefense.training import recipes
 
 
@@ -45,7 +45,7 @@ def parse_arguments() -> argparse.Namespace:
         '--source',
         nargs=2,
         metavar=('CONFIG', 'CHECKPOINT'),
-        help='another model to craft the attack on; adds a transfer row to the white-box one, and is the model that '
+        help='another model to craft the attack on; adds a transfer row to the gray-box one, and is the model that '
         'adaptive-substitute attacks instead of the target',
     )
     parser.add_argument(
@@ -53,7 +53,7 @@ def parse_arguments() -> argparse.Namespace:
         nargs='+',
         choices=list(THREAT_MODELS),
         metavar='NAME',
-        help=f'what the attacker has and knows, one row each, of {", ".join(THREAT_MODELS)} (default: white-box, and '
+        help=f'what the attacker has and knows, one row each, of {", ".join(THREAT_MODELS)} (default: gray-box, and '
         'transfer with --source)',
     )
     parser.add_argument(
@@ -63,7 +63,9 @@ def parse_arguments() -> argparse.Namespace:
         'behind the real purifier (default: the identity); for adaptive-substitute in place of the real one',
     )
     parser.add_argument(
-        '--draws', type=int, help=f'for adaptive-eot: of a random purifier a gradient (default: {DEFAULT_DRAWS})'
+        '--eot-samples',
+        type=int,
+        help=f'for adaptive-eot: draws of the random purifier per gradient (default: {DEFAULT_EOT_SAMPLES})',
     )
     parser.add_argument('--no-purifier', action='store_true', help='score the undefended model only')
     parser.add_argument('--quantize', action='store_true', help='round adversarial images to whole pixels')
@@ -77,11 +79,11 @@ def attack_config(arguments: argparse.Namespace) -> Optional[dict]:
     given = {name: getattr(arguments, name) for name in ('eps', 'step_size', 'steps', 'targeted')}
     given = {name: value for name, value in given.items() if value is not None}
     if arguments.attack is None:
-        others = ('num_targets', 'source', 'threat_model', 'substitute', 'draws')
+        others = ('num_targets', 'source', 'threat_model', 'substitute', 'eot_samples')
         if given or any(getattr(arguments, name) is not None for name in others):
             raise UsageError(
                 '--eps, --step-size, --steps, --targeted, --num-targets, --source, --threat-model, --substitute and '
-                '--draws need --attack'
+                '--eot-samples need --attack'
             )
         return None
     if arguments.attack.endswith('.py'):
@@ -119,11 +121,11 @@ def threat_models(arguments: argparse.Namespace) -> list[ThreatModel]:
     source = None
     if arguments.source:
         source = dict(config=arguments.source[0], checkpoint=arguments.source[1], trust=arguments.trust_checkpoint)
-    names = arguments.threat_model or ['white-box', *(['transfer'] if source else [])]
-    given = dict(source=source, substitute=arguments.substitute, draws=arguments.draws)
+    names = arguments.threat_model or ['gray-box', *(['transfer'] if source else [])]
+    given = dict(source=source, substitute=arguments.substitute, eot_samples=arguments.eot_samples)
     for setting, owners in THREAT_SETTINGS.items():
         if given[setting] is not None and not set(owners) & set(names):
-            raise UsageError(f'--{setting} is for --threat-model {" and ".join(owners)}')
+            raise UsageError(f'--{setting.replace("_", "-")} is for --threat-model {" and ".join(owners)}')
     if arguments.no_purifier and set(names) & set(NEEDS_PURIFIER):
         raise UsageError(f'--no-purifier leaves nothing to attack for {", ".join(set(names) & set(NEEDS_PURIFIER))}')
     return [
@@ -184,7 +186,7 @@ def main() -> None:
     # Hooks of the config are for training; an AttackHook among them would attack twice.
     config.custom_hooks = []
     config.pop('model_wrapper_cfg', None)
-    recipes.settle_distributed(config, arguments.launcher, training=False)
+    recipes.prepare_distributed(config, arguments.launcher, training=False)
     runner = Runner.from_cfg(config)
     purifier = (False,) if arguments.no_purifier else (False, True)
     results = evaluate(runner, rows, purifier, arguments.seed, arguments.quantize)

@@ -94,20 +94,20 @@ def main() -> None:
     if arguments.cfg_options:
         # Once more: what was given on the command line beats the recipe too.
         config.merge_from_dict(arguments.cfg_options)
-        recipes.settle_purifier(config)
+        recipes.prepare_purifier(config)
     apply_arguments(config, arguments)
     if config.get('load_from'):
         require_checkpoint(config.load_from, 'load_from checkpoint', arguments.trust_checkpoint)
     if config.get('load_from') or config.get('resume'):
         recipes.drop_pretrained_backbones(config.model)
-    recipes.settle_seed(config)
-    recipes.settle_distributed(config, arguments.launcher)
+    recipes.prepare_seed(config)
+    recipes.prepare_distributed(config, arguments.launcher)
     build_runner(config).train()
 
 
 def build_runner(config: Config) -> Runner:
     """A runner whose checkpoints nothing can spoil and that stops at the first loss that is not finite."""
-    recipes.settle_checkpoints(config)
+    recipes.prepare_checkpoints(config)
     hooks = list(config.get('custom_hooks') or [])
     if not any(builds(hook, 'FiniteLossGuardHook', HOOKS) for hook in hooks):
         hooks.append(dict(type='FiniteLossGuardHook'))

@@ -1,6 +1,6 @@
 """Choose when OAG, or another purifier that is fitted to each image, stops: on images with Gaussian noise.
 
-No attack is used, so that the defence is not tuned to one (Li et al., TIP 2021, section III-D). Prints the metric after
+No attack is used, so that the defense is not tuned to one (Li et al., TIP 2021, section III-D). Prints the metric after
 each number of steps, and the number at which the curve flattens; put it into the config as ``num_steps``.
 """
 

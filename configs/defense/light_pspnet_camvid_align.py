@@ -1,4 +1,4 @@
-# A small defence of a small segmentation model: target and purifier train on two CPU cores.
+# A small defense of a small segmentation model: target and purifier train on two CPU cores.
 _base_ = [
     '../_base_/targets/light_pspnet.py',
     '../_base_/datasets/camvid.py',

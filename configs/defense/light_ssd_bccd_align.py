@@ -1,4 +1,4 @@
-# A small defence of a small detector of blood cells: target and purifier train on two CPU cores.
+# A small defense of a small detector of blood cells: target and purifier train on two CPU cores.
 _base_ = [
     '../_base_/targets/light_ssd.py',
     '../_base_/datasets/bccd_small.py',

@@ -1,4 +1,4 @@
-# The recommended small defence of CIFAR-10 (data/cifar10, image files): a residual U-Net and the recommended
+# The recommended small defense of CIFAR-10 (data/cifar10, image files): a residual U-Net and the recommended
 # objective. Trains on two CPU cores.
 _base_ = [
     '../_base_/targets/resnet20_cifar.py',

@@ -4,7 +4,7 @@ _base_ = '../_base_/robustness/dense_transfer.py'
 target = dict(config='configs/target/light_ssd_bccd.py', checkpoint='checkpoints/light_ssd_bccd.pth')
 source = dict(config='configs/target/light_fcos_bccd.py', checkpoint='checkpoints/light_fcos_bccd.pth')
 
-defences = dict(
+defenses = dict(
     none=dict(),
     align=dict(config='configs/defense/light_ssd_bccd_align.py', checkpoint='checkpoints/light_ssd_bccd_align.pth'))
 
@@ -12,7 +12,7 @@ budget = dict(eps=8, step_size=2, steps=10, objective='cls+loc')
 attacks = dict(BIM=budget, MI=budget, DI=budget, TI=budget)
 
 threat_models = [
-    dict(name='white-box', attacks=['BIM']),
+    dict(name='gray-box', attacks=['BIM']),
     dict(name='transfer', source=source),
-    dict(name='adaptive-full', attacks=['BIM']),
+    dict(name='adaptive', attacks=['BIM']),
 ]

@@ -4,7 +4,7 @@ _base_ = '../_base_/robustness/dense_transfer.py'
 target = dict(config='configs/target/light_pspnet_camvid.py', checkpoint='checkpoints/light_pspnet_camvid.pth')
 source = dict(config='configs/target/light_deeplabv3_camvid.py', checkpoint='checkpoints/light_deeplabv3_camvid.pth')
 
-defences = dict(
+defenses = dict(
     none=dict(),
     align=dict(
         config='configs/defense/light_pspnet_camvid_align.py', checkpoint='checkpoints/light_pspnet_camvid_align.pth'))
@@ -13,8 +13,8 @@ budget = dict(eps=0.03 * 255, step_size=0.01 * 255, steps=8)
 attacks = dict(BIM=budget, MI=budget, DI=budget, TI=budget)
 
 threat_models = [
-    dict(name='white-box', attacks=['BIM']),
+    dict(name='gray-box', attacks=['BIM']),
     dict(name='transfer', source=source),
-    dict(name='adaptive-full', attacks=['BIM']),
+    dict(name='adaptive', attacks=['BIM']),
 ]
 num_images = 24

@@ -1,7 +1,7 @@
-# Defences that only hide their gradient, or only draw at random: high under white-box, broken by who looks.
+# Defenses that only hide their gradient, or only draw at random: high under gray-box, broken by who looks.
 target = dict(config='configs/target/resnet20_cifar10.py', checkpoint='checkpoints/resnet20_cifar10.pth')
 
-defences = dict(
+defenses = dict(
     none=dict(),
     jpeg=dict(data_preprocessor=dict(type='JPEGPurifier', quality=75)),
     steps=dict(data_preprocessor=dict(type='BitDepthPurifier', bits=3)),
@@ -15,9 +15,9 @@ smoothed = {f'TI-{name}': dict(attack, kernel_size=3, kernel_sigma=1) for name, 
 known = list(attacks)
 attacks = {**attacks, **smoothed}
 threat_models = [
-    dict(name='white-box', attacks=list(attacks)),
-    dict(name='adaptive-full', attacks=known),
+    dict(name='gray-box', attacks=list(attacks)),
+    dict(name='adaptive', attacks=known),
     dict(name='adaptive-bpda', attacks=known),
-    dict(name='adaptive-eot', draws=8, attacks=known),
+    dict(name='adaptive-eot', eot_samples=8, attacks=known),
 ]
 num_images = 100

@@ -2,9 +2,9 @@
 _base_ = '../_base_/attacks/suite_denoising.py'
 
 target = dict(config='configs/target/resnet50_imagenet.py', checkpoint='checkpoints/resnet50_imagenet.pth')
-defences = dict(
+defenses = dict(
     none=dict(),
     denoising=dict(
         config='configs/defense/resnet152_imagenet_denoising.py',
         checkpoint='checkpoints/resnet152_imagenet_denoising.pth'))
-threat_models = ['white-box']
+threat_models = ['gray-box']

@@ -5,7 +5,7 @@ _base_ = '../_base_/attacks/suite_cifar10.py'
 target = dict(config='configs/target/resnet20_cifar10.py', checkpoint='checkpoints/resnet20_cifar10.pth')
 source = dict(config='configs/target/resnet56_cifar10.py', checkpoint='checkpoints/resnet56_cifar10.pth')
 
-defences = dict(
+defenses = dict(
     none=dict(),
     align=dict(
         config='configs/defense/resnet20_cifar10_align.py', checkpoint='checkpoints/resnet20_cifar10_align.pth'),
@@ -13,11 +13,11 @@ defences = dict(
     random=dict(data_preprocessor=dict(type='RandomResizePadPurifier', min_scale=0.9)))
 
 threat_models = [
-    dict(name='white-box', attacks=_base_.by_gradient),
+    dict(name='gray-box', attacks=_base_.by_gradient),
     dict(name='transfer', source=source, attacks=_base_.by_gradient),
-    dict(name='adaptive-full', attacks=['PGD']),
+    dict(name='adaptive', attacks=['PGD']),
     dict(name='adaptive-bpda', attacks=['PGD']),
-    dict(name='adaptive-eot', draws=8, attacks=['PGD']),
+    dict(name='adaptive-eot', eot_samples=8, attacks=['PGD']),
     dict(name='query', attacks=['Square']),
 ]
 num_images = 500

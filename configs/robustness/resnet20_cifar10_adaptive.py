@@ -1,4 +1,4 @@
-# The defences of resnet20_cifar10_objectives.py and resnet20_cifar10_relatives.py (first seeds) against who knows them:
+# The defenses of resnet20_cifar10_objectives.py and resnet20_cifar10_relatives.py (first seeds) against who knows them:
 # the gradient through the purifier where it has one, else the identity on the backward pass, and draws where it is random.
 _base_ = '../_base_/robustness/cifar10_relatives.py'
 
@@ -8,7 +8,7 @@ def trained(kind, name, iterations):
     return dict(config=f'configs/benchmark/{name}.py', checkpoint=f'work_dirs/{name}_seed0/iter_{iterations}.pth')
 
 
-defences = dict(
+defenses = dict(
     none=dict(),
     align=trained('unet', 'align', 400),
     pixel=trained('unet', 'pixel', 400),
@@ -18,8 +18,8 @@ defences = dict(
     dunet_logits=trained('own', 'lgd', 200),
     **_base_.filters)
 threat_models = [
-    dict(name='white-box', attacks=['PGD', 'TI-PGD']),
-    dict(name='adaptive-full', attacks=['PGD']),
+    dict(name='gray-box', attacks=['PGD', 'TI-PGD']),
+    dict(name='adaptive', attacks=['PGD']),
     dict(name='adaptive-bpda', attacks=['PGD']),
 ]
 num_images = 200

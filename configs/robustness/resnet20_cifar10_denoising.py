@@ -3,7 +3,7 @@
 # Train it first: python benchmarks/train_seeds.py configs/benchmark/resnet20_cifar10_own_denoising.py --seeds 0 1 2
 _base_ = '../_base_/robustness/cifar10_relatives.py'
 
-defences = dict(
+defenses = dict(
     none=dict(),
     denoising=dict(
         config='configs/benchmark/resnet20_cifar10_own_denoising.py',
@@ -13,7 +13,7 @@ attacks = {
     for steps in (10, 50, 250)
 }
 threat_models = [
-    dict(name='white-box', attacks=['FGSM', 'PGD', 'TI-PGD', 'MIFGSM', 'DeepFool-fill', 'CW', *attacks]),
+    dict(name='gray-box', attacks=['FGSM', 'PGD', 'TI-PGD', 'MIFGSM', 'DeepFool-fill', 'CW', *attacks]),
     dict(name='transfer', source=_base_.source, attacks=['FGSM', 'PGD', 'TI-PGD', 'MIFGSM', 'DeepFool-fill', 'CW']),
 ]
 num_images = 100

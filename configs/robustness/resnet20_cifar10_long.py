@@ -9,7 +9,7 @@ def purifier(checkpoint):
         data_preprocessor=dict(type='AlignPurifier', init_cfg=dict(type='Pretrained', checkpoint=checkpoint)))
 
 
-defences = dict(
+defenses = dict(
     none=dict(),
     align=purifier('zoo/align_resnet20_cifar10.pth'),
     general=purifier('zoo/general_resnet20_cifar10.pth'),
@@ -32,9 +32,9 @@ attacks.update({
 del eps, purifier
 
 threat_models = [
-    dict(name='white-box', attacks=[name for name in attacks if name != 'PGD-20 8']),
+    dict(name='gray-box', attacks=[name for name in attacks if name != 'PGD-20 8']),
     dict(name='transfer', source=source, attacks=['PGD 8', 'TI 8', 'MI 8', 'DI 8', 'TI-DI 8', 'CW 8']),
-    dict(name='adaptive-full', attacks=['PGD 4', 'PGD-20 8']),
+    dict(name='adaptive', attacks=['PGD 4', 'PGD-20 8']),
 ]
 num_images = 500
 test_dataloader = dict(batch_size=250)

@@ -9,7 +9,7 @@ def trainings(name):
         checkpoint=[f'work_dirs/resnet20_cifar10_unet_{name}_seed{seed}/iter_400.pth' for seed in range(3)])
 
 
-defences = dict(
+defenses = dict(
     none=dict(),
     align=trainings('align'),
     pixel=trainings('pixel'),

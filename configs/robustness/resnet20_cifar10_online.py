@@ -2,14 +2,14 @@
 # steps that tools/tune_oag.py gives for noise of 0.25 (50) and of 0.05 (150).
 _base_ = '../_base_/robustness/cifar10_relatives.py'
 
-defences = dict(
+defenses = dict(
     none=dict(),
     oag_50=dict(data_preprocessor=dict(type='OAGPurifier', num_steps=50)),
     oag_150=dict(data_preprocessor=dict(type='OAGPurifier', num_steps=150)),
     one_step_autoencoder=dict(data_preprocessor=dict(type='OneStepAutoEncoderPurifier')),
     dip=dict(data_preprocessor=dict(type='DIPPurifier')))
 threat_models = [
-    dict(name='white-box', attacks=['FGSM', 'PGD', 'TI-PGD', 'CW']),
+    dict(name='gray-box', attacks=['FGSM', 'PGD', 'TI-PGD', 'CW']),
     dict(name='transfer', source=_base_.source, attacks=['PGD', 'TI-PGD', 'DeepFool-fill', 'CW']),
 ]
 num_images = 100

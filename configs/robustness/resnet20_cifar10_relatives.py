@@ -1,4 +1,4 @@
-# The defences of this family with their own networks, training attacks and optimizers, each after the same number of
+# The defenses of this family with their own networks, training attacks and optimizers, each after the same number of
 # images, and those that need no training. Train the former first:
 # python benchmarks/train_seeds.py configs/benchmark/resnet20_cifar10_own_{pgd,fgd,lgd,cgd,align,align_residual}.py --amp
 # python benchmarks/train_seeds.py configs/benchmark/resnet20_cifar10_own_denoising.py
@@ -11,7 +11,7 @@ def trainings(name, seeds=3):
         checkpoint=[f'work_dirs/resnet20_cifar10_own_{name}_seed{seed}/iter_200.pth' for seed in range(seeds)])
 
 
-defences = dict(
+defenses = dict(
     none=dict(),
     # These batches are too few for the published generator, whatever the seed.
     align=trainings('align', seeds=1),

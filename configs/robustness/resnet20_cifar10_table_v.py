@@ -7,7 +7,7 @@ target = dict(config='configs/target/resnet20_cifar10.py', checkpoint='checkpoin
 source = dict(config='configs/target/resnet56_cifar10.py', checkpoint='checkpoints/resnet56_cifar10.pth')
 vgg = dict(config='configs/target/vgg16_imagenet.py', checkpoint='checkpoints/vgg16_imagenet.pth')
 
-defences = dict(
+defenses = dict(
     none=dict(),
     align=dict(
         config='configs/defense/resnet20_cifar10_align.py', checkpoint='checkpoints/resnet20_cifar10_align.pth'),
@@ -17,8 +17,8 @@ defences = dict(
 threat_models = [
     dict(name='transfer', source=vgg, attacks=['SSP']),
     dict(name='transfer', source=source, attacks=['FDA', 'TAP', 'MI', 'Auto', 'CuWh', 'DIM', 'DR']),
-    dict(name='white-box', attacks=['MI']),
-    dict(name='adaptive-full', attacks=['MI']),
+    dict(name='gray-box', attacks=['MI']),
+    dict(name='adaptive', attacks=['MI']),
     dict(name='query', attacks=['Square', 'SquareCE', 'PPDA', 'GeoDA', 'SF']),
 ]
 num_images = 100

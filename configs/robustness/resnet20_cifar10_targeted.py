@@ -3,7 +3,7 @@
 target = dict(config='configs/target/resnet20_cifar10.py', checkpoint='checkpoints/resnet20_cifar10.pth')
 source = dict(config='configs/target/resnet56_cifar10.py', checkpoint='checkpoints/resnet56_cifar10.pth')
 
-defences = dict(
+defenses = dict(
     none=dict(),
     jpeg=dict(data_preprocessor=dict(type='JPEGPurifier', quality=75)))
 
@@ -17,6 +17,6 @@ untargeted = {
 }
 targeted = {f'{name} x 9': dict(type='EachTarget', attack=attack, num_targets=9) for name, attack in untargeted.items()}
 attacks = {**untargeted, **targeted}
-threat_models = ['white-box', dict(name='transfer', source=source)]
+threat_models = ['gray-box', dict(name='transfer', source=source)]
 num_images = 100
 test_dataloader = dict(batch_size=100, num_workers=0)

@@ -1,7 +1,7 @@
 # OAG's table I on ILSVRC 2012: 2000 images, two of each class, that the target classifies correctly (section IV).
-# As in the paper, nobody knows of the defence: what it is worth against who does, this grid does not say.
+# As in the paper, nobody knows of the defense: what it is worth against who does, this grid does not say.
 target = dict(config='configs/target/resnet50_imagenet.py', checkpoint='checkpoints/resnet50_imagenet.pth')
-defences = dict(
+defenses = dict(
     none=dict(),
     mean=dict(data_preprocessor=dict(type='MeanFilterPurifier')),
     jpeg=dict(data_preprocessor=dict(type='JPEGPurifier', quality=75)),
@@ -16,6 +16,6 @@ attacks = dict(
     IGSM=dict(type='IFGSM', eps=6, step_size=1, steps=8, targeted='random'),
     MIFGSM=dict(type='MIFGSM', eps=2, step_size=1, steps=3),
     CW=dict(type='CarliniWagner', norm='l2', binary_search_steps=9, steps=1000))
-threat_models = ['white-box']
+threat_models = ['gray-box']
 correct_only = True
 images_per_class = 2

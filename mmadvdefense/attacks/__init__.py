@@ -3,7 +3,7 @@
 from ..randomness import Randomness, derive_seed
 from .base import Attack, AttackResult, attack_names, attack_settings, build_attack
 from .batch import AttackBatch
-from .defense import BackwardPass, Defence
+from .defense import BackwardPass, Defense
 from .ensemble import EnsembleSource
 from .external.adapters import TorchAttack
 from .external.autoattack import AutoAttack
@@ -47,7 +47,7 @@ __all__ = [
     'CleanReference',
     'CurlsWhey',
     'DeepFool',
-    'Defence',
+    'Defense',
     'EachTarget',
     'EnsembleSource',
     'FeatureObjective',

@@ -45,7 +45,7 @@ class Attack(ABC):
     Attributes:
         access: what it needs of the model: ``'gradients'``, ``'scores'``, ``'decisions'`` or ``'nothing'``.
         needs_ball: whether it cannot do without ``eps``.
-        averages_draws: whether it can take the mean gradient over draws of a random defence (EOT).
+        supports_eot: whether it can take the mean gradient over draws of a random defense (EOT).
         stochastic: whether its images depend on the seed.
 
     Args:
@@ -60,7 +60,7 @@ class Attack(ABC):
     """
 
     access: ClassVar[str] = 'gradients'
-    averages_draws: ClassVar[bool] = False
+    supports_eot: ClassVar[bool] = False
     needs_ball: ClassVar[bool] = False
     stochastic: bool = False
 
@@ -89,8 +89,8 @@ class Attack(ABC):
         """Raise a ``ValueError`` that says why, if this attack cannot run on a source."""
         if self.access == 'gradients' and not source.gradients:
             raise ValueError(f'{type(self).__name__} needs gradients, and this attacker may only ask for outputs')
-        if source.draws > 1 and not self.averages_draws:
-            raise ValueError(f'{type(self).__name__} does not average its gradient over the draws of a random defence')
+        if source.eot_samples > 1 and not self.supports_eot:
+            raise ValueError(f'{type(self).__name__} does not average its gradient over samples of a random defense')
 
     def describe(self) -> str:
         """The attack with its budget, as tables show it: ``'PGD (L-inf 8, 10 steps)'``."""

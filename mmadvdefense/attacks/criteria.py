@@ -26,13 +26,13 @@ def misled(images: Tensor, batch: AttackBatch) -> Tensor:
     return torch.stack(wrong).all(0)
 
 
-def is_adversarial(logits: Tensor, batch: AttackBatch, pixel_share: float = 1.0) -> Tensor:
+def is_adversarial(logits: Tensor, batch: AttackBatch, success_threshold: float = 1.0) -> Tensor:
     """Whether the model errs on each image, or says what a targeted attack wants, ``(N,)`` bool.
 
     Args:
         logits: ``(N, K)``, or ``(N, K, h, w)`` of a segmentor.
         batch: labels or targets of the images.
-        pixel_share: of the pixels with a known label, how many must be so.
+        success_threshold: of the pixels with a known label, how many must be so.
     """
     task = batch.source.task
     labels = batch.labels if batch.target is None else batch.target
@@ -40,4 +40,4 @@ def is_adversarial(logits: Tensor, batch: AttackBatch, pixel_share: float = 1.0)
     known = torch.ones_like(same) if task.ignore_index is None else labels != task.ignore_index
     hits = (same if batch.target is not None else ~same) & known
     hits, known = (flags.view(len(flags), -1).sum(1) for flags in (hits, known))
-    return hits / known.clamp(min=1) >= pixel_share
+    return hits / known.clamp(min=1) >= success_threshold

@@ -1,4 +1,4 @@
-"""What an attacker who knows of a defence runs images through, and what it has for the gradient of that."""
+"""What an attacker who knows of a defense runs images through, and what it has for the gradient of that."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from ..pixels import Pixels
 from ..randomness import Randomness
 
 # Pixels and the source of random numbers to cleaned pixels, in the same layout.
-Defence = Callable[[Pixels, Randomness], Pixels]
+Defense = Callable[[Pixels, Randomness], Pixels]
 
 
 class BackwardPass:
-    """A defence whose backward pass is another function's: BPDA (Athalye et al., ICML 2018).
+    """A defense whose backward pass is another function's: BPDA (Athalye et al., ICML 2018).
 
     Args:
-        defence: what the forward pass computes; its own gradient, if it has one, is not used.
+        defense: what the forward pass computes; its own gradient, if it has one, is not used.
         substitute: whose gradient the backward pass takes, e.g. a purifier trained by the attacker; None for the
             identity.
     """
 
-    def __init__(self, defence: Defence, substitute: Optional[Defence] = None):
-        self.defence = defence
+    def __init__(self, defense: Defense, substitute: Optional[Defense] = None):
+        self.defense = defense
         self.substitute = substitute
 
     def __call__(self, images: Pixels, randomness: Randomness) -> Pixels:
         with torch.no_grad():
-            cleaned = self.defence(images, randomness)
+            cleaned = self.defense(images, randomness)
         smooth = images if self.substitute is None else self.substitute(images, randomness)
         if isinstance(images, Tensor):
             return _replace(smooth, cleaned)

@@ -46,13 +46,13 @@ class EnsembleSource(AttackSource):
         self.model = nn.ModuleList(source.model for source in sources)
         self.preprocessor = nn.ModuleList(source.preprocessor for source in sources)
         self.training = any(source.training for source in sources)
-        self.draws = max(source.draws for source in sources)
+        self.eot_samples = max(source.eot_samples for source in sources)
         self.gradients = all(source.gradients for source in sources)
         self.channel_order = sources[0].channel_order
         # Each model sees images in its own order.
         self.swaps_channels = [source.swaps_channels for source in sources]
         # Each model's own stands in front of it.
-        self.defence = None
+        self.defense = None
 
     @property
     def device(self) -> torch.device:

@@ -18,7 +18,7 @@ def with_finite_gradient(images: Pixels, counts: Tensor) -> Pixels:
 
     Args:
         images: ``(N, 3, H, W)``, or a list of ``(3, H_i, W_i)``; also k versions of each, ``(k * N, 3, H, W)``.
-        counts: ``(N,)`` whole numbers: gains one for each gradient of an image that is not finite, at the time when it
+        counts: ``(N,)`` integers: gains one for each gradient of an image that is not finite, at the time when it
             is taken and without waiting for the device.
     """
     if isinstance(images, Tensor):

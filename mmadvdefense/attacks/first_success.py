@@ -41,7 +41,7 @@ class FirstSuccess(Attack):
         first = self.attacks[0]
         super().__init__(None if None in budgets else max(budgets), first.norm, first.targeted)
         self.access = min((attack.access for attack in self.attacks), key=_BY_NEED.index)
-        self.averages_draws = all(attack.averages_draws for attack in self.attacks)
+        self.supports_eot = all(attack.supports_eot for attack in self.attacks)
         self.stochastic = any(attack.stochastic for attack in self.attacks)
 
     def check_source(self, source: AttackSource) -> None:

@@ -12,14 +12,14 @@ from ..models import unwrap
 from ..pixels import Pixels, swap_channels
 from ..randomness import Randomness
 from ..tasks import FeatureTap, Task, task_of
-from .defense import Defence
+from .defense import Defense
 
 
 class AttackSource:
     """A host model whose inputs are raw pixels.
 
     A purifier in front of it is stepped over (it offers the preprocessor it wraps as ``native``): the attacker
-    knows the model, not its defence, unless it is given as ``defence``.
+    knows the model, not its defense, unless it is given as ``defense``.
 
     The first class scores that are asked for are held against what the model itself predicts, which costs one forward
     once (see :meth:`check_scores`).
@@ -28,8 +28,8 @@ class AttackSource:
         model: any host model with a ``data_preprocessor``; wrappers are looked through.
         task: what kind of model it is; found from its type by default.
         training: preprocess as the host does in training (segmentation pads to its crop size there).
-        defence: what images go through before the model, for an attacker who knows of it.
-        draws: how many draws of a random defence a gradient is averaged over (EOT, Athalye et al., ICML 2018).
+        defense: what images go through before the model, for an attacker who knows of it.
+        eot_samples: how many draws of a random defense a gradient is averaged over (EOT, Athalye et al., ICML 2018).
         gradients: whether the attacker may look inside; otherwise it can only ask for outputs.
         channel_order: of the images that it will be given, ``'bgr'``, ``'rgb'`` or None if that is not known.
         trained_on: likewise, of the images that the model was trained on; it sees those it is given in this order.
@@ -40,17 +40,17 @@ class AttackSource:
         model: nn.Module,
         task: Optional[Task] = None,
         training: bool = False,
-        defence: Optional[Defence] = None,
-        draws: int = 1,
+        defense: Optional[Defense] = None,
+        eot_samples: int = 1,
         gradients: bool = True,
         channel_order: Optional[str] = None,
         trained_on: Optional[str] = None,
     ):
-        if draws < 1:
-            raise ValueError(f'the number of draws must be at least 1, got {draws}')
+        if eot_samples < 1:
+            raise ValueError(f'eot_samples must be at least 1, got {eot_samples}')
         self.training = training
-        self.defence = defence
-        self.draws = draws
+        self.defense = defense
+        self.eot_samples = eot_samples
         self.gradients = gradients
         self.channel_order = channel_order
         self.swaps_channels = bool(channel_order and trained_on and channel_order != trained_on)
@@ -114,14 +114,14 @@ class AttackSource:
         self._scores_checked = True
 
     def preprocess(self, images: Pixels, randomness: Optional[Randomness] = None) -> Tensor:
-        """Raw pixels as the model takes them, through the defence if the attacker knows one.
+        """Raw pixels as the model takes them, through the defense if the attacker knows one.
 
         Args:
             images: pixels.
-            randomness: what a random defence draws from.
+            randomness: what a random defense draws from.
         """
-        if self.defence is not None:
-            images = self.defence(images, Randomness(0) if randomness is None else randomness)
+        if self.defense is not None:
+            images = self.defense(images, Randomness(0) if randomness is None else randomness)
         return self.task.preprocess(self.preprocessor, self.in_own_order(images), self.training)
 
     def in_own_order(self, images: Pixels) -> Pixels:
@@ -159,7 +159,7 @@ class CleanReference:
         source: the model.
         images: clean pixels.
         tap: where to read features, if they will be asked for.
-        randomness: what a random defence that the attacker knows of draws from.
+        randomness: what a random defense that the attacker knows of draws from.
     """
 
     def __init__(

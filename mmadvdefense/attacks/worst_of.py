@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..registry import ATTACKS
 from ..tasks import Task
-from ..validation import check_whole_number
+from ..validation import check_integer
 from .base import Attack, build_attack
 from .batch import AttackBatch
 from .source import AttackSource
@@ -43,7 +43,7 @@ class WorstOf(Attack):
     """Every image meets all attacks, and its result is that of the model that is tested under the worst of them.
 
     Which that is, an attacker who has another model cannot know: it is the evaluation's to say, as in AutoAttack (Croce
-    and Hein, ICML 2020) and in "all or nothing" (Xie et al., CVPR 2019). So this attack cannot be run by itself:
+    and Hein, ICML 2020) and in "worst case" (Xie et al., CVPR 2019). So this attack cannot be run by itself:
     :class:`mmadvdefense.hooks.AttackHook` makes the images of each attack, asks the tested model, with its purifier,
     about all of them, and goes on with the one that it scores lowest on, the first of several.
 
@@ -58,7 +58,7 @@ class WorstOf(Attack):
 
     def __init__(self, attacks: Sequence[dict], restarts: int = 1):
         name = type(self).__name__
-        check_whole_number(name, restarts=restarts)
+        check_integer(name, restarts=restarts)
         self.restarts = int(restarts)
         self._candidates: list[Candidate] = []
         for config in attacks:
@@ -81,7 +81,7 @@ class WorstOf(Attack):
         budgets = [part.eps for part in parts]
         super().__init__(None if None in budgets else max(budgets), norms[0])
         self.access = min((part.access for part in parts), key=_BY_NEED.index)
-        self.averages_draws = all(part.averages_draws for part in parts)
+        self.supports_eot = all(part.supports_eot for part in parts)
         self.stochastic = any(part.stochastic for part in parts)
 
     @property
@@ -131,7 +131,7 @@ class EachTarget(WorstOf):
 
     def __init__(self, attack: dict, num_targets: int = 9, restarts: int = 1, **settings):
         config = {**attack, **settings}
-        check_whole_number('EachTarget', num_targets=num_targets)
+        check_integer('EachTarget', num_targets=num_targets)
         if config.pop('targeted', 'top_wrong') != 'top_wrong':
             raise ValueError(
                 "EachTarget chooses the targets of its attack, the most likely wrong classes: leave its 'targeted' out"

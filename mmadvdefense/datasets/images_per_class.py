@@ -8,7 +8,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 
 from ..registry import DATASETS
-from ..validation import check_whole_number
+from ..validation import check_integer
 
 
 @DATASETS.register_module(name='ImagesPerClass')
@@ -25,8 +25,8 @@ def take_images_per_class(dataset: dict, number: int, seed: int = 0, skip: int =
     Raises:
         ValueError: for a data set that has not one label an image, or a class with too few images.
     """
-    check_whole_number('ImagesPerClass', number=number)
-    check_whole_number('ImagesPerClass', at_least=0, skip=skip)
+    check_integer('ImagesPerClass', number=number)
+    check_integer('ImagesPerClass', at_least=0, skip=skip)
     built = DATASETS.build(dict(dataset))
     name = type(built).__name__
     if not isinstance(built, BaseDataset):

@@ -28,7 +28,7 @@ class Condition:
         source: of :class:`mmadvdefense.hooks.ThreatModel`.
         threat_model: ``'none'`` for clean images, or a word of ``mmadvdefense.hooks.THREAT_MODELS``.
         substitute: of :class:`mmadvdefense.hooks.ThreatModel`.
-        draws: of the same.
+        eot_samples: of the same.
     """
 
     name: str
@@ -36,31 +36,31 @@ class Condition:
     source: Union[dict, list[dict], None] = None
     threat_model: str = 'none'
     substitute: Optional[str] = None
-    draws: Optional[int] = None
+    eot_samples: Optional[int] = None
 
     @property
     def threat(self) -> Optional[ThreatModel]:
         """The threat model with its settings, None for clean images."""
         if self.attack is None:
             return None
-        return ThreatModel(self.threat_model, self.source, self.substitute, self.draws)
+        return ThreatModel(self.threat_model, self.source, self.substitute, self.eot_samples)
 
     @classmethod
     def under(cls, threat: ThreatModel, name: str, attack: dict) -> Condition:
         """An attack under a threat model."""
-        return cls(name, attack, threat.source, threat.name, threat.substitute, threat.draws)
+        return cls(name, attack, threat.source, threat.name, threat.substitute, threat.eot_samples)
 
 
 @dataclass
 class Result:
-    """One cell: a condition and a defence.
+    """One cell: a condition and a defense.
 
     Attributes:
         condition: what was done to the images.
         purifier: whether the model had its purifier.
         metrics: the host's own numbers, None for those that are not defined (a mean over classes without images).
         measured: sizes of the perturbations (pixels), PSNR (dB) and queries; None stands for infinity.
-        defence: the name of the defence.
+        defense: the name of the defense.
         scores: what came of single images: how many ``images``, how many of them are left out of what follows since
             they are ``without_truth``, ``right`` (per cent), mean ``score`` (per cent) and its 95 % bootstrap
             ``interval``, ``changed``, the share (per cent) whose decision is another than on the clean image, None for
@@ -77,7 +77,7 @@ class Result:
     purifier: bool
     metrics: dict[str, Optional[float]] = field(default_factory=dict)
     measured: dict[str, Optional[float]] = field(default_factory=dict)
-    defence: str = 'none'
+    defense: str = 'none'
     scores: dict = field(default_factory=dict)
     amplification: dict[str, Optional[float]] = field(default_factory=dict)
     reason: Optional[str] = None

@@ -20,7 +20,7 @@ from ..hooks import AttackHook, ErrorAmplificationHook
 from ..hooks.example_images import ExampleImagesHook
 from ..models import unwrap
 from ..purifiers import Purifier, switched
-from ..threats import NEEDS_PURIFIER, CannotRun
+from ..threats import NEEDS_PURIFIER, UnsupportedAttackError
 from ..threats.sources import fitting_source
 from .cautions import cautions
 from .results import Condition, Result
@@ -50,14 +50,16 @@ def evaluate(
         quantize: round adversarial images to whole pixels.
 
     Raises:
-        CannotRun: for a condition that means nothing for this model.
+        UnsupportedAttackError: for a condition that means nothing for this model.
     """
     preprocessor = unwrap(runner.model).data_preprocessor
     if not isinstance(preprocessor, Purifier):
         purifier = (False,)
     for condition in conditions:
         if condition.threat_model in NEEDS_PURIFIER and True not in purifier:
-            raise CannotRun(f'{condition.threat_model} attacks the purifier, and there is none that is enabled')
+            raise UnsupportedAttackError(
+                f'{condition.threat_model} attacks the purifier, and there is none that is enabled'
+            )
         if condition.attack is not None:
             # Before the passes over the data, and not after those of the conditions before this one.
             fitting_source(build_attack(condition.attack), condition.threat, unwrap(runner.model))
@@ -140,7 +142,7 @@ def score(
         amplification.close()
         _drop_gathered(runner)
     result.purifier = isinstance(preprocessor, Purifier) and preprocessor.enabled
-    result.defence = type(preprocessor).__name__ if result.purifier else 'none'
+    result.defense = type(preprocessor).__name__ if result.purifier else 'none'
     if result.reason is not None:
         return result
     result.samples = attack.samples
@@ -180,7 +182,7 @@ def _finite(value: Any) -> Optional[float]:
 def failed(condition: Condition, error: Exception) -> Result:
     """A result without numbers, for which an error is to blame; the traceback also goes into the log."""
     trace = ''.join(traceback.format_exception(type(error), error, error.__traceback__))
-    if isinstance(error, CannotRun):
+    if isinstance(error, UnsupportedAttackError):
         return Result(condition, purifier=False, reason=str(error))
     print_log(f'{condition.name}:\n{trace}', 'current', logging.ERROR)
     reason = ' '.join(f'{type(error).__name__}: {error}'.split())
@@ -207,7 +209,7 @@ def _scores(samples: dict[str, list], seed: int) -> dict:
     return {
         'images': len(samples['score']),
         'without_truth': len(samples['score']) - len(scores),
-        'right': _percent([right for right in samples['right'] if right is not None]),
+        'correct': _percent([right for right in samples['correct'] if right is not None]),
         'score': _percent(scores),
         'interval': [100 * bound for bound in bootstrap_interval(scores, seed)] if scores else None,
         'changed': None,

@@ -37,9 +37,9 @@ def bootstrap_interval(scores: Sequence[float], seed: int = 0) -> tuple[float, f
 
 
 def paired_t_test(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, Optional[float]]:
-    """Whether two defences differ more than chance lets them: Student's t-test of paired samples, two-sided.
+    """Whether two defenses differ more than chance lets them: Student's t-test of paired samples, two-sided.
 
-    The pairs are the scores of the two defences on the same attacked image (Align, Table VI, says neither what it pairs
+    The pairs are the scores of the two defenses on the same attacked image (Align, Table VI, says neither what it pairs
     nor how many of them).
 
     Args:
@@ -63,8 +63,8 @@ def paired_t_test(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, O
     return dict(difference=float(difference.mean()), t=t, p=p, pairs=len(ours))
 
 
-def right_under_all(rights: Sequence[Sequence[Optional[bool]]]) -> Optional[float]:
-    """The share of images that are right under every attack ("all or nothing", Xie et al., CVPR 2019).
+def correct_under_all(rights: Sequence[Sequence[Optional[bool]]]) -> Optional[float]:
+    """The share of images that are right under every attack ("worst case", Xie et al., CVPR 2019).
 
     Args:
         rights: for each attack, whether each image is right; images that are None somewhere are left out.

@@ -25,7 +25,7 @@ from ..threats.crafter import Crafter
 from ..threats.measurements import AttackedBatch, Measurements, summary
 from ..threats.source_scores import clean_scores, source_names
 from ..threats.sources import enabled_purifier, fitting_source
-from ..threats.threat_model import CannotRun, ThreatModel
+from ..threats.threat_model import ThreatModel, UnsupportedAttackError
 from ..threats.worst_case import craft_worst, scores_in_test
 
 
@@ -46,12 +46,12 @@ class AttackHook(Hook):
         attack: config of the attack; None leaves images clean and only measures. Of a
             :class:`mmadvdefense.attacks.WorstOf` each image meets all attacks, and the tested model, asked about all of
             them, decides which one counts.
-        source: None to attack the target itself (white-box on O), or ``dict(config=..., checkpoint=...)`` of another
+        source: None to attack the target itself (gray-box on O), or ``dict(config=..., checkpoint=...)`` of another
             model (transfer), or a list of those (an ensemble); ``trust=True`` loads a checkpoint that holds more than
             data.
         threat_model: what the attacker has and knows, a word of ``mmadvdefense.hooks.THREAT_MODELS`` or a dict with it
             as ``name`` and the other settings of :class:`mmadvdefense.hooks.ThreatModel`; by default ``'transfer'``
-            with a source and ``'white-box'`` without one.
+            with a source and ``'gray-box'`` without one.
         seed: of random starts and targets; an image's numbers depend on it and the image's name alone.
         quantize: round adversarial images to whole pixels, as a saved image file would.
         cache_dir: keep adversarial images there, and take those that were made before in the same way from there,
@@ -71,8 +71,8 @@ class AttackHook(Hook):
     Raises:
         ValueError: for a bad attack or threat model, a source that predicts other classes than the target, or images
             that are no raw pixels.
-        CannotRun: for an attack that means nothing under the threat model or against this purifier, or annotations that
-            cannot be brought to where the pipeline has moved the image.
+        UnsupportedAttackError: for an attack that means nothing under the threat model or against this purifier, or
+            annotations that cannot be brought to where the pipeline has moved the image.
         FileNotFoundError: if the source's checkpoint is missing.
     """
 
@@ -143,11 +143,11 @@ class AttackHook(Hook):
             if self._task.dense:
                 check_frame(dataset)
         except ValueError as error:
-            raise CannotRun(str(error)) from error
+            raise UnsupportedAttackError(str(error)) from error
         attacks = [Candidate(self.attack, self.attack_config)]
         if isinstance(self.attack, WorstOf):
             attacks = self.attack.candidates(num_target_classes(source.task))
-        purifier = enabled_purifier(target) if self.threat_model.knows_defence else None
+        purifier = enabled_purifier(target) if self.threat_model.knows_defense else None
         crafters = []
         for attack, config, restart, _ in attacks:
             seed = derive_seed(self.seed, 'restart', restart) if restart else self.seed

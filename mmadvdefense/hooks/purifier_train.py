@@ -147,13 +147,13 @@ class PurifierTrainHook(Hook):
         self._tap = self._source.task.feature_tap(self.feature_layer)
         self.training_attack.prepare(self._source)
         check_scores(self.training_attack.all_sources, self.training_attack.attacks, dataset)
-        self._settle_losses(purifier)
+        self._prepare_losses(purifier)
         self._handles = [
             model.register_forward_pre_hook(self._begin_target, with_kwargs=True),
             model.register_forward_hook(self._end_target, with_kwargs=True),
         ]
 
-    def _settle_losses(self, purifier: GeneratorPurifier) -> None:
+    def _prepare_losses(self, purifier: GeneratorPurifier) -> None:
         """Tell the terms what only the model knows."""
         for loss in self.losses:
             if getattr(loss, 'num_classes', 0) is None:

@@ -230,7 +230,7 @@ def _digest(image: Tensor) -> str:
 
 
 def _soften(native, args: tuple, output: dict) -> None:
-    """MMPretrain makes one-hot labels of whole numbers; its cross-entropy takes them, like mixed ones, as floats."""
+    """MMPretrain makes one-hot labels of integers; its cross-entropy takes them, like mixed ones, as floats."""
     for sample in output['data_samples'] or ():
         if 'gt_score' in sample:
             sample.set_gt_score(sample.gt_score.float())

@@ -15,7 +15,7 @@ def compress_jpeg(images: Pixels, quality: int, channel_order: str) -> Pixels:
     """Images as they come back from a JPEG file, with no gradient.
 
     Args:
-        images: pixels 0-255; rounded to whole numbers first.
+        images: pixels 0-255; rounded to integers first.
         quality: 1-100.
         channel_order: ``'bgr'`` or ``'rgb'``, that of ``images``.
     """

@@ -41,14 +41,14 @@ class SampleScores:
 
     @property
     def decision(self) -> Tensor:
-        """``(N,)`` whole numbers, what an attack may change: the predicted class, else whether the image is right."""
+        """``(N,)`` integers, what an attack may change: the predicted class, else whether the image is right."""
         return self.right.long() if self.predicted is None else self.predicted
 
     def columns(self) -> dict[str, Tensor]:
         """``score``, ``right`` and ``decision``, ``(N,)`` floats each, NaN where the lack of truth leaves them open."""
         right = self.right.double().masked_fill(self.score.isnan(), math.nan)
         decision = right if self.predicted is None else self.predicted.double()
-        return {'score': self.score.double(), 'right': right, 'decision': decision}
+        return {'score': self.score.double(), 'correct': right, 'decision': decision}
 
     @classmethod
     def unknown(cls, number: int) -> SampleScores:

@@ -270,7 +270,7 @@ def _heads(head: nn.Module, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
 
 
 def named_labels(labels: Sequence[Tensor], num_classes: int, device: torch.device) -> Tensor:
-    """``(N, num_classes)`` whole numbers, 1 for the labels that each image has.
+    """``(N, num_classes)`` integers, 1 for the labels that each image has.
 
     Args:
         labels: of each image the indices of its labels; there may be none.

@@ -133,7 +133,7 @@ class Check:
         return not self.problem
 
 
-class NotAsPromised(Exception):
+class ZooCheckError(Exception):
     """The model ran, but something came out wrong."""
 
 
@@ -164,7 +164,7 @@ def check_model(config: str, size: Optional[tuple[int, int]] = None) -> Check:
 
 def _in_a_few_words(error: Exception, limit: int = 100) -> str:
     line = ' '.join(str(error).split())
-    words = line if isinstance(error, NotAsPromised) else f'{type(error).__name__}: {line}'
+    words = line if isinstance(error, ZooCheckError) else f'{type(error).__name__}: {line}'
     return words if len(words) <= limit else words[: limit - 3] + '...'
 
 
@@ -177,8 +177,8 @@ def protected_config(name: str) -> Config:
     config = Config.fromstring(f'_base_ = [{base!r}]\n{ONE_LINE}\n', '.py')
     recipes.enter_scope(config)
     recipes.drop_pretrained_backbones(config.model)
-    recipes.settle_purifier(config)
-    recipes.settle_dataloaders(config)
+    recipes.prepare_purifier(config)
+    recipes.prepare_dataloaders(config)
     config.train_cfg = dict(by_epoch=True, max_epochs=1)
     recipes.complete_training(config)
     for hook in config.custom_hooks:
@@ -247,25 +247,25 @@ class _Watch(Hook):
         """Fill in ``check``.
 
         Raises:
-            NotAsPromised: what is wrong.
+            ZooCheckError: what is wrong.
         """
         clean, adversarial = stack(self.batch['inputs'])[0], stack(self.batch['adversarial_inputs'])[0]
         ball, delta = self._hook.attack.ball, adversarial - clean
         check.change = delta.abs().max().item()
         check.loss = self._losses['loss']
         if not delta.flatten(1).abs().amax(1).all():
-            raise NotAsPromised('the attack left an image as it was')
+            raise ZooCheckError('the attack left an image as it was')
         if not (ball.size(delta) <= ball.eps + 1e-3).all():
-            raise NotAsPromised(f'the attack went {ball.size(delta).max():.2f} far, its budget is {ball.eps:g}')
+            raise ZooCheckError(f'the attack went {ball.size(delta).max():.2f} far, its budget is {ball.eps:g}')
         not_finite = [name for name, value in self._losses.items() if not math.isfinite(value)]
         if not_finite:
-            raise NotAsPromised(f'not finite: {", ".join(not_finite)}')
+            raise ZooCheckError(f'not finite: {", ".join(not_finite)}')
         changed = {key for key, value in self._model.state_dict().items() if not _equal(value, self._before[key])}
         if not any(key.startswith('data_preprocessor.generator.') for key in changed):
-            raise NotAsPromised('training did not change the generator')
+            raise ZooCheckError('training did not change the generator')
         touched = sorted(key for key in changed if not key.startswith('data_preprocessor.'))
         if touched:
-            raise NotAsPromised(f'training changed the target: {", ".join(touched)}')
+            raise ZooCheckError(f'training changed the target: {", ".join(touched)}')
 
 
 def _equal(left: Tensor, right: Tensor) -> bool:
@@ -278,10 +278,10 @@ def _predict(runner: Runner, batch: dict) -> None:
     with torch.no_grad():
         results = model.test_step({'inputs': batch['inputs'], 'data_samples': batch['data_samples']})
     if len(results) != len(batch['inputs']):
-        raise NotAsPromised(f'{len(results)} predictions for {len(batch["inputs"])} images')
+        raise ZooCheckError(f'{len(results)} predictions for {len(batch["inputs"])} images')
     fields = ('pred_instances', 'pred_panoptic_seg', 'pred_sem_seg', 'pred_label')
     if not all(any(field in result for field in fields) for result in results):
-        raise NotAsPromised(f'the prediction has none of {", ".join(fields)}')
+        raise ZooCheckError(f'the prediction has none of {", ".join(fields)}')
 
 
 # --- synthetic images -----------------------------------------------------------------------------------------------

@@ -2,22 +2,22 @@
 
 from .sources import build_source
 from .threat_model import (
-    DEFAULT_DRAWS,
-    DEFENCE_AWARE,
+    DEFAULT_EOT_SAMPLES,
+    DEFENSE_AWARE,
     NEEDS_PURIFIER,
     THREAT_MODELS,
     THREAT_SETTINGS,
-    CannotRun,
     ThreatModel,
+    UnsupportedAttackError,
 )
 
 __all__ = [
-    'DEFAULT_DRAWS',
-    'DEFENCE_AWARE',
+    'DEFAULT_EOT_SAMPLES',
+    'DEFENSE_AWARE',
     'NEEDS_PURIFIER',
     'THREAT_MODELS',
     'THREAT_SETTINGS',
-    'CannotRun',
+    'UnsupportedAttackError',
     'ThreatModel',
     'build_source',
 ]

@@ -16,7 +16,7 @@ from ..pixels import PIXEL_MAX, Pixels, round_to_8bit, stack
 from ..purifiers import Purifier
 from ..version import __version__
 from .cache import AdversarialCache, CachedImage
-from .threat_model import CannotRun, ThreatModel
+from .threat_model import ThreatModel, UnsupportedAttackError
 
 # What is noted of an image; images of another format are made again.
 _FORMAT = 2
@@ -79,7 +79,7 @@ class Crafter:
                 _FORMAT,
                 plain_settings(config),
                 # A substitute's weights are in its file, whatever that is called.
-                [threat.name, threat.draws, threat.substitute and file_digest(threat.substitute)],
+                [threat.name, threat.eot_samples, threat.substitute and file_digest(threat.substitute)],
                 module_digest(source.model, leave_out=('data_preprocessor',)),
                 module_digest(source.preprocessor),
                 source.swaps_channels,
@@ -105,7 +105,7 @@ class Crafter:
                 have not been noted before.
 
         Raises:
-            CannotRun: if this attack cannot be made on this model.
+            UnsupportedAttackError: if this attack cannot be made on this model.
         """
         seeds = [derive_seed(self.seed, 'test', identity) for identity in identities]
         keys = [self._key(image, sample, seed) for image, sample, seed in zip(images, samples, seeds)]
@@ -152,7 +152,7 @@ class Crafter:
             except ValueError as error:
                 if not _is_stated(error):
                     raise
-                raise CannotRun(str(error)) from error
+                raise UnsupportedAttackError(str(error)) from error
         adversarial = stack(result.images)[0].detach()
         adversarial = self._rounded(adversarial, stack(images)[0]) if self.quantize else adversarial
         return adversarial, result.queries, result.nonfinite

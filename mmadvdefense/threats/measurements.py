@@ -14,8 +14,8 @@ from ..pixels import Layout, Pixels, psnr, stack, unstack
 
 # Before the name of a source model, whose scores on clean images these are.
 SOURCE = 'source/'
-# Columns of whole numbers, those that are yes or no, and those that images without ground truth have nothing in.
-_COUNTS, _FLAGS, _NEED_TRUTH = ('queries', 'nonfinite', 'decision'), ('right',), ('score', 'right', 'decision')
+# Columns of integers, those that are yes or no, and those that images without ground truth have nothing in.
+_COUNTS, _FLAGS, _NEED_TRUTH = ('queries', 'nonfinite', 'decision'), ('correct',), ('score', 'correct', 'decision')
 
 
 @dataclass

@@ -7,22 +7,22 @@ from typing import Optional, Union
 from mmengine.config import Config, ConfigDict
 from torch import nn
 
-from ..attacks import Attack, AttackSource, BackwardPass, Defence, EnsembleSource, WorstOf, num_target_classes
+from ..attacks import Attack, AttackSource, BackwardPass, Defense, EnsembleSource, WorstOf, num_target_classes
 from ..checkpoints import load_target
 from ..models import build_model, unwrap
 from ..pipelines import config_channel_order
 from ..purifiers import Purifier
 from ..registry import MODELS
 from .checks import check_same_classes
-from .threat_model import CannotRun, ThreatModel
+from .threat_model import ThreatModel, UnsupportedAttackError
 
 
 def build_source(
     target: nn.Module,
-    threat_model: str = 'white-box',
+    threat_model: str = 'gray-box',
     source: Union[dict, list[dict], None] = None,
     substitute: Optional[str] = None,
-    draws: Optional[int] = None,
+    eot_samples: Optional[int] = None,
     attack: Optional[Attack] = None,
     channel_order: Optional[str] = None,
 ) -> AttackSource:
@@ -37,9 +37,9 @@ def build_source(
 
     Raises:
         ValueError: for settings that do not fit the threat model, or a source of other classes than the target.
-        CannotRun: if this purifier cannot be attacked so; the message says why.
+        UnsupportedAttackError: if this purifier cannot be attacked so; the message says why.
     """
-    return source_for(unwrap(target), ThreatModel(threat_model, source, substitute, draws), attack, channel_order)
+    return source_for(unwrap(target), ThreatModel(threat_model, source, substitute, eot_samples), attack, channel_order)
 
 
 def fitting_source(
@@ -48,7 +48,7 @@ def fitting_source(
     """:func:`source_for` an attack that can run on it.
 
     Raises:
-        CannotRun: if it cannot; the message says why.
+        UnsupportedAttackError: if it cannot; the message says why.
     """
     source = source_for(target, threat, attack, channel_order)
     parts = [attack]
@@ -58,7 +58,7 @@ def fitting_source(
         for part in parts:
             part.check_source(source)
     except ValueError as error:
-        raise CannotRun(str(error)) from error
+        raise UnsupportedAttackError(str(error)) from error
     return source
 
 
@@ -69,26 +69,30 @@ def source_for(
     order = channel_order or _converted_order(target.data_preprocessor)
     if threat.name == 'transfer':
         return _other_models(threat, target, attack, order)
-    if threat.name == 'white-box':
+    if threat.name == 'gray-box':
         return AttackSource(target, channel_order=order)
     purifier = enabled_purifier(target)
     if threat.name == 'query':
-        return AttackSource(target, defence=purifier and purifier.clean, gradients=False, channel_order=order)
+        return AttackSource(target, defense=purifier and purifier.clean, gradients=False, channel_order=order)
     if purifier is None:
-        raise CannotRun(f'{threat.name} attacks the purifier, and {type(target).__name__} has none that is enabled')
+        raise UnsupportedAttackError(
+            f'{threat.name} attacks the purifier, and {type(target).__name__} has none that is enabled'
+        )
     if threat.name == 'adaptive-substitute':
         return _behind_substitute(threat, target, attack, order)
     if threat.name == 'adaptive-bpda':
         other = threat.substitute and _substitute(threat.substitute, purifier)
-        return AttackSource(target, defence=BackwardPass(purifier.clean, other))
-    if threat.name == 'adaptive-full' and not purifier.differentiable:
-        raise CannotRun(f'{type(purifier).__name__} has no gradient to follow; use adaptive-bpda')
-    if threat.name == 'adaptive-full':
-        return AttackSource(target, defence=purifier.clean)
+        return AttackSource(target, defense=BackwardPass(purifier.clean, other))
+    if threat.name == 'adaptive' and not purifier.differentiable:
+        raise UnsupportedAttackError(f'{type(purifier).__name__} has no gradient to follow; use adaptive-bpda')
+    if threat.name == 'adaptive':
+        return AttackSource(target, defense=purifier.clean)
     if not purifier.stochastic:
-        raise CannotRun(f'{type(purifier).__name__} draws nothing at random, so there is no mean to take over draws')
-    defence = purifier.clean if purifier.differentiable else BackwardPass(purifier.clean)
-    return AttackSource(target, defence=defence, draws=threat.draws)
+        raise UnsupportedAttackError(
+            f'{type(purifier).__name__} is not random, so there is no mean to take over samples'
+        )
+    defense = purifier.clean if purifier.differentiable else BackwardPass(purifier.clean)
+    return AttackSource(target, defense=defense, eot_samples=threat.eot_samples)
 
 
 def enabled_purifier(target: nn.Module) -> Optional[Purifier]:
@@ -135,11 +139,11 @@ def _behind_substitute(
     else:
         source = _other_models(threat, target, attack, channel_order)
     for member in source.sources if isinstance(source, EnsembleSource) else [source]:
-        member.defence = _substitute(threat.substitute, member.model.data_preprocessor)
+        member.defense = _substitute(threat.substitute, member.model.data_preprocessor)
     return source
 
 
-def _substitute(path: str, preprocessor: nn.Module) -> Defence:
+def _substitute(path: str, preprocessor: nn.Module) -> Defense:
     """The cleaning of a purifier that was exported, as it would be in front of the model with this preprocessor."""
     native = type(getattr(preprocessor, 'native', preprocessor))
     config = dict(

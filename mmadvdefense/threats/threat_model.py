@@ -10,27 +10,33 @@ from typing import Optional, Union
 from ..attacks import Attack
 
 THREAT_MODELS: dict[str, str] = {
-    'white-box': 'has the target and its gradients, knows nothing of the purifier',
+    'gray-box': 'has the target and its gradients, knows nothing of the purifier',
     'transfer': 'has another model trained on the same data',
-    'adaptive-full': 'has the target and the purifier, and the gradient through both',
-    'adaptive-bpda': 'as adaptive-full, with the identity or a substitute on the backward pass through the purifier',
-    'adaptive-substitute': 'as adaptive-full, with a purifier of its own in place of the real one, which it has not',
-    'adaptive-eot': 'as adaptive-full, with the mean gradient over draws of a random purifier',
-    'query': 'may only ask the purifier and the target together for their output',
+    'adaptive': 'has the target and the purifier, and the gradient through both',
+    'adaptive-bpda': 'as adaptive, with the identity or a substitute on the backward pass through the purifier',
+    'adaptive-substitute': 'as adaptive, with a purifier of its own in place of the real one',
+    'adaptive-eot': 'as adaptive, with the mean gradient over samples of a random purifier (EOT)',
+    'query': 'sees only the outputs of purifier and target together',
 }
 # Their images depend on the purifier: another purifier needs attacks of its own.
-DEFENCE_AWARE = ('adaptive-full', 'adaptive-bpda', 'adaptive-eot', 'query')
-# Without a purifier they are nothing else than white-box.
-NEEDS_PURIFIER = ('adaptive-full', 'adaptive-bpda', 'adaptive-substitute', 'adaptive-eot')
-DEFAULT_DRAWS = 16
+DEFENSE_AWARE = ('adaptive', 'adaptive-bpda', 'adaptive-eot', 'query')
+# Without a purifier these are the same as gray-box.
+NEEDS_PURIFIER = ('adaptive', 'adaptive-bpda', 'adaptive-substitute', 'adaptive-eot')
+# Words that were used, or that could mean two things.
+RENAMED = {
+    'white-box': "could mean two attackers: 'gray-box' has the target and knows nothing of the purifier; 'adaptive' "
+    'has both, and the gradient through them',
+    'adaptive-full': "is called 'adaptive'",
+}
+DEFAULT_EOT_SAMPLES = 16
 THREAT_SETTINGS: dict[str, tuple[str, ...]] = {
     'source': ('transfer', 'adaptive-substitute'),
     'substitute': ('adaptive-bpda', 'adaptive-substitute'),
-    'draws': ('adaptive-eot',),
+    'eot_samples': ('adaptive-eot',),
 }
 
 
-class CannotRun(ValueError):
+class UnsupportedAttackError(ValueError):
     """An attack that means nothing under a threat model, or against this purifier or model; the message says why."""
 
 
@@ -47,7 +53,8 @@ class ThreatModel:
         substitute: a file of ``tools/export_purifier.py``, the attacker's own purifier. For ``'adaptive-bpda'`` the
             backward pass takes its gradient, None for the identity, behind the real purifier's forward pass. For
             ``'adaptive-substitute'`` it is all that the attacker has, forward and backward (Align, section 4.12).
-        draws: for ``'adaptive-eot'``: how many draws of the purifier a gradient is averaged over, by default 16.
+        eot_samples: for ``'adaptive-eot'``: how many random draws of the purifier a gradient is averaged over, by
+            default 16.
 
     Raises:
         ValueError: for an unknown name, or a setting that is missing or belongs to another threat model.
@@ -56,9 +63,11 @@ class ThreatModel:
     name: str
     source: Union[dict, list[dict], None] = None
     substitute: Optional[str] = None
-    draws: Optional[int] = None
+    eot_samples: Optional[int] = None
 
     def __post_init__(self) -> None:
+        if self.name in RENAMED:
+            raise ValueError(f'threat model {self.name!r} {RENAMED[self.name]}')
         if self.name not in THREAT_MODELS:
             near = difflib.get_close_matches(str(self.name), THREAT_MODELS, n=2, cutoff=0.6)
             hint = f'did you mean {" or ".join(near)}?' if near else f'known: {", ".join(THREAT_MODELS)}'
@@ -75,9 +84,9 @@ class ThreatModel:
                 'tools/export_purifier.py'
             )
         if self.name == 'adaptive-eot':
-            self.draws = DEFAULT_DRAWS if self.draws is None else self.draws
-            if self.draws < 1:
-                raise ValueError(f"threat model 'adaptive-eot' needs at least 1 draw, got {self.draws}")
+            self.eot_samples = DEFAULT_EOT_SAMPLES if self.eot_samples is None else self.eot_samples
+            if self.eot_samples < 1:
+                raise ValueError(f"threat model 'adaptive-eot' needs eot_samples >= 1, got {self.eot_samples}")
 
     @classmethod
     def parse(cls, config: Union[str, dict, ThreatModel, None], source: Optional[dict] = None) -> ThreatModel:
@@ -85,7 +94,7 @@ class ThreatModel:
         if isinstance(config, ThreatModel):
             return config
         if config is None:
-            config = 'white-box' if source is None else 'transfer'
+            config = 'gray-box' if source is None else 'transfer'
         settings = dict(name=config) if isinstance(config, str) else dict(config)
         if source is not None:
             settings['source'] = source
@@ -96,9 +105,9 @@ class ThreatModel:
             raise ValueError(f'bad threat model {settings}: {", ".join(unknown)}') from error
 
     @property
-    def knows_defence(self) -> bool:
+    def knows_defense(self) -> bool:
         """Whether another purifier needs attacks of its own."""
-        return self.name in DEFENCE_AWARE
+        return self.name in DEFENSE_AWARE
 
     @property
     def sources(self) -> list[dict]:
@@ -113,18 +122,18 @@ class ThreatModel:
             text += f' with {Path(self.substitute).stem}'
         if self.source is not None:
             text += f' from {" & ".join(Path(source["config"]).stem for source in self.sources)}'
-        return text if self.draws is None else f'{text}, {self.draws} draws'
+        return text if self.eot_samples is None else f'{text}, {self.eot_samples} EOT samples'
 
     def check_attack(self, attack: Attack) -> None:
-        """Raise :class:`CannotRun` if an attack means nothing under this threat model, whatever the purifier."""
+        """Raise :class:`UnsupportedAttackError` for an attack that means nothing here, whatever the purifier."""
         name = type(attack).__name__
         if self.name == 'query' and attack.access == 'gradients':
-            raise CannotRun(f'{name} needs gradients, which a query attacker has not')
+            raise UnsupportedAttackError(f'{name} needs gradients, which a query attacker does not have')
         if self.name in NEEDS_PURIFIER and attack.access != 'gradients':
-            use = 'white-box' if attack.access == 'nothing' else 'query'
-            raise CannotRun(f'{name} asks no gradients; use {use}')
-        if self.name == 'adaptive-eot' and not attack.averages_draws:
-            raise CannotRun(f'{name} does not average its gradient over the draws of a random purifier')
+            use = 'gray-box' if attack.access == 'nothing' else 'query'
+            raise UnsupportedAttackError(f'{name} uses no gradients; use {use}')
+        if self.name == 'adaptive-eot' and not attack.supports_eot:
+            raise UnsupportedAttackError(f'{name} does not average its gradient over samples of a random purifier')
 
 
 def _checked_source(source: Union[dict, list[dict], None], name: str) -> Union[dict, list[dict]]:

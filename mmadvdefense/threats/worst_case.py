@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..pixels import Pixels
 from ..tasks import NotScored, Task
 from .crafter import Crafted, Crafter
-from .threat_model import CannotRun
+from .threat_model import UnsupportedAttackError
 
 Score = Callable[[Pixels], Tensor]
 
@@ -33,7 +33,7 @@ def craft_worst(
         images, samples, identities, score_sources: as for :class:`mmadvdefense.threats.crafter.Crafter`.
 
     Raises:
-        CannotRun: if there is nothing to tell the worst by.
+        UnsupportedAttackError: if there is nothing to tell the worst by.
     """
     # The sources are the same for all.
     crafted = [crafters[0](images, samples, identities, score_sources)]
@@ -43,7 +43,9 @@ def craft_worst(
     try:
         scores = torch.stack([score(one.images) for one in crafted])
     except NotScored as error:
-        raise CannotRun(f'the worst of several attacks is told by scores of single images: {error}') from error
+        raise UnsupportedAttackError(
+            f'the worst of several attacks is told by scores of single images: {error}'
+        ) from error
     # Images without ground truth count for nothing, whichever is taken.
     worst = scores.nan_to_num(1.0).argmin(0)
     chosen = [crafted[which].images[index] for index, which in enumerate(worst.tolist())]

@@ -54,7 +54,7 @@ def _is_purifier(preprocessor: Optional[dict], kind: type = Purifier) -> bool:
     return found is not None and issubclass(found, kind)
 
 
-def settle_purifier(config: Config) -> None:
+def prepare_purifier(config: Config) -> None:
     """Let a purifier count wherever a host looks for it, with the settings of the preprocessor that it replaces.
 
     MMSegmentation and MMDetection copy the top-level preprocessor into the model when the config is written, and the
@@ -66,7 +66,7 @@ def settle_purifier(config: Config) -> None:
         return
     _share_purifier(config, host_model(config))
     for place in _purifier_places(config):
-        _settle_condition(config, place.data_preprocessor)
+        _prepare_condition(config, place.data_preprocessor)
     imports = config.get('custom_imports')
     imports = imports if isinstance(imports, dict) else dict(imports=imports)
     names = imports.get('imports') or []
@@ -132,7 +132,7 @@ def _joined(*parts: dict) -> ConfigDict:
     return copy.deepcopy(ConfigDict({key: value for part in parts for key, value in dict.items(part)}))
 
 
-def _settle_condition(config: Config, purifier: ConfigDict) -> None:
+def _prepare_condition(config: Config, purifier: ConfigDict) -> None:
     """Give a discriminator that sees labels, and does not say in how many channels, those of the model's head."""
     discriminator = purifier.get('discriminator')
     if not purifier.get('condition_on_labels') or not discriminator or 'in_channels' in discriminator:
@@ -158,7 +158,7 @@ def complete_purifier(config: Config) -> None:
         for key, value in recipe.data_preprocessor.items():
             if key != 'generator' or not purifier.get('init_cfg'):
                 purifier.setdefault(key, copy.deepcopy(value))
-        _settle_condition(config, purifier)
+        _prepare_condition(config, purifier)
 
 
 def complete_training(config: Config) -> None:
@@ -263,7 +263,7 @@ def _without_downloads(init_cfg: Any) -> Any:
     return None if pretrained else init_cfg
 
 
-def settle_dataloaders(config: Config) -> None:
+def prepare_dataloaders(config: Config) -> None:
     """What MMPretrain's own tools set for every data loader."""
     if host_scope(config) != 'mmpretrain':
         return
@@ -283,7 +283,7 @@ def dataset_pipeline(dataset: Optional[dict]) -> list:
     return [*(dataset_pipeline(first) if first else ()), *(dataset.get('pipeline') or ())]
 
 
-def settle_checkpoints(config: Config) -> None:
+def prepare_checkpoints(config: Config) -> None:
     """Checkpoints that a full disk or a kill cannot spoil."""
     checkpoint = _section(config, 'default_hooks').setdefault('checkpoint', ConfigDict())
     if checkpoint is None:  # the config wants none
@@ -297,7 +297,7 @@ def settle_checkpoints(config: Config) -> None:
         checkpoint.max_keep_ckpts = 2
 
 
-def settle_seed(config: Config) -> None:
+def prepare_seed(config: Config) -> None:
     """Go on with the seed of the run that is resumed.
 
     MMEngine does so too, but only after it has given the data loader another one.
@@ -316,7 +316,7 @@ def _section(config: Config, name: str) -> ConfigDict:
     return config[name]
 
 
-def settle_distributed(config: Config, launcher: str, training: bool = True) -> None:
+def prepare_distributed(config: Config, launcher: str, training: bool = True) -> None:
     """Wrap the model so that the frozen target does not stall DDP, and run without GPUs over gloo."""
     if launcher == 'none':
         return

@@ -148,7 +148,7 @@ def _load(model: Union[str, dict], target: AttackSource, attack: Attack) -> Atta
         return AttackSource(
             target.model,
             training=True,
-            defence=lambda images, randomness: purifier.purify(images),
+            defense=lambda images, randomness: purifier.purify(images),
             channel_order=target.channel_order,
         )
     order = target.channel_order

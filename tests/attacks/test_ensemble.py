@@ -136,15 +136,15 @@ def test_values_are_the_mean_over_models(two, image_batch):
 
 
 def test_draws_are_those_of_all_models(two, image_batch):
-    """EOT: a random defence in front of one of two models."""
+    """EOT: a random defense in front of one of two models."""
     offsets = []
 
     def noisy(images, randomness):
         offsets.append(randomness.uniform_like(images[:, :1, :1, :1]) * 40)
         return images + offsets[-1]
 
-    source = EnsembleSource([AttackSource(two[0]), AttackSource(two[1], defence=noisy, draws=3)])
-    assert source.draws == 3 and source.gradients
+    source = EnsembleSource([AttackSource(two[0]), AttackSource(two[1], defense=noisy, eot_samples=3)])
+    assert source.eot_samples == 3 and source.gradients
     adversarial = BIM(8, 8, 1)(source, image_batch.images, image_batch.samples, Randomness([0, 1, 2, 3, 4, 5]))
     assert len(offsets) == 3
     images = image_batch.images.clone().requires_grad_()

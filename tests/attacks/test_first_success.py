@@ -93,7 +93,7 @@ def test_what_it_says_of_itself():
     assert (attack.eps, attack.norm, attack.targeted, attack.stochastic) == (4, 'linf', False, True)
     assert attack.describe() == 'first success of FGSM (L-inf 1), PGD (L-inf 4, 2 steps)'
     assert not FirstSuccess([WEAK, STRONG]).stochastic
-    assert attack.averages_draws and attack.access == 'gradients'
+    assert attack.supports_eot and attack.access == 'gradients'
 
 
 @pytest.mark.parametrize(

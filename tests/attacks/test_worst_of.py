@@ -58,7 +58,7 @@ def test_one_among_others_counts_as_its_attacks():
 def test_what_it_needs_is_what_its_attacks_need():
     square = dict(type='Square', eps=8, queries=10)
     assert WorstOf([square]).access == 'scores' and WorstOf([square, PGD]).access == 'gradients'
-    assert WorstOf([PGD]).averages_draws and not WorstOf([PGD, dict(type='DeepFool', eps=8)]).averages_draws
+    assert WorstOf([PGD]).supports_eot and not WorstOf([PGD, dict(type='DeepFool', eps=8)]).supports_eot
     assert WorstOf([PGD, dict(type='DeepFool', norm='linf')]).eps is None
 
 
@@ -68,9 +68,9 @@ def test_what_it_needs_is_what_its_attacks_need():
         (dict(type='WorstOf', attacks=[]), 'WorstOf needs at least one attack'),
         (dict(type='WorstOf', attacks=[PGD, L2]), r"must have one norm, got \['l2', 'linf'\]"),
         (dict(type='WorstOf', attacks=[dict(type='PDG')]), "unknown attack 'PDG'"),
-        (dict(type='WorstOf', attacks=[PGD], restarts=0), 'WorstOf: restarts must be a whole number >= 1'),
+        (dict(type='WorstOf', attacks=[PGD], restarts=0), 'WorstOf: restarts must be an integer >= 1'),
         (dict(type='WorstOf', attacks=[dict(type='FGSM', eps=4)], restarts=2), r'all restarts of FGSM \(L-inf'),
-        (dict(type='EachTarget', attack=PGD, num_targets=0), 'EachTarget: num_targets must be a whole number >= 1'),
+        (dict(type='EachTarget', attack=PGD, num_targets=0), 'EachTarget: num_targets must be an integer >= 1'),
         (dict(type='EachTarget', attack={**PGD, 'targeted': 'random'}), 'chooses the targets of its attack'),
         (dict(type='EachTarget', attack={**PGD, 'objective': 'kl'}), "objective 'kl' has no targeted form"),
         (dict(type='EachTarget', attack=dict(type='SSP', eps=8, step_size=2, steps=4)), 'SSP: .*targeted'),

@@ -76,8 +76,8 @@ def _register():
         ),
         (dict(dataset=dict(type='LabelsOnly', labels=[0, None]), number=1), 'has not one gt_label an image'),
         (dict(dataset=dict(type='LabelsOnly', labels=[0, [0, 1]]), number=1), 'has not one gt_label an image'),
-        (dict(dataset=DIGITS, number=0), 'number must be a whole number >= 1, got 0'),
-        (dict(dataset=DIGITS, number=3, skip=-1), 'skip must be a whole number >= 0, got -1'),
+        (dict(dataset=DIGITS, number=0), 'number must be an integer >= 1, got 0'),
+        (dict(dataset=DIGITS, number=3, skip=-1), 'skip must be an integer >= 0, got -1'),
         (
             dict(dataset=dict(type='RepeatDataset', times=2, dataset=DIGITS), number=3),
             'plain data set, not RepeatDataset',

@@ -19,7 +19,7 @@ def make_result() -> Callable[..., Result]:
     """A cell with its images: ``rights`` says which of them are right."""
 
     def make(
-        defence: str,
+        defense: str,
         threat: str = 'none',
         attack: str = 'clean',
         rights: str = '1111',
@@ -31,16 +31,16 @@ def make_result() -> Callable[..., Result]:
         config = dict(type=attack, eps=8) if attack != 'clean' else None
         condition = Condition(attack, config, threat_model=threat)
         if reason is not None:
-            return Result(condition, defence != 'none', defence=defence, reason=reason)
+            return Result(condition, defense != 'none', defense=defense, reason=reason)
         right = [flag == '1' for flag in rights]
         share = 100 * sum(right) / len(right)
         return Result(
             condition,
-            purifier=defence != 'none',
+            purifier=defense != 'none',
             metrics={'accuracy/top1': share, 'other': 1.0},
             measured=_measured(size, queries),
-            defence=defence,
-            scores={'images': len(right), 'right': share, 'score': share, 'interval': [0.0, 100.0], 'changed': None},
+            defense=defense,
+            scores={'images': len(right), 'correct': share, 'score': share, 'interval': [0.0, 100.0], 'changed': None},
             amplification=amplification or {},
             samples={
                 'image': [f'images/{index}.png' for index in range(len(right))],
@@ -48,7 +48,7 @@ def make_result() -> Callable[..., Result]:
                 'l2': [size] * len(right),
                 'psnr': [30.0 if size else float('inf')] * len(right),
                 'score': [float(flag) for flag in right],
-                'right': right,
+                'correct': right,
                 'decision': [int(flag) for flag in right],
             },
         )

@@ -56,14 +56,14 @@ def test_the_tables_of_a_grid(make_result):
         'layers': [],
         'data': {'type': 'Tiny', 'images': 4},
         'methods': {'none': ['none']},
-        'defences': {'none': {}},
+        'defenses': {'none': {}},
         'attacks': {'PGD': {'title': 'PGD (L-inf 8)'}},
         'threat_models': {'transfer from resnet56': {'meaning': 'has another model', 'attacks': ['PGD']}},
         'cells': [
             {'threat_model': 'clean', **make_result('none').as_dict()},
             {'threat_model': 'transfer from resnet56', **attacked.as_dict()},
         ],
-        'all_or_nothing': [],
+        'worst_case': [],
         'comparisons': [],
         'cautions': ['transfer from resnet56, PGD: why'],
     }

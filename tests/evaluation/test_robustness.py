@@ -19,7 +19,7 @@ from mmadvdefense.evaluation import Condition, evaluate, main_metric
 from mmadvdefense.hooks import AttackHook
 from mmadvdefense.purifiers import Purifier
 from mmadvdefense.registry import ATTACKS
-from mmadvdefense.threats import CannotRun
+from mmadvdefense.threats import UnsupportedAttackError
 
 pytest.importorskip('mmpretrain')
 
@@ -91,8 +91,8 @@ def make_runner(tmp_path, quick_runners) -> Callable[..., Runner]:
 
 CONDITIONS = [
     Condition('clean'),
-    Condition('FGSM', FGSM, threat_model='white-box'),
-    Condition('PGD', PGD, threat_model='white-box'),
+    Condition('FGSM', FGSM, threat_model='gray-box'),
+    Condition('PGD', PGD, threat_model='gray-box'),
 ]
 
 
@@ -104,7 +104,7 @@ def test_conditions_times_purifier(make_runner, tmp_path):
         (name, purifier) for name in ('clean', 'FGSM', 'PGD') for purifier in (False, True)
     ]
     for without, with_ in zip(results[::2], results[1::2]):
-        assert (without.defence, with_.defence) == ('none', 'AlignPurifier')
+        assert (without.defense, with_.defense) == ('none', 'AlignPurifier')
         for name in ('linf_mean', 'linf_max', 'l2_mean', 'l2_max'):
             assert without.measured[f'perturbation/{name}'] == with_.measured[f'perturbation/{name}']
         assert without.measured['purified/psnr'] != with_.measured['purified/psnr']
@@ -122,13 +122,13 @@ def test_what_cannot_run_is_refused_before_any_image(make_runner, monkeypatch):
     runner = make_runner()
     tests = []
     monkeypatch.setattr(runner, 'test', lambda: tests.append(1))
-    parts_of_a_detector = Condition('BIM', dict(type='PGD', objective='cls', **BUDGET), threat_model='white-box')
-    no_draws = Condition('PGD', PGD, threat_model='adaptive-eot', draws=2)
+    parts_of_a_detector = Condition('BIM', dict(type='PGD', objective='cls', **BUDGET), threat_model='gray-box')
+    no_draws = Condition('PGD', PGD, threat_model='adaptive-eot', eot_samples=2)
     for condition, reason in (
         (parts_of_a_detector, "losses of a classification model have no part 'cls'"),
-        (no_draws, 'AlignPurifier draws nothing at random'),
+        (no_draws, 'AlignPurifier is not random'),
     ):
-        with pytest.raises(CannotRun, match=reason):
+        with pytest.raises(UnsupportedAttackError, match=reason):
             evaluate(runner, [*CONDITIONS, condition])
     assert not tests
 
@@ -136,12 +136,12 @@ def test_what_cannot_run_is_refused_before_any_image(make_runner, monkeypatch):
 def test_single_images(make_runner):
     """Their share is the task's own metric; what an attack changed shows against the clean images of the same model."""
     strong = dict(type='PGD', eps=150, step_size=50, steps=4)
-    results = evaluate(make_runner(), [*CONDITIONS, Condition('strong', strong, threat_model='white-box')])
+    results = evaluate(make_runner(), [*CONDITIONS, Condition('strong', strong, threat_model='gray-box')])
     clean = {result.purifier: result.samples['decision'] for result in results[:2]}
     for result in results:
         scores, samples = result.scores, result.samples
         assert scores['images'] == 6 and len(samples['image']) == 6
-        assert scores['right'] == scores['score'] == pytest.approx(result.metrics['accuracy/top1'])
+        assert scores['correct'] == scores['score'] == pytest.approx(result.metrics['accuracy/top1'])
         low, high = scores['interval']
         assert 0 <= low <= scores['score'] <= high <= 100
         assert low < high or scores['score'] in (0, 100)
@@ -158,18 +158,18 @@ def test_single_images(make_runner):
 def test_attackers_who_know_the_purifier(make_runner):
     """Without it there is nothing for them to attack; with it their images are others."""
     conditions = [
-        Condition('white-box', PGD, threat_model='white-box'),
-        Condition('full', PGD, threat_model='adaptive-full'),
+        Condition('gray-box', PGD, threat_model='gray-box'),
+        Condition('full', PGD, threat_model='adaptive'),
         Condition('bpda', PGD, threat_model='adaptive-bpda'),
     ]
     results = evaluate(make_runner(), conditions)
     assert [(result.condition.name, result.purifier) for result in results] == [
-        ('white-box', False), ('white-box', True), ('full', True), ('bpda', True)
+        ('gray-box', False), ('gray-box', True), ('full', True), ('bpda', True)
     ]  # fmt: skip
     sizes = [result.measured['perturbation/l2_mean'] for result in results]
     assert sizes[0] == sizes[1] and len(set(sizes)) == 3
     runner = make_runner(purifier=False)
-    with pytest.raises(CannotRun, match='adaptive-full attacks the purifier, and there is none'):
+    with pytest.raises(UnsupportedAttackError, match='adaptive attacks the purifier, and there is none'):
         evaluate(runner, conditions)
 
 
@@ -181,7 +181,7 @@ def test_twice_with_one_runner(make_runner):
 
 def test_a_model_without_a_purifier(make_runner):
     results = evaluate(make_runner(purifier=False), CONDITIONS)
-    assert [(result.purifier, result.defence) for result in results] == [(False, 'none')] * 3
+    assert [(result.purifier, result.defense) for result in results] == [(False, 'none')] * 3
 
 
 def test_both_see_the_same_images(make_runner, monkeypatch):
@@ -211,7 +211,7 @@ def test_an_error_leaves_nothing_behind(make_runner):
 
 def test_an_attack_that_ends_in_an_error_costs_its_own_row(make_runner):
     """What its first batch left in the metric is not counted in the next row."""
-    broken = Condition('broken', dict(type='BlacksOutAndBreaks', eps=255), threat_model='white-box')
+    broken = Condition('broken', dict(type='BlacksOutAndBreaks', eps=255), threat_model='gray-box')
     runner = make_runner()
     results = evaluate(runner, [CONDITIONS[0], broken, CONDITIONS[1]])
     assert [(result.purifier, result.reason) for result in results[2:4]] == [

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mmadvdefense.evaluation.statistics import bootstrap_interval, paired_t_test, right_under_all
+from mmadvdefense.evaluation.statistics import bootstrap_interval, correct_under_all, paired_t_test
 
 RIGHT = [1.0, 0, 1, 1, 0, 1, 1, 1, 0, 1] * 12
 
@@ -73,12 +73,12 @@ def test_t_test_of_nothing(ours, theirs):
         paired_t_test(ours, theirs)
 
 
-def test_all_or_nothing():
+def test_worst_case():
     rights = [[True, True, False, True], [True, False, True, True], [True, True, True, True]]
-    assert right_under_all(rights) == 0.5
-    assert right_under_all(rights[:1]) == 0.75
+    assert correct_under_all(rights) == 0.5
+    assert correct_under_all(rights[:1]) == 0.75
 
 
-def test_all_or_nothing_of_images_without_truth():
-    assert right_under_all([[True, None, True], [False, None, True]]) == 0.5
-    assert right_under_all([[None], [None]]) is None
+def test_worst_case_of_images_without_truth():
+    assert correct_under_all([[True, None, True], [False, None, True]]) == 0.5
+    assert correct_under_all([[None], [None]]) is None

@@ -28,7 +28,7 @@ _serial = itertools.count()
 SIZE = (64, 96)
 CLASSES = ('one', 'two', 'three')
 CLEAN = Condition('clean')
-CLS = Condition('FGSM', dict(type='FGSM', eps=8, objective='cls'), threat_model='white-box')
+CLS = Condition('FGSM', dict(type='FGSM', eps=8, objective='cls'), threat_model='gray-box')
 THIN = {'backbone.depth': 18, 'backbone.base_channels': 8, 'backbone.stem_channels': 8, 'neck.out_channels': 16}
 THIN['neck.in_channels'] = [8, 16, 32, 64]
 RPN_HEAD = {'rpn_head.in_channels': 16, 'rpn_head.feat_channels': 16}
@@ -151,8 +151,8 @@ def make_runner(tmp_path, coco, quick_runners) -> Callable[..., Runner]:
 
 def assert_unscored(result: Result, images: int = 3) -> None:
     assert result.scores['images'] == result.scores['without_truth'] == images
-    assert result.scores['right'] is result.scores['score'] is result.scores['interval'] is None
-    assert result.samples['score'] == result.samples['right'] == result.samples['decision'] == [None] * images
+    assert result.scores['correct'] is result.scores['score'] is result.scores['interval'] is None
+    assert result.samples['score'] == result.samples['correct'] == result.samples['decision'] == [None] * images
 
 
 def test_a_pipeline_without_annotations(make_runner):
@@ -202,7 +202,7 @@ def test_proposals_have_no_classes(make_runner):
 
 def test_images_that_show_nothing_are_left_out(make_runner):
     (clean,) = evaluate(make_runner('faster_rcnn'), [CLEAN])
-    assert clean.samples['score'][2] is clean.samples['right'][2] is clean.samples['decision'][2] is None
+    assert clean.samples['score'][2] is clean.samples['correct'][2] is clean.samples['decision'][2] is None
     assert clean.scores['images'] == 3 and clean.scores['without_truth'] == 1 and clean.scores['unscored'] is None
     assert clean.scores['score'] == pytest.approx(50 * sum(clean.samples['score'][:2]))
     assert Path(clean.samples['image'][2]).name == '2.png'

@@ -16,11 +16,11 @@ from mmadvdefense.attacks import FGSM, Attack, AttackSource, GradientAttack, Ran
 from mmadvdefense.hooks import AttackHook
 from mmadvdefense.models import build_model
 from mmadvdefense.registry import ATTACKS
-from mmadvdefense.threats import CannotRun
+from mmadvdefense.threats import UnsupportedAttackError
 
 pytest.importorskip('mmpretrain')
 
-# Not a whole number, so that rounding shows.
+# Not an integer, so that rounding shows.
 PGD = dict(type='PGD', eps=7.9, step_size=3, steps=2)
 IDENTITY = dict(type='DUNet', widths=(4,), encoder_units=(1,), decoder_units=())
 
@@ -168,7 +168,7 @@ def test_what_became_of_every_image(attacked):
     """By hand, in the order of the data set."""
     tested = attacked(enabled=False, batch_size=4, score_samples=True)
     samples = tested.hook.samples
-    assert list(samples) == ['image', 'linf', 'l2', 'psnr', 'queries', 'nonfinite', 'score', 'right', 'decision']
+    assert list(samples) == ['image', 'linf', 'l2', 'psnr', 'queries', 'nonfinite', 'score', 'correct', 'decision']
     adversarial, clean = torch.stack(tested.adversarial), torch.stack(tested.clean)
     model = tested.runner.model.eval()
     with torch.no_grad():
@@ -176,8 +176,8 @@ def test_what_became_of_every_image(attacked):
     labels = [int(sample.gt_label) for sample in tested.samples]
     assert samples['image'] == [str(index) for index in range(6)]
     assert samples['decision'] == said.tolist()
-    assert samples['right'] == (said == torch.tensor(labels)).tolist()
-    assert samples['score'] == [float(right) for right in samples['right']]
+    assert samples['correct'] == (said == torch.tensor(labels)).tolist()
+    assert samples['score'] == [float(right) for right in samples['correct']]
     assert samples['l2'] == pytest.approx((adversarial - clean).flatten(1).norm(dim=1).tolist(), rel=1e-5)
     assert samples['queries'] == [PGD['steps']] * 6
     assert np.mean(samples['psnr']) == pytest.approx(tested.metrics['purified/psnr'])
@@ -250,15 +250,15 @@ def test_a_budget_of_the_range_0_to_1():
 
 
 def test_attacks_that_cannot_run(attacked):
-    with pytest.raises(CannotRun, match='PGD needs gradients, which a query attacker has not'):
+    with pytest.raises(UnsupportedAttackError, match='PGD needs gradients, which a query attacker does not have'):
         AttackHook(PGD, threat_model='query')
-    with pytest.raises(CannotRun, match='AddFive asks no gradients; use query'):
-        AttackHook(dict(type='AddFive', eps=5), threat_model='adaptive-full')
-    with pytest.raises(CannotRun, match='AlignPurifier draws nothing at random'):
+    with pytest.raises(UnsupportedAttackError, match='AddFive asks no gradients; use query'):
+        AttackHook(dict(type='AddFive', eps=5), threat_model='adaptive')
+    with pytest.raises(UnsupportedAttackError, match='AlignPurifier is not random'):
         attacked(threat_model='adaptive-eot')
-    with pytest.raises(CannotRun, match='adaptive-full attacks the purifier, .* has none that is enabled'):
-        attacked(threat_model='adaptive-full', enabled=False)
-    with pytest.raises(CannotRun, match='losses of a classification model have no part'):
+    with pytest.raises(UnsupportedAttackError, match='adaptive attacks the purifier, .* has none that is enabled'):
+        attacked(threat_model='adaptive', enabled=False)
+    with pytest.raises(UnsupportedAttackError, match='losses of a classification model have no part'):
         attacked(attack=dict(type='FGSM', eps=4, objective='loc'))
 
 
@@ -269,7 +269,7 @@ def test_an_attack_that_does_not_fit_ends_a_training_before_it_begins(train):
         dict(type='AttackHook', attack=dict(type='FGSM', eps=4, objective='loc'), stages=('val',)),
     ]
     runners = []
-    with pytest.raises(CannotRun, match='losses of a classification model have no part'):
+    with pytest.raises(UnsupportedAttackError, match='losses of a classification model have no part'):
         train(runners.append, custom_hooks=hooks)
     assert runners[0].iter == 0
 
@@ -429,7 +429,7 @@ def test_stages(attacked):
     assert 'perturbation/linf_mean' not in tested.metrics
 
 
-def test_an_untrained_generator_is_no_defence(attacked):
+def test_an_untrained_generator_is_no_defense(attacked):
     def forget(runner):
         runner.model.data_preprocessor.num_updates.zero_()
 

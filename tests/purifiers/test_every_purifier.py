@@ -307,19 +307,19 @@ def test_state_dict_round_trip(case, build, images):
         (dict(type='MeanFilterPurifier', kernel_size=4), 'MeanFilterPurifier: kernel_size must be odd .* got 4'),
         (dict(type='MedianFilterPurifier', kernel_size=-1), 'MedianFilterPurifier: kernel_size .* at least 1, got -1'),
         (dict(type='MedianFilterPurifier', kernel_size=2.5), 'kernel_size must be odd .* got 2.5'),
-        (dict(type='BitDepthPurifier', bits=0), 'bits must be a whole number in 1-8, got 0'),
+        (dict(type='BitDepthPurifier', bits=0), 'bits must be an integer in 1-8, got 0'),
         (dict(type='BitDepthPurifier', bits=9), 'bits .* got 9'),
         (dict(type='BitDepthPurifier', bits=2.5), 'bits .* got 2.5'),
-        (dict(type='JPEGPurifier', quality=0), 'quality must be a whole number in 1-100, got 0'),
+        (dict(type='JPEGPurifier', quality=0), 'quality must be an integer in 1-100, got 0'),
         (dict(type='JPEGPurifier', quality=101), 'quality .* got 101'),
         (dict(type='JPEGPurifier', to_rgb=False), "JPEGPurifier needs channel_order='bgr' or 'rgb'"),
         (dict(type='PixelDeflectionPurifier', to_rgb=False), "PixelDeflectionPurifier needs channel_order='bgr'"),
-        (dict(type='PixelDeflectionPurifier', deflections=0), 'deflections must be a whole number >= 1, got 0'),
-        (dict(type='PixelDeflectionPurifier', window=1.5), 'window must be a whole number >= 1, got 1.5'),
+        (dict(type='PixelDeflectionPurifier', deflections=0), 'deflections must be an integer >= 1, got 0'),
+        (dict(type='PixelDeflectionPurifier', window=1.5), 'window must be an integer >= 1, got 1.5'),
         (dict(type='PixelDeflectionPurifier', sigma=0), r'sigma is in pixels \(0-255\) and must be > 0, got 0'),
         (dict(type='TotalVariationPurifier', weight=0), r'weight is in pixels \(0-255\) and must be > 0, got 0'),
         (dict(type='TotalVariationPurifier', drop_rate=1), 'drop_rate must be at least 0 and below 1, got 1'),
-        (dict(type='TotalVariationPurifier', steps=0), 'steps must be a whole number >= 1, got 0'),
+        (dict(type='TotalVariationPurifier', steps=0), 'steps must be an integer >= 1, got 0'),
         (dict(type='RandomResizePadPurifier', min_scale=0), 'min_scale must be above 0 and at most 1, got 0'),
         (dict(type='RandomResizePadPurifier', interpolation='cubic'), "'bilinear' or 'nearest', got 'cubic'"),
         (dict(type='QuiltingPurifier'), 'QuiltingPurifier needs patches .*tools/build_patches.py'),
@@ -335,7 +335,7 @@ def test_bad_settings(build_purifier, config, message):
 @pytest.mark.parametrize('settings', [dict(neighbours=0), dict(neighbours=301), dict(overlap=3), dict(overlap=-1)])
 def test_bad_settings_of_quilting(build_purifier, patch_file, settings):
     ((name, value),) = settings.items()
-    with pytest.raises(ValueError, match=rf'QuiltingPurifier: {name} must be a whole number .* got {value}'):
+    with pytest.raises(ValueError, match=rf'QuiltingPurifier: {name} must be an integer .* got {value}'):
         build_purifier(dict(type='QuiltingPurifier', patches=patch_file, **settings))
 
 

@@ -332,7 +332,7 @@ def test_a_model_takes_its_purifier_along(make_classifier, images):
 
 
 def test_soft_labels_are_floats(images, make_samples):
-    """The cross-entropy of a host that was trained with Mixup takes no one-hot labels of whole numbers."""
+    """The cross-entropy of a host that was trained with Mixup takes no one-hot labels of integers."""
     purifier = build(num_classes=5, batch_augments=dict(augments=dict(type='Mixup', alpha=0.2)))
     samples = purifier.native(dict(inputs=images, data_samples=make_samples(4)))['data_samples']
     assert [sample.gt_score.tolist() for sample in samples] == torch.eye(5)[:4].tolist()

@@ -24,11 +24,11 @@ def test_what_is_half_right_is_right():
 def test_an_image_without_truth_is_neither_right_nor_wrong():
     for columns in (SampleScores(torch.tensor([0.5, math.nan])).columns(), SampleScores.unknown(1).columns()):
         assert {name: math.isnan(column[-1]) for name, column in columns.items()} == dict.fromkeys(
-            ('score', 'right', 'decision'), True
+            ('score', 'correct', 'decision'), True
         )
     columns = SampleScores(torch.tensor([1.0, math.nan]), torch.tensor([7, 3])).columns()
     assert columns['decision'].tolist() == [7, 3], 'the model says so all the same'
-    assert columns['right'][0] == 1 and columns['right'][1].isnan()
+    assert columns['correct'][0] == 1 and columns['correct'][1].isnan()
 
 
 def test_mean_iou_by_hand():

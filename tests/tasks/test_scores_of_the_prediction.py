@@ -120,11 +120,11 @@ def test_a_source_for_training_is_checked_before_and_never_after(backwards, imag
         source.check_scores(image_batch.images)
 
 
-def test_a_defence_is_left_as_it_was(tiny_classifier, image_batch):
+def test_a_defense_is_left_as_it_was(tiny_classifier, image_batch):
     """Statistics of a purifier that is being trained move with its training alone."""
     norm = nn.BatchNorm2d(3)
     tiny_classifier.data_preprocessor.add_module('purifier', norm)
-    source = AttackSource(tiny_classifier.train(), training=True, defence=lambda images, randomness: norm(images))
+    source = AttackSource(tiny_classifier.train(), training=True, defense=lambda images, randomness: norm(images))
     source.check_scores(image_batch.images)
     assert not norm.running_mean.any() and norm.training
 

@@ -47,7 +47,7 @@ def craft(make_classifier, image_batch, tmp_path) -> Callable[..., list[Tensor]]
         images: Any = image_batch.images,
         samples: Any = image_batch.samples,
         prepare: Callable = lambda model: None,
-        threat: Any = 'white-box',
+        threat: Any = 'gray-box',
         purifier: Any = None,
         **settings: Any,
     ) -> list[Tensor]:
@@ -98,10 +98,10 @@ def test_whatever_an_image_depends_on_makes_another_one(craft, counted, image_ba
         # The same file, run forward too.
         dict(threat=_substitute(tmp_path, 'a', 'adaptive-substitute')),
         dict(threat=_substitute(tmp_path, 'b', 'adaptive-substitute')),
-        dict(threat=dict(name='adaptive-eot', draws=3)),
-        dict(threat=dict(name='adaptive-eot', draws=4)),
-        dict(threat='adaptive-full', purifier=_purifier(jpeg_quality=90, to_rgb=True)),
-        dict(threat='adaptive-full', purifier=_purifier(jpeg_quality=80, to_rgb=True)),
+        dict(threat=dict(name='adaptive-eot', eot_samples=3)),
+        dict(threat=dict(name='adaptive-eot', eot_samples=4)),
+        dict(threat='adaptive', purifier=_purifier(jpeg_quality=90, to_rgb=True)),
+        dict(threat='adaptive', purifier=_purifier(jpeg_quality=80, to_rgb=True)),
         dict(prepare=move_mean),
         dict(prepare=move_weight),
         dict(prepare=other_stride),

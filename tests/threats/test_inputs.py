@@ -15,7 +15,7 @@ from mmadvdefense.attacks import Attack, AttackSource, EnsembleSource, build_att
 from mmadvdefense.hooks import AttackHook
 from mmadvdefense.models import build_model
 from mmadvdefense.registry import ATTACKS
-from mmadvdefense.threats import CannotRun, build_source
+from mmadvdefense.threats import UnsupportedAttackError, build_source
 from mmadvdefense.training.training_attack import TrainingAttack
 
 pytest.importorskip('mmpretrain')
@@ -223,8 +223,8 @@ def test_an_attack_on_images_that_cannot_be_followed_cannot_run():
     hook = AttackHook(dict(type='FGSM', eps=8, objective='cls'))
     hook._task = SimpleNamespace(dense=True)
     target = SimpleNamespace(data_preprocessor=SimpleNamespace(device='cpu'))
-    with pytest.raises(CannotRun, match='RandomShift moves the image .* does not tell where to'):
+    with pytest.raises(UnsupportedAttackError, match='RandomShift moves the image .* does not tell where to'):
         with pytest.MonkeyPatch.context() as patch:
-            source = SimpleNamespace(gradients=True, draws=1)
+            source = SimpleNamespace(gradients=True, eot_samples=1)
             patch.setattr('mmadvdefense.hooks.attack.fitting_source', lambda *_: source)
             hook._make_crafters(target, dict(pipeline=pipeline))

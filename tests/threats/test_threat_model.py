@@ -17,7 +17,14 @@ from mmadvdefense.models import build_model
 from mmadvdefense.purifiers import Purifier, RandomPurifier
 from mmadvdefense.purifiers.trained.export import save_purifier_export
 from mmadvdefense.tasks import task_of
-from mmadvdefense.threats import DEFENCE_AWARE, NEEDS_PURIFIER, THREAT_MODELS, CannotRun, ThreatModel, build_source
+from mmadvdefense.threats import (
+    DEFENSE_AWARE,
+    NEEDS_PURIFIER,
+    THREAT_MODELS,
+    ThreatModel,
+    UnsupportedAttackError,
+    build_source,
+)
 from mmadvdefense.threats.checks import check_same_classes
 from mmadvdefense.training.recipes import drop_pretrained_backbones
 
@@ -53,7 +60,7 @@ class Scores(Attack):
 
 
 class SingleGradient(Attack):
-    averages_draws = False
+    supports_eot = False
     perturb = Scores.perturb
 
 
@@ -131,7 +138,7 @@ def test_transfer(defended, image_batch, tmp_path):
 
 def test_adaptive_full_differentiates_through_both(defended, image_batch):
     model = defended(Halve)
-    source = build_source(model, 'adaptive-full')
+    source = build_source(model, 'adaptive')
     _assert_same(source, lambda x: _target(model, x / 2 + x**2 / 1000), image_batch.images)
 
 
@@ -181,7 +188,7 @@ def test_adaptive_substitute_has_nothing_of_the_real_purifier(defended, image_ba
     own, path = own_purifier
     source = build_source(model := defended(cls), 'adaptive-substitute', substitute=path)
     _assert_same(source, lambda x: _target(model, own.purify(x)), image_batch.images.clamp(5, 250))
-    assert source.gradients and source.draws == 1
+    assert source.gradients and source.eot_samples == 1
 
 
 def test_adaptive_substitute_from_another_model(defended, image_batch, own_purifier, tmp_path):
@@ -222,10 +229,10 @@ def test_a_source_of_other_classes(defended, image_batch, tmp_path, ensemble):
         build_source(model, 'transfer', files)
 
 
-def test_adaptive_eot_averages_over_draws(defended, image_batch):
+def test_adaptive_eot_averages_over_samples(defended, image_batch):
     """FGSM's one step follows the sum of the gradients at this many draws of the attacker's own."""
     model = defended(Noise)
-    source = build_source(model, 'adaptive-eot', draws=3)
+    source = build_source(model, 'adaptive-eot', eot_samples=3)
     images, seeds = image_batch.images, list(range(6))
     ours = FGSM(eps=4)(source, images, image_batch.samples, Randomness(seeds))
 
@@ -237,7 +244,7 @@ def test_adaptive_eot_averages_over_draws(defended, image_batch):
         total = total + torch.autograd.grad(loss, inputs)[0]
     expected = (images + 4 * total.sign()).clamp(0, 255)
     assert (ours - expected).abs().gt(1e-3).float().mean() < 1e-2
-    assert build_source(model, 'adaptive-eot').draws == 16
+    assert build_source(model, 'adaptive-eot').eot_samples == 16
 
 
 def test_a_random_purifier_without_a_gradient_is_averaged_over_by_bpda(defended, image_batch):
@@ -265,11 +272,11 @@ def test_query_asks_what_answers(defended, image_batch, enabled):
 
 def test_who_knows_of_the_purifier(defended):
     """Exactly those whose source changes with it."""
-    assert {'transfer', 'adaptive-substitute'}.isdisjoint(DEFENCE_AWARE)
+    assert {'transfer', 'adaptive-substitute'}.isdisjoint(DEFENSE_AWARE)
     for name in set(THREAT_MODELS) - {'transfer', 'adaptive-substitute'}:
         cls = Noise if name == 'adaptive-eot' else Halve
-        assert (build_source(defended(cls), name).defence is not None) == (name in DEFENCE_AWARE), name
-        assert ThreatModel(name).knows_defence == (name in DEFENCE_AWARE)
+        assert (build_source(defended(cls), name).defense is not None) == (name in DEFENSE_AWARE), name
+        assert ThreatModel(name).knows_defense == (name in DEFENSE_AWARE)
 
 
 # What cannot be -------------------------------------------------------------------------------------------------------
@@ -278,12 +285,12 @@ def test_who_knows_of_the_purifier(defended):
 @pytest.mark.parametrize(
     ('cls', 'name', 'message'),
     [
-        (Step, 'adaptive-full', 'Step has no gradient to follow; use adaptive-bpda'),
-        (Halve, 'adaptive-eot', 'Halve draws nothing at random'),
+        (Step, 'adaptive', 'Step has no gradient to follow; use adaptive-bpda'),
+        (Halve, 'adaptive-eot', 'Halve is not random'),
     ],
 )
 def test_purifiers_that_cannot_be_attacked_so(defended, cls, name, message):
-    with pytest.raises(CannotRun, match=message):
+    with pytest.raises(UnsupportedAttackError, match=message):
         build_source(defended(cls), name)
 
 
@@ -291,7 +298,7 @@ def test_purifiers_that_cannot_be_attacked_so(defended, cls, name, message):
 def test_nothing_to_adapt_to(defended, tiny_classifier, name):
     substitute = 'own.pth' if name == 'adaptive-substitute' else None
     for model in (defended(Noise, enabled=False), tiny_classifier):
-        with pytest.raises(CannotRun, match=f'{name} attacks the purifier, and ImageClassifier has none'):
+        with pytest.raises(UnsupportedAttackError, match=f'{name} attacks the purifier, and ImageClassifier has none'):
             build_source(model, name, substitute=substitute)
 
 
@@ -299,16 +306,16 @@ def test_nothing_to_adapt_to(defended, tiny_classifier, name):
     ('attack', 'name', 'message'),
     [
         (FGSM(eps=8), 'query', 'FGSM needs gradients'),
-        (Scores(eps=8), 'adaptive-full', 'Scores asks no gradients; use query'),
+        (Scores(eps=8), 'adaptive', 'Scores uses no gradients; use query'),
         (Scores(eps=8), 'adaptive-bpda', 'use query'),
         (Scores(eps=8), 'adaptive-eot', 'use query'),
-        (SingleGradient(eps=8), 'adaptive-eot', 'does not average its gradient over the draws'),
+        (SingleGradient(eps=8), 'adaptive-eot', 'does not average its gradient over samples'),
     ],
 )
 def test_attacks_that_mean_nothing(attack, name, message):
-    with pytest.raises(CannotRun, match=message):
+    with pytest.raises(UnsupportedAttackError, match=message):
         ThreatModel(name).check_attack(attack)
-    with pytest.raises(CannotRun, match='Scores asks no gradients; use query'):
+    with pytest.raises(UnsupportedAttackError, match='Scores uses no gradients; use query'):
         ThreatModel('adaptive-substitute', substitute='own.pth').check_attack(Scores(eps=8))
 
 
@@ -317,32 +324,37 @@ def test_all_else_can_run():
         source = dict(config='a.py', checkpoint='a.pth') if name == 'transfer' else None
         substitute = 'own.pth' if name == 'adaptive-substitute' else None
         ThreatModel(name, source, substitute).check_attack(Scores(eps=8) if name == 'query' else FGSM(eps=8))
-    for name in ('white-box', 'query'):
+    for name in ('gray-box', 'query'):
         ThreatModel(name).check_attack(Scores(eps=8))
 
 
 @pytest.mark.parametrize(
     ('config', 'message'),
     [
-        ('whitebox', "unknown threat model 'whitebox'; did you mean white-box"),
-        ('nothing', 'known: white-box, transfer'),
+        ('graybox', "unknown threat model 'graybox'; did you mean gray-box"),
+        ('white-box', "'gray-box' has the target .* 'adaptive' has both"),
+        ('adaptive-full', "is called 'adaptive'"),
+        ('nothing', 'known: gray-box, transfer'),
         ('transfer', 'needs another model to craft attacks on'),
         (dict(name='transfer', source=dict(config='a.py')), 'needs another model to craft attacks on'),
         (
-            dict(name='white-box', source=dict(config='a.py', checkpoint='b')),
+            dict(name='gray-box', source=dict(config='a.py', checkpoint='b')),
             "takes no source, which is for 'transfer'",
         ),
-        (dict(name='adaptive-full', substitute='a.pth'), "takes no substitute, which is for 'adaptive-bpda'"),
+        (dict(name='adaptive', substitute='a.pth'), "takes no substitute, which is for 'adaptive-bpda'"),
         (
             'adaptive-substitute',
             "needs the attacker's own purifier, substitute=..., a file of tools/export_purifier.py",
         ),
         (dict(name='adaptive-substitute', substitute='a.pth', source=dict(config='a.py')), 'needs another model to'),
-        (dict(name='adaptive-substitute', substitute='a.pth', draws=3), "takes no draws, which is for 'adaptive-eot'"),
-        (dict(name='adaptive-bpda', draws=3), "takes no draws, which is for 'adaptive-eot'"),
-        (dict(name='adaptive-eot', draws=0), 'at least 1 draw'),
+        (
+            dict(name='adaptive-substitute', substitute='a.pth', eot_samples=3),
+            "takes no eot_samples, which is for 'adaptive-eot'",
+        ),
+        (dict(name='adaptive-bpda', eot_samples=3), "takes no eot_samples, which is for 'adaptive-eot'"),
+        (dict(name='adaptive-eot', eot_samples=0), 'eot_samples >= 1'),
         (dict(name='query', queries=100), 'bad threat model .*: queries'),
-        (dict(draws=3), 'bad threat model .*: no name'),
+        (dict(eot_samples=3), 'bad threat model .*: no name'),
     ],
 )
 def test_bad_settings(config, message):
@@ -352,9 +364,9 @@ def test_bad_settings(config, message):
 
 def test_what_is_left_out():
     source = dict(config='configs/other.py', checkpoint='other.pth')
-    assert ThreatModel.parse(None).name == 'white-box'
+    assert ThreatModel.parse(None).name == 'gray-box'
     assert ThreatModel.parse(None, source).name == 'transfer'
-    threat = ThreatModel.parse(dict(name='adaptive-eot', draws=4))
+    threat = ThreatModel.parse(dict(name='adaptive-eot', eot_samples=4))
     assert ThreatModel.parse(threat) is threat
 
 
@@ -366,7 +378,7 @@ def test_titles():
     own = ThreatModel('adaptive-substitute', substitute='a/purifier.pth')
     assert own.title == 'adaptive-substitute with purifier'
     assert ThreatModel(own.name, source, own.substitute).title == 'adaptive-substitute with purifier from other'
-    assert ThreatModel('adaptive-eot').title == 'adaptive-eot, 16 draws'
+    assert ThreatModel('adaptive-eot').title == 'adaptive-eot, 16 EOT samples'
 
 
 @pytest.mark.parametrize('scope', ['mmseg', 'mmdet'])

@@ -22,7 +22,7 @@ from mmadvdefense.hooks import AttackHook
 from mmadvdefense.models import build_model, unwrap
 from mmadvdefense.registry import ATTACKS
 from mmadvdefense.tasks import task_of
-from mmadvdefense.threats import CannotRun
+from mmadvdefense.threats import UnsupportedAttackError
 from mmadvdefense.threats.crafter import Crafted
 from mmadvdefense.threats.worst_case import craft_worst, scores_in_test
 
@@ -163,7 +163,7 @@ def test_each_image_counts_under_its_worst_attack(make_runner, tmp_path):
     first, second = [index for index, label in enumerate(labels) if label != black][:2]
     attacks = [dict(type='Shade', of=(first,)), dict(type='Shade', of=(first, second)), dict(type='Shade')]
     metrics, hook = _run(runner, dict(type='WorstOf', attacks=attacks), tmp_path / 'cache')
-    assert [index for index, right in enumerate(hook.samples['right']) if not right] == [first, second]
+    assert [index for index, right in enumerate(hook.samples['correct']) if not right] == [first, second]
     assert metrics['accuracy/top1'] == pytest.approx(100 * (IMAGES - 2) / IMAGES)
     # Measured is what the model was tested on: the first attack unless another one is worse.
     dark = [index for index, size in enumerate(hook.samples['linf']) if size > 1]
@@ -183,15 +183,15 @@ def test_worst_of_the_targets_on_the_tested_model(attack, purifier, make_runner,
     runner = make_runner(purifier)
     metrics, hook = _run(runner, dict(type='EachTarget', attack=attack, num_targets=4), threat_model=transfer)
     towards = [
-        _run(runner, {**attack, 'targeted': f'top_wrong_{rank}'}, threat_model=transfer)[1].samples['right']
+        _run(runner, {**attack, 'targeted': f'top_wrong_{rank}'}, threat_model=transfer)[1].samples['correct']
         for rank in range(1, 5)
     ]
     worst = np.all(towards, axis=0)
-    assert hook.samples['right'] == worst.tolist() and metrics['accuracy/top1'] == pytest.approx(100 * worst.mean())
+    assert hook.samples['correct'] == worst.tolist() and metrics['accuracy/top1'] == pytest.approx(100 * worst.mean())
     assert 0 < worst.sum() < min(map(sum, towards)), 'the targets differ in which images they are worst for'
     if attack is PGD:
         strongest = {**PGD, 'targeted': 'top_wrong', 'num_targets': 4}
-        kept = _run(runner, strongest, threat_model=transfer)[1].samples['right']
+        kept = _run(runner, strongest, threat_model=transfer)[1].samples['correct']
         assert sum(kept) > worst.sum(), 'what is strongest on the source is not on the target'
 
 
@@ -205,8 +205,8 @@ def test_restarts_draw_other_numbers_and_the_worst_counts(make_runner, transfer)
         for number in (1, 2, 3)
     ]
     worst = _run(runner, dict(type='WorstOf', attacks=[start], restarts=4), threat_model=transfer)[1].samples
-    rights = np.array([samples['right'] for samples in (alone, *others)])
-    assert worst['right'] == rights.all(0).tolist() and rights.all(0).sum() < rights.sum(1).min()
+    rights = np.array([samples['correct'] for samples in (alone, *others)])
+    assert worst['correct'] == rights.all(0).tolist() and rights.all(0).sum() < rights.sum(1).min()
     assert worst['queries'] == [4] * IMAGES
     assert len({tuple(samples['l2']) for samples in (alone, *others)}) == 4
 
@@ -214,18 +214,18 @@ def test_restarts_draw_other_numbers_and_the_worst_counts(make_runner, transfer)
 def test_batches_do_not_matter(make_runner, transfer):
     attack = dict(type='EachTarget', attack=PGD, num_targets=3)
     first, second = (_run(make_runner(batch_size=size), attack, threat_model=transfer)[1].samples for size in (16, 40))
-    assert first['right'] == second['right'] and first['linf'] == pytest.approx(second['linf'])
+    assert first['correct'] == second['correct'] and first['linf'] == pytest.approx(second['linf'])
 
 
-def test_each_defence_has_its_own_worst(make_runner):
+def test_each_defense_has_its_own_worst(make_runner):
     """Without and with the purifier the candidates are the same, but not which of them counts."""
     runner = make_runner('MeanFilterPurifier')
     attack = dict(type='EachTarget', attack=PGD, num_targets=3)
     ranks = [{**PGD, 'targeted': f'top_wrong_{rank}'} for rank in (1, 2, 3)]
-    conditions = [Condition(str(i), a, threat_model='white-box') for i, a in enumerate([attack, *ranks])]
+    conditions = [Condition(str(i), a, threat_model='gray-box') for i, a in enumerate([attack, *ranks])]
     results = evaluate(runner, conditions)
     for enabled in (False, True):
-        worst, *towards = (r.samples['right'] for r in results if r.purifier == enabled)
+        worst, *towards = (r.samples['correct'] for r in results if r.purifier == enabled)
         assert worst == np.all(towards, axis=0).tolist()
     sizes = [result.samples['l2'] for result in results[:2]]
     assert sizes[0] != sizes[1]
@@ -249,7 +249,7 @@ def test_random_numbers_of_the_tested_model_are_the_same_for_all(make_runner):
 
 def test_what_one_of_them_cannot_run_on(make_runner):
     attack = dict(type='WorstOf', attacks=[dict(type='Shade'), dict(type='DeepFool', eps=4, norm='linf')])
-    with pytest.raises(CannotRun, match='WorstOf needs gradients, which a query attacker has not'):
+    with pytest.raises(UnsupportedAttackError, match='WorstOf needs gradients, which a query attacker does not have'):
         _run(make_runner(), attack, threat_model='query')
 
 

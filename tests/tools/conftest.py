@@ -140,7 +140,7 @@ def target_checkpoint(save_target) -> str:
 
 @pytest.fixture
 def config(tmp_path, target_checkpoint) -> Path:
-    """A small defence of the built-in digits: four epochs of two iterations."""
+    """A small defense of the built-in digits: four epochs of two iterations."""
     path = tmp_path / 'defense.py'
     path.write_text(CONFIG.format(root=ROOT, checkpoint=target_checkpoint))
     return path

@@ -35,7 +35,7 @@ def test_classification(run_tool, tmp_path, monkeypatch):
         'target  epoch   1/1',
         'source  epoch   1/1',
         'purifier  epoch   1/1',
-        'PGD, white-box',
+        'PGD, gray-box',
         'PGD, transfer',
     ):
         assert line in done.out, done.out

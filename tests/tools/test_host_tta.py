@@ -90,8 +90,8 @@ def write(tmp_path, monkeypatch) -> Callable[..., tuple[Path, Path]]:
         )
         config = Config.fromfile(tmp_path / 'one_line.py')
         recipes.enter_scope(config)
-        recipes.settle_purifier(config)
-        recipes.settle_dataloaders(config)
+        recipes.prepare_purifier(config)
+        recipes.prepare_dataloaders(config)
         recipes.complete_training(config)
         if not train_hook:
             config.custom_hooks = []

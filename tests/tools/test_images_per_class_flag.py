@@ -28,7 +28,7 @@ def test_mistakes_end_in_one_line(run_tool, child, config, tmp_path):
     few = run_tool('train', config, '--images-per-class', 5, '--work-dir', tmp_path / 'work')
     assert 'HandwrittenDigits has' in few.error and 'fewer than the 5 asked for' in few.error
     none = run_tool('train', child('few', SHORT), '--images-per-class', 0, '--work-dir', tmp_path / 'work')
-    assert 'number must be a whole number >= 1, got 0' in none.error
+    assert 'number must be an integer >= 1, got 0' in none.error
     dense = ROOT / 'configs' / 'target' / 'scenes_seg_target.py'
     other = run_tool('train', dense, '--images-per-class', 5, '--work-dir', tmp_path / 'work')
     assert '--images-per-class is for image classification, not for mmseg configs' in other.error

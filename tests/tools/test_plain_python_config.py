@@ -99,7 +99,7 @@ def test_one_line(run_tool, write, tmp_path):
     for config in (tmp_path / 'one_line.py', tmp_path / 'work' / 'one_line.py'):
         tested = run_tool('test', config, tmp_path / 'work' / 'epoch_2.pth', '--attack', 'FGSM', '--eps', 8)
         assert tested.code == 0, tested.err[-3000:]
-        assert re.search(r'FGSM, white-box', tested.out)
+        assert re.search(r'FGSM, gray-box', tested.out)
 
 
 def test_a_complete_one_is_used_as_it_is(run_tool, write, tmp_path):
@@ -121,4 +121,4 @@ def test_attack_of_a_plain_python_file(run_tool, config, trained, tmp_path):
     attack.write_text('from mmadvdefense.attacks import PGD\n\nattack = dict(type=PGD, eps=8, step_size=4, steps=1)\n')
     done = run_tool('test', config, trained, '--attack', attack, '--out', tmp_path / 'out.json')
     assert done.code == 0, done.err[-3000:]
-    assert 'PGD, white-box' in done.out and '"type": "PGD"' in (tmp_path / 'out.json').read_text()
+    assert 'PGD, gray-box' in done.out and '"type": "PGD"' in (tmp_path / 'out.json').read_text()

@@ -24,14 +24,14 @@ GRID = """
 custom_imports = dict(imports=['mmadvdefense', 'attacks_for_tests'], allow_failed_imports=False)
 target = dict(config='{root}/configs/target/digits_target.py', checkpoint='{target}')
 source = dict(config='{root}/configs/target/digits_target.py', checkpoint='{source}')
-defences = dict(
+defenses = dict(
     none=dict(),
     align=dict(config='{defense}', checkpoint='{trained}'),
     bits=dict(data_preprocessor=dict(type='BitDepthPurifier', bits=2)))
 attacks = dict(
     FGSM=dict(type='FGSM', eps=1),
     PGD=dict(type='KillablePGD', eps=2, step_size=1, steps=3))
-threat_models = ['white-box', dict(name='transfer', source=source), dict(name='adaptive-full', attacks=['PGD'])]
+threat_models = ['gray-box', dict(name='transfer', source=source), dict(name='adaptive', attacks=['PGD'])]
 num_images = 7
 num_examples = 2
 test_dataloader = dict(batch_size=4, num_workers=0)
@@ -131,8 +131,8 @@ def variant(grid) -> Callable[..., Path]:
 
 
 SMALL = """
-threat_models = ['white-box']
-defences = dict(_delete_=True, none=dict(), bits=dict(data_preprocessor=dict(type='BitDepthPurifier', bits=2)))
+threat_models = ['gray-box']
+defenses = dict(_delete_=True, none=dict(), bits=dict(data_preprocessor=dict(type='BitDepthPurifier', bits=2)))
 """
 
 
@@ -146,7 +146,7 @@ def _samples(folder: Path) -> dict[tuple, list[dict]]:
     cells: dict[tuple, list[dict]] = {}
     with (folder / 'samples.csv').open() as file:
         for row in csv.DictReader(file):
-            cells.setdefault((row['threat_model'], row['attack'], row['defence']), []).append(row)
+            cells.setdefault((row['threat_model'], row['attack'], row['defense']), []).append(row)
     return cells
 
 
@@ -164,7 +164,7 @@ def _tables(out: str) -> dict[str, list[list[str]]]:
 
 
 def _rights(rows: list[dict]) -> list[int]:
-    return [int(row['right']) for row in rows]
+    return [int(row['correct']) for row in rows]
 
 
 def test_tables_and_files(run_tool, grid, config, trained, tmp_path):
@@ -178,57 +178,57 @@ def test_tables_and_files(run_tool, grid, config, trained, tmp_path):
     assert report['data']['images'] == 7 and report['data']['classes'] == [str(digit) for digit in range(10)]
 
     # Every cell is there, and what cannot run says why.
-    titles = ['white-box', 'transfer from digits_target', 'adaptive-full']
+    titles = ['gray-box', 'transfer from digits_target', 'adaptive']
     assert list(report['threat_models']) == titles
-    both = [(attack, defence) for defence in ('none', 'align', 'bits') for attack in ('FGSM', 'PGD')]
-    expected = {('clean', 'clean', defence) for defence in ('none', 'align', 'bits')}
+    both = [(attack, defense) for defense in ('none', 'align', 'bits') for attack in ('FGSM', 'PGD')]
+    expected = {('clean', 'clean', defense) for defense in ('none', 'align', 'bits')}
     expected |= {(title, *cell) for title in titles[:2] for cell in both}
-    assert set(cells) == expected | {('adaptive-full', 'PGD', 'align')}
+    assert set(cells) == expected | {('adaptive', 'PGD', 'align')}
     reason = 'BitDepthPurifier has no gradient to follow; use adaptive-bpda'
     assert {cell['reason'] for cell in report['cells'] if not cell['metrics']} == {reason}
 
     # The table's numbers are those of the images.
-    assert tables['white-box'][0] == ['accuracy/top1 (%)', 'clean', 'FGSM', 'PGD', 'all or nothing']
+    assert tables['gray-box'][0] == ['accuracy/top1 (%)', 'clean', 'FGSM', 'PGD', 'worst case']
     for title in titles[:2]:
-        for defence, *shown in tables[title][1:]:
-            if defence not in report['methods']:
+        for defense, *shown in tables[title][1:]:
+            if defense not in report['methods']:
                 continue  # the source's own score on the clean images, whose name takes two lines
-            rights = [_rights(cells['clean', 'clean', defence])]
-            rights += [_rights(cells[title, attack, defence]) for attack in ('FGSM', 'PGD')]
+            rights = [_rights(cells['clean', 'clean', defense])]
+            rights += [_rights(cells[title, attack, defense]) for attack in ('FGSM', 'PGD')]
             rights.append([a * b for a, b in zip(*rights[1:])])
-            assert shown == [f'{100 * np.mean(column):.2f}' for column in rights], (title, defence)
-    assert tables['adaptive-full'][0] == ['accuracy/top1 (%)', 'clean', 'PGD']
-    wrapped = ' '.join(row[2] for row in tables['adaptive-full'][2:])
-    assert [row[0] for row in tables['adaptive-full'][1:3]] == ['align', 'bits'] and wrapped == f'cannot run: {reason}'
+            assert shown == [f'{100 * np.mean(column):.2f}' for column in rights], (title, defense)
+    assert tables['adaptive'][0] == ['accuracy/top1 (%)', 'clean', 'PGD']
+    wrapped = ' '.join(row[2] for row in tables['adaptive'][2:])
+    assert [row[0] for row in tables['adaptive'][1:3]] == ['align', 'bits'] and wrapped == f'cannot run: {reason}'
     page = (tmp_path / 'run' / 'report.md').read_text()
     assert f'cannot run: {reason}' in page and f'{len(cells["clean", "clean", "none"])} images' in page
 
     # What an attack changed, and whether differences are chance.
-    for (threat, _, defence), rows in cells.items():
+    for (threat, _, defense), rows in cells.items():
         if threat != 'clean':
-            clean = [row['decision'] for row in cells['clean', 'clean', defence]]
+            clean = [row['decision'] for row in cells['clean', 'clean', defense]]
             assert [row['changed'] for row in rows] == [str(int(a['decision'] != b)) for a, b in zip(rows, clean)]
     assert any(row['changed'] == '1' for rows in cells.values() for row in rows), 'or this would test nothing'
     for test in report['comparisons']:
-        ours, theirs = (_rights(cells[test['threat_model'], test['attack'], name]) for name in test['defences'])
+        ours, theirs = (_rights(cells[test['threat_model'], test['attack'], name]) for name in test['defenses'])
         assert test['difference'] == pytest.approx(np.mean(ours) - np.mean(theirs))
         if len(set(np.subtract(ours, theirs))) > 1:
             assert test['p'] == pytest.approx(stats.ttest_rel(ours, theirs).pvalue)
     assert len(report['comparisons']) == 2 * 2 * 3
 
-    # Defences that the attacker does not know met the same images, the others did not.
+    # Defenses that the attacker does not know met the same images, the others did not.
     sizes = {key: [row['l2'] for row in rows] for key, rows in cells.items()}
     for title in titles[:2]:
         for attack in ('FGSM', 'PGD'):
             assert sizes[title, attack, 'none'] == sizes[title, attack, 'align'] == sizes[title, attack, 'bits']
-    assert sizes['white-box', 'PGD', 'align'] not in (
+    assert sizes['gray-box', 'PGD', 'align'] not in (
         sizes['transfer from digits_target', 'PGD', 'align'],
-        sizes['adaptive-full', 'PGD', 'align'],
+        sizes['adaptive', 'PGD', 'align'],
     )
 
     # Images to look at.
     examples = {path.stem: path for path in (tmp_path / 'run' / 'examples').glob('*.npz')}
-    (attacked,) = (cell for cell in report['cells'] if cell['threat_model'] == 'adaptive-full' and cell['metrics'])
+    (attacked,) = (cell for cell in report['cells'] if cell['threat_model'] == 'adaptive' and cell['metrics'])
     with np.load(examples[attacked['file']]) as images:
         assert set(images) == {f'{i}/{s}' for i in (0, 3) for s in ('clean', 'adversarial', 'purified', 'name')}
         change = images['3/adversarial'].astype(int) - images['3/clean']
@@ -241,11 +241,11 @@ def test_tables_and_files(run_tool, grid, config, trained, tmp_path):
     alone = run_tool('test', *one, '--out', out, '--work-dir', tmp_path / 'work')
     assert alone.code == 0, alone.err[-3000:]
     theirs = json.loads(out.read_text())['results'][2:]
-    for result, defence in zip(theirs, ('none', 'align')):
+    for result, defense in zip(theirs, ('none', 'align')):
         (ours,) = (
             cell
             for cell in report['cells']
-            if (cell['threat_model'], cell['condition']['name'], cell['defence']) == ('white-box', 'FGSM', defence)
+            if (cell['threat_model'], cell['condition']['name'], cell['defense']) == ('gray-box', 'FGSM', defense)
         )
         for part in ('metrics', 'measured', 'scores', 'purifier'):
             assert ours[part] == result[part], part
@@ -259,12 +259,12 @@ def test_correct_images_only(run_tool, variant, tmp_path):
     selection = report['data']['selection']
     assert report['data']['images'] == 6 and selection['candidates'] == 500
     # The probe is right on the 500 images at least as often as chance, and knows most digits.
-    assert 50 < selection['right'] < 500 and selection['images_per_class'] == 1 and selection['classes'] >= 6
+    assert 50 < selection['correct'] < 500 and selection['images_per_class'] == 1 and selection['classes'] >= 6
     cells = _samples(tmp_path / 'run')
     assert _rights(cells['clean', 'clean', 'none']) == [1] * 6
     assert len({row['decision'] for row in cells['clean', 'clean', 'none']}) == 6, 'one of each class'
     page = (tmp_path / 'run' / 'report.md').read_text()
-    assert f'Chosen from 500 images, of which the target without a defence gets {selection["right"]} right' in page
+    assert f'Chosen from 500 images, of which the target without a defense gets {selection["correct"]} right' in page
     assert 'gets' in (tmp_path / 'run' / 'report.html').read_text()
     answers = tmp_path / 'run' / 'correct_images.json'
     written = answers.stat().st_mtime_ns, (tmp_path / 'run' / 'report.json').read_bytes()
@@ -304,7 +304,7 @@ def _same_numbers(ours: Path, theirs: Path) -> None:
     assert left.keys() == right.keys()
     for key, rows in left.items():
         for a, b in zip(rows, right[key]):
-            same = ('index', 'image', 'right', 'score', 'decision', 'changed', 'queries')
+            same = ('index', 'image', 'correct', 'score', 'decision', 'changed', 'queries')
             assert {name: a[name] for name in same} == {name: b[name] for name in same}, key
             assert float(a['l2']) == pytest.approx(float(b['l2']), rel=0.02), key
 
@@ -316,12 +316,12 @@ def test_batches_and_workers_do_not_matter(run_tool, variant, tmp_path):
         loader = (f'test_dataloader.batch_size={batch_size}', f'test_dataloader.num_workers={workers}')
         done = run_tool('robustness', small, '--work-dir', tmp_path / name, '--cfg-options', *loader)
         assert done.code == 0, done.err[-3000:]
-        outs[name] = _tables(done.out)['white-box']
+        outs[name] = _tables(done.out)['gray-box']
     assert outs['a'] == outs['b']
     _same_numbers(tmp_path / 'a', tmp_path / 'b')
     # It is the same configuration: what one has made, the other takes.
     again = run_tool('robustness', small, '--work-dir', tmp_path / 'a', '--cfg-options', 'test_dataloader.batch_size=1')
-    assert again.code == 0 and _tables(again.out)['white-box'] == outs['a']
+    assert again.code == 0 and _tables(again.out)['gray-box'] == outs['a']
 
 
 @pytest.mark.skipif(sys.platform == 'darwin', reason='gloo resolves no host name there')
@@ -338,15 +338,15 @@ def test_two_processes_test_as_one(run_tool, run_process, variant, tmp_path):
 
 
 def test_images_are_made_once_for_all(run_tool, variant, tmp_path):
-    """Not for every defence, and not again by another grid with the same cache."""
+    """Not for every defense, and not again by another grid with the same cache."""
     step = "dict(_delete_=True, type='KillablePGD', eps=4, step_size=4, steps=1)"
     text = f"{SMALL}\ncache_dir = '{tmp_path / 'cache'}'\nattacks = dict(FGSM={step})"
     assert run_tool('robustness', variant('first', text), '--work-dir', tmp_path / 'first').code == 0
-    assert sys.modules['attacks_for_tests'].CALLS == [4, 3, 4, 3], 'two attacks on two batches, for two defences'
+    assert sys.modules['attacks_for_tests'].CALLS == [4, 3, 4, 3], 'two attacks on two batches, for two defenses'
     sys.modules['attacks_for_tests'].CALLS.clear()
     more = (
         text
-        + '\nnum_examples = 0\ndefences = dict(align=dict(_delete_=True), bits=dict(data_preprocessor=dict(bits=5)))'
+        + '\nnum_examples = 0\ndefenses = dict(align=dict(_delete_=True), bits=dict(data_preprocessor=dict(bits=5)))'
     )
     done = run_tool('robustness', variant('second', more), '--work-dir', tmp_path / 'second')
     assert done.code == 0, done.err[-3000:]
@@ -354,16 +354,16 @@ def test_images_are_made_once_for_all(run_tool, variant, tmp_path):
     assert not (tmp_path / 'second' / 'adversarial').exists()
 
 
-def test_attacks_that_one_defence_is_spared(run_tool, variant, tmp_path):
+def test_attacks_that_one_defense_is_spared(run_tool, variant, tmp_path):
     text = SMALL.replace('bits=2)))', "bits=2), attacks=['PGD']))")
     assert text != SMALL
     done = run_tool('robustness', variant('spared', text), '--work-dir', tmp_path / 'run')
     assert done.code == 0, done.err[-3000:]
-    none, bits = _tables(done.out)['white-box'][1:]
+    none, bits = _tables(done.out)['gray-box'][1:]
     assert '-' not in none and [cell == '-' for cell in bits] == [False, False, True, False, True]
-    cells = {(cell['defence'], cell['condition']['name']) for cell in _report(tmp_path / 'run')['cells']}
+    cells = {(cell['defense'], cell['condition']['name']) for cell in _report(tmp_path / 'run')['cells']}
     assert ('bits', 'PGD') in cells and ('bits', 'FGSM') not in cells
-    # Nothing is run again where a defence is no longer spared.
+    # Nothing is run again where a defense is no longer spared.
     kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / 'run').glob('cells/*.json')}
     done = run_tool('robustness', variant('all', SMALL), '--work-dir', tmp_path / 'run')
     assert done.code == 0, done.err[-3000:]
@@ -372,10 +372,10 @@ def test_attacks_that_one_defence_is_spared(run_tool, variant, tmp_path):
 
 
 BROKEN = """
-threat_models = ['white-box']
+threat_models = ['gray-box']
 attacks = dict(FGSM=dict(type='BrokenFGSM'))
 broken = dict(data_preprocessor=dict(type='BrokenPurifier'))
-defences = dict(
+defenses = dict(
     _delete_=True, none=dict(), broken=broken, bits=dict(data_preprocessor=dict(type='BitDepthPurifier', bits=2)))
 """
 
@@ -385,9 +385,9 @@ def test_what_fails_costs_its_own_cell(run_tool, variant, tmp_path, monkeypatch)
     broken, run = variant('broken', BROKEN), tmp_path / 'run'
     monkeypatch.setenv('BREAK', '1')
     done = run_tool('robustness', broken, '--work-dir', run)
-    assert done.error.startswith('error: none, white-box, FGSM: IndexError: list index out of range, and 4 more; the')
+    assert done.error.startswith('error: none, gray-box, FGSM: IndexError: list index out of range, and 4 more; the')
     report = _report(run)
-    cells = {(cell['defence'], cell['condition']['name']): cell for cell in report['cells']}
+    cells = {(cell['defense'], cell['condition']['name']): cell for cell in report['cells']}
     assert not report['complete'] and len(cells) == 9
     wrong = {key for key, cell in cells.items() if cell['error']}
     assert wrong == {('none', 'FGSM'), ('bits', 'FGSM'), *(('broken', name) for name in ('clean', 'FGSM', 'PGD'))}
@@ -414,7 +414,7 @@ def test_what_fails_costs_its_own_cell(run_tool, variant, tmp_path, monkeypatch)
 
 def test_a_grid_in_which_all_fails(run_tool, variant, tmp_path, monkeypatch):
     monkeypatch.setenv('BREAK', '1')
-    text = f'{BROKEN}\ndefences = dict(_delete_=True, broken=broken)'
+    text = f'{BROKEN}\ndefenses = dict(_delete_=True, broken=broken)'
     done = run_tool('robustness', variant('nothing', text), '--work-dir', tmp_path / 'run')
     assert "error: broken, clean, clean: KeyError: 'nothing to clean with', and 2 more" in done.error
     assert _report(tmp_path / 'run')['metric'] is None and (tmp_path / 'run' / 'report.html').exists()
@@ -427,11 +427,11 @@ def test_a_library_that_ends_in_an_error(run_tool, variant, tmp_path):
     attack = "dict(_delete_=True, type='TorchAttack', name='APGDT', eps=0.01, steps=2, n_classes=12)"
     text = f'{SMALL}\nattacks = dict(FGSM={attack})'
     done = run_tool('robustness', variant('library', text), '--work-dir', tmp_path / 'run')
-    assert done.error.startswith('error: none, white-box, FGSM: IndexError: index')
+    assert done.error.startswith('error: none, gray-box, FGSM: IndexError: index')
     assert [bool(cell['error']) for cell in _report(tmp_path / 'run')['cells']] == [False, True, False] * 2
 
 
-def test_an_error_without_attack_and_defence_ends_the_grid(run_tool, variant, tmp_path):
+def test_an_error_without_attack_and_defense_ends_the_grid(run_tool, variant, tmp_path):
     text = f"{SMALL}\ntest_evaluator = dict(_delete_=True, type='Accuracy', topk=(1, 20))"
     with pytest.raises(ValueError, match='Top-20 accuracy is unavailable'):
         run_tool('robustness', variant('metric', text), '--work-dir', tmp_path / 'run')
@@ -444,7 +444,7 @@ def test_a_folder_of_another_configuration(run_tool, variant, tmp_path):
     assert run_tool('robustness', small, '--work-dir', run).code == 0
     kept = {path.name: path.stat().st_mtime_ns for path in run.glob('cells/*.json')}
     other = variant(
-        'other', SMALL.replace("['white-box']", "['white-box', 'query']") + '\nattacks = dict(PGD=dict(steps=2))'
+        'other', SMALL.replace("['gray-box']", "['gray-box', 'query']") + '\nattacks = dict(PGD=dict(steps=2))'
     )
     refused = run_tool('robustness', other, '--work-dir', run)
     assert f'{run} holds the report of another configuration ({small})' in refused.error
@@ -480,10 +480,10 @@ def test_mistakes_end_in_one_line(run_tool, grid, variant, save_target, config, 
         "attack 'PGD': unknown attack 'PGDD'; did you mean PGD": "attacks = dict(PGD=dict(type='PGDD'))",
         "attack 'PGD': PGD: .*eps .* >= 0, got -1": "attacks = dict(PGD=dict(type='PGD', eps=-1))",
         "'clean' is the name": "attacks = dict(clean=dict(type='FGSM', eps=8))",
-        "unknown threat model 'whitebox'; did you mean white-box": "threat_models = ['whitebox']",
-        "unknown attack 'CW'; known": own.format(name='white-box', rest="attacks=['CW']"),
-        "'white-box' takes no draws": own.format(name='white-box', rest='draws=3'),
-        "has 'white-box' twice": "threat_models = ['white-box', 'white-box']",
+        "unknown threat model 'whitebox'; did you mean gray-box": "threat_models = ['whitebox']",
+        "unknown attack 'CW'; known": own.format(name='gray-box', rest="attacks=['CW']"),
+        "'gray-box' takes no eot_samples": own.format(name='gray-box', rest='eot_samples=3'),
+        "has 'gray-box' twice": "threat_models = ['gray-box', 'gray-box']",
         'config of a source of .* not found: nowhere.py': own.format(
             name='transfer', rest="source=dict(config='nowhere.py', checkpoint='a.pth')"
         ),
@@ -491,9 +491,9 @@ def test_mistakes_end_in_one_line(run_tool, grid, variant, save_target, config, 
             name='transfer', rest=f"source=dict(config='{seven}', checkpoint='{save_target(num_classes=7)}')"
         ),
         'checkpoint of the target not found: nowhere.pth': "target = dict(checkpoint='nowhere.pth')",
-        "defence 'align' has no checkpoint": f"defences = dict(align=dict(_delete_=True, config='{config}'))",
-        "defence 'bits': unknown purifier 'JPGPurifier'; did you mean JPEGPurifier": (
-            "defences = dict(bits=dict(data_preprocessor=dict(_delete_=True, type='JPGPurifier')))"
+        "defense 'align' has no checkpoint": f"defenses = dict(align=dict(_delete_=True, config='{config}'))",
+        "defense 'bits': unknown purifier 'JPGPurifier'; did you mean JPEGPurifier": (
+            "defenses = dict(bits=dict(data_preprocessor=dict(_delete_=True, type='JPGPurifier')))"
         ),
         'num_images must be in 1-500': 'num_images = 501',
         'leave one out': 'indices = [1]',
@@ -508,10 +508,10 @@ def test_mistakes_end_in_one_line(run_tool, grid, variant, save_target, config, 
         done = run_tool('robustness', variant(f'case{number}', text), '--work-dir', tmp_path / 'run')
         assert re.search(message, done.error), f'{message}: {done.error}'
     assert not (tmp_path / 'run').exists(), 'before any work'
-    no_defences = tmp_path / 'american.py'
-    no_defences.write_text(grid.read_text().replace('defences =', 'defenses ='))
-    refused = run_tool('robustness', no_defences)
-    assert "'defences' is missing; did you mean 'defences' by 'defenses'" in refused.error
+    no_defenses = tmp_path / 'american.py'
+    no_defenses.write_text(grid.read_text().replace('defenses =', 'defenses ='))
+    refused = run_tool('robustness', no_defenses)
+    assert "'defenses' is missing; did you mean 'defenses' by 'defenses'" in refused.error
 
 
 def test_budgets_of_the_range_0_to_1_are_warned_of(run_tool, variant, tmp_path):

@@ -61,7 +61,7 @@ def test_the_worst_of_several_targets(run_tool, config, trained, tmp_path):
     steps = ('--targeted', 'top_wrong', '--step-size', 4, '--steps', 2)
     done = run_tool('test', config, trained, '--attack', 'BIM', *steps, *call, ours)
     assert done.code == 0, done.err[-3000:]
-    assert list(_rows(done.out))[3] == 'BIM, worst of 2 targets, white-box'
+    assert list(_rows(done.out))[3] == 'BIM, worst of 2 targets, gray-box'
     same = run_tool('test', config, trained, '--attack', tmp_path / 'attack.py', *call, theirs)
     assert same.code == 0, same.err[-3000:]
     assert [row['scores'] for row in _results(ours)['results']] == [
@@ -86,7 +86,7 @@ def test_table_and_file(run_tool, config, trained, tmp_path, save_target):
     )  # fmt: skip
     assert done.code == 0, done.err[-3000:]
     rows = _rows(done.out)
-    assert list(rows)[2:] == ['clean', 'PGD, white-box', 'PGD, transfer from digits_target']
+    assert list(rows)[2:] == ['clean', 'PGD, gray-box', 'PGD, transfer from digits_target']
     assert rows['images'][0] == rows['images'][1] == 'accuracy/top1'
 
     written = _results(out)
@@ -100,7 +100,7 @@ def test_table_and_file(run_tool, config, trained, tmp_path, save_target):
     }
     results = written['results']
     assert [(result['condition']['threat_model'], result['purifier']) for result in results] == [
-        (model, purifier) for model in ('none', 'white-box', 'transfer') for purifier in (False, True)
+        (model, purifier) for model in ('none', 'gray-box', 'transfer') for purifier in (False, True)
     ]
     attack = results[2]['condition']['attack']
     assert attack == {'type': 'PGD', 'eps': 8.0, 'step_size': 3.0, 'steps': 2, 'targeted': 'least_likely'}
@@ -113,12 +113,12 @@ def test_table_and_file(run_tool, config, trained, tmp_path, save_target):
         queries = noted if result['condition']['attack'] else set()
         queries = queries | ({'source/digits_target'} if result['condition']['source'] else set())
         assert set(measured) == names | queries | {'purified/psnr'}
-        assert result['scores']['right'] == pytest.approx(result['metrics']['accuracy/top1'])
+        assert result['scores']['correct'] == pytest.approx(result['metrics']['accuracy/top1'])
         assert result['scores']['images'] == 7
         assert measured['perturbation/linf_max'] == round(measured['perturbation/linf_max']) <= 8, 'whole pixels'
-    assert rows['PGD, white-box'][0] == f'{results[2]["metrics"]["accuracy/top1"]:.2f}'
-    assert rows['PGD, white-box'][1] == f'{results[3]["metrics"]["accuracy/top1"]:.2f}'
-    assert rows['PGD, white-box'][5] == '2.0' and rows['clean'][5] == '-', 'queries'
+    assert rows['PGD, gray-box'][0] == f'{results[2]["metrics"]["accuracy/top1"]:.2f}'
+    assert rows['PGD, gray-box'][1] == f'{results[3]["metrics"]["accuracy/top1"]:.2f}'
+    assert rows['PGD, gray-box'][5] == '2.0' and rows['clean'][5] == '-', 'queries'
     assert results[2]['measured']['perturbation/l2_mean'] != results[4]['measured']['perturbation/l2_mean']
     assert not (tmp_path / 'results').joinpath('.out.json').exists() and len(list(out.parent.iterdir())) == 1
 
@@ -134,7 +134,7 @@ def test_attack_config_and_no_purifier(run_tool, config, trained, target_checkpo
     assert [result['purifier'] for result in results] == [False, False]
     assert results[1]['condition']['attack'] == {'type': 'BIM', 'eps': 8, 'step_size': 2, 'steps': 1}
     assert results[1]['measured']['perturbation/linf_max'] == pytest.approx(2, abs=1e-4)
-    assert _rows(undefended.out)['BIM, white-box'][1] == '-'
+    assert _rows(undefended.out)['BIM, gray-box'][1] == '-'
 
     # A config without any purifier.
     plain = run_tool('test', ROOT / 'configs' / 'target' / 'digits_target.py', target_checkpoint, '--cfg-options',
@@ -150,15 +150,15 @@ def test_threat_models(run_tool, config, trained, tmp_path):
     out, purifier = tmp_path / 'out.json', tmp_path / 'purifier.pth'
     assert run_tool('export_purifier', config, trained, purifier).code == 0
     common = (config, trained, '--eps', 8, '--out', out, '--work-dir', tmp_path / 'work')
-    names = ('adaptive-full', 'adaptive-bpda', 'adaptive-substitute')
+    names = ('adaptive', 'adaptive-bpda', 'adaptive-substitute')
     done = run_tool(
         'test', *common, '--attack', 'PGD', '--step-size', 3, '--steps', 2, '--threat-model', *names,
         '--substitute', purifier,
     )  # fmt: skip
     assert done.code == 0, done.err[-3000:]
     rows = _rows(done.out)
-    assert list(rows)[2:] == ['clean', 'PGD, adaptive-full', *(f'PGD, {name} with purifier' for name in names[1:])]
-    assert rows['PGD, adaptive-full'][0] == '-' and rows['PGD, adaptive-full'][1] != '-'
+    assert list(rows)[2:] == ['clean', 'PGD, adaptive', *(f'PGD, {name} with purifier' for name in names[1:])]
+    assert rows['PGD, adaptive'][0] == '-' and rows['PGD, adaptive'][1] != '-'
     results = _results(out)['results']
     assert [result['condition']['threat_model'] for result in results] == ['none', 'none', *names]
     assert [result['condition']['substitute'] for result in results[3:]] == [str(purifier)] * 2
@@ -207,13 +207,13 @@ def test_mistakes_end_in_one_line(run_tool, config, child, trained, target_check
         'PGD: step_size is in pixels': [config, trained, '--attack', 'PGD', '--eps', 8, '--steps', 2],
         "unknown attack 'PGDD'; did you mean PGD": [config, trained, '--attack', 'PGDD', '--eps', 8],
         'need --attack': [config, trained, '--eps', 8],
-        '--draws need --attack': [config, trained, '--threat-model', 'query'],
-        'PGD needs gradients, which a query attacker has not': [config, trained, *pgd, '--threat-model', 'query'],
-        'AlignPurifier draws nothing at random': [config, trained, *pgd, '--threat-model', 'adaptive-eot'],
-        '--draws is for --threat-model adaptive-eot': [config, trained, *pgd, '--draws', 3],
+        '--eot-samples need --attack': [config, trained, '--threat-model', 'query'],
+        'PGD needs gradients, which a query attacker does not have': [config, trained, *pgd, '--threat-model', 'query'],
+        'AlignPurifier is not random': [config, trained, *pgd, '--threat-model', 'adaptive-eot'],
+        '--eot-samples is for --threat-model adaptive-eot': [config, trained, *pgd, '--eot-samples', 3],
         '--substitute is for --threat-model adaptive-bpda': [config, trained, *pgd, '--substitute', trained],
         '--source is for --threat-model transfer': [
-            config, trained, *pgd, '--source', other, trained, '--threat-model', 'white-box'
+            config, trained, *pgd, '--source', other, trained, '--threat-model', 'gray-box'
         ],
         "'transfer' needs another model": [config, trained, *pgd, '--threat-model', 'transfer'],
         "'adaptive-substitute' needs the attacker's own purifier": [
@@ -225,8 +225,8 @@ def test_mistakes_end_in_one_line(run_tool, config, child, trained, target_check
         r'trained\.pth is no exported purifier': [
             config, trained, *pgd, '--threat-model', 'adaptive-bpda', '--substitute', trained
         ],
-        '--no-purifier leaves nothing to attack for adaptive-full': [
-            config, trained, *pgd, '--threat-model', 'adaptive-full', '--no-purifier'
+        '--no-purifier leaves nothing to attack for adaptive': [
+            config, trained, *pgd, '--threat-model', 'adaptive', '--no-purifier'
         ],
         'attack config not found: nowhere.py': [config, trained, '--attack', 'nowhere.py'],
         r'defines no attack=dict': [config, trained, '--attack', tmp_path / 'empty.py'],

@@ -115,7 +115,7 @@ def test_one_line_on_a_host_s_config(run_tool, tmp_path):
         assert cv2.imwrite(str(path), image)
     (tmp_path / 'plain.py').write_text("_base_ = 'mmpretrain::resnet/resnet18_8xb16_cifar10.py'\n")
     torch.save({'state_dict': build_model(str(tmp_path / 'plain.py')).state_dict()}, tmp_path / 'resnet18.pth')
-    # What is not CIFAR's: the one line and load_from are all that has to do with the defence.
+    # What is not CIFAR's: the one line and load_from are all that has to do with the defense.
     loader = """dict(
     batch_size=1, num_workers=0, dataset=dict(
         _delete_=True, type='CustomDataset', data_root='{root}', data_prefix='data',
@@ -165,7 +165,7 @@ default_hooks = dict(logger=dict(interval=10), checkpoint=dict(by_epoch=False, i
         'test', tmp_path / 'one_line.py', tmp_path / 'work' / 'iter_20.pth', '--attack', 'FGSM', '--eps', 8
     )
     assert tested.code == 0, tested.err[-3000:]
-    assert 'FGSM, white-box' in tested.out
+    assert 'FGSM, gray-box' in tested.out
     # The config that the run has written down is complete, for the host's own tools and inference.
     from mmpretrain.apis import ImageClassificationInferencer
 

@@ -69,7 +69,7 @@ def test_top_level_purifier_counts_where_the_model_has_a_copy():
         model=dict(type='EncoderDecoder', data_preprocessor=native),
     )
     with DefaultScope.overwrite_default_scope('mmseg'):
-        recipes.settle_purifier(config)
+        recipes.prepare_purifier(config)
         purifier = mmadvdefense.registry.MODELS.build(config.model.data_preprocessor)
     assert type(purifier.native).__name__ == 'SegDataPreProcessor'
     assert purifier.native.mean.flatten().tolist() == [1.0, 2.0, 3.0] and purifier.native.size == (8, 8)
@@ -79,7 +79,7 @@ def test_top_level_purifier_counts_where_the_model_has_a_copy():
 def test_purifier_in_the_model_takes_mmpretrain_s_top_level_settings():
     """MMEngine lets the model's preprocessor win, and with it the mean and std it does not have."""
     config = _config(data_preprocessor=NATIVE, model=dict(type='ImageClassifier', data_preprocessor=PURIFIER))
-    recipes.settle_purifier(config)
+    recipes.prepare_purifier(config)
     assert config.model.data_preprocessor == dict(**NATIVE, **PURIFIER)
 
 
@@ -91,12 +91,12 @@ def test_both_places_hold_the_whole_purifier(scope, bare):
     own, top = (PURIFIER, native) if bare == 'model' else (native, PURIFIER)
     config = _config(scope, data_preprocessor=top, model=dict(type='Model', data_preprocessor=own))
     expected = dict(PURIFIER, native_type=native['type'], mean=native['mean'], std=native['std'])
-    recipes.settle_purifier(config)
+    recipes.prepare_purifier(config)
     assert config.data_preprocessor == config.model.data_preprocessor == expected
     recipes.complete_purifier(config)
     assert config.data_preprocessor == config.model.data_preprocessor and 'generator' in config.data_preprocessor
     before = config.to_dict()
-    recipes.settle_purifier(config)
+    recipes.prepare_purifier(config)
     assert config.to_dict() == before, 'a config that a run has written'
 
 
@@ -108,7 +108,7 @@ def test_two_purifiers(monkeypatch):
 
     def settled(**top):
         config = _config(data_preprocessor=top, model=dict(type='ImageClassifier', data_preprocessor=whole))
-        recipes.settle_purifier(config)
+        recipes.prepare_purifier(config)
         assert config.data_preprocessor == config.model.data_preprocessor
         return config.data_preprocessor
 
@@ -124,17 +124,17 @@ def test_two_purifiers(monkeypatch):
 def test_a_model_without_a_preprocessor(settings):
     """MMEngine takes the top-level one where the model's key is missing; inference of two hosts knows no other."""
     config = _config('mmdet', data_preprocessor=dict(NATIVE, **PURIFIER), model=dict(type='RetinaNet', **settings))
-    recipes.settle_purifier(config)
+    recipes.prepare_purifier(config)
     assert config.model.data_preprocessor == config.data_preprocessor == dict(NATIVE, **PURIFIER)
     config = _config(data_preprocessor=dict(NATIVE, **PURIFIER), model=dict(type='ImageClassifier', **settings))
-    recipes.settle_purifier(config)
+    recipes.prepare_purifier(config)
     assert 'data_preprocessor' not in config.model
 
 
 def test_a_purifier_inside_test_time_augmentation():
     own = dict(type='ImageClassifier', data_preprocessor=PURIFIER)
     config = _config(data_preprocessor=NATIVE, model=dict(type='AverageClsScoreTTA', module=own))
-    recipes.settle_purifier(config)
+    recipes.prepare_purifier(config)
     expected = dict(NATIVE, **PURIFIER)
     assert config.model.module.data_preprocessor == config.data_preprocessor == expected
     assert 'data_preprocessor' not in config.model
@@ -158,7 +158,7 @@ def test_a_purifier_inside_test_time_augmentation():
 )
 def test_custom_imports_of_any_form(given, expected):
     config = _config(data_preprocessor=dict(NATIVE, **PURIFIER), custom_imports=given)
-    recipes.settle_purifier(config)
+    recipes.prepare_purifier(config)
     assert config.custom_imports == {'allow_failed_imports': False, **expected}
 
 
@@ -175,14 +175,14 @@ def test_settings_over_a_purifier_reach_every_place(kind):
 
 def test_nothing_to_settle():
     top = _config(data_preprocessor=dict(NATIVE, **PURIFIER))
-    recipes.settle_purifier(top)
+    recipes.prepare_purifier(top)
     assert 'data_preprocessor' not in top.model and top.data_preprocessor == dict(NATIVE, **PURIFIER)
     assert top.custom_imports.imports == ['mmadvdefense'], "for the host's own tools"
-    recipes.settle_purifier(top)
+    recipes.prepare_purifier(top)
     assert top.custom_imports.imports == ['mmadvdefense']
     plain = _config(data_preprocessor=NATIVE)
     before = plain.to_dict()
-    for settle in (recipes.settle_purifier, recipes.complete_purifier, recipes.complete_training):
+    for settle in (recipes.prepare_purifier, recipes.complete_purifier, recipes.complete_training):
         settle(plain)
     assert plain.to_dict() == before
 
@@ -201,11 +201,11 @@ CONDITIONED = dict(PURIFIER, condition_on_labels=True, discriminator=dict(type='
 )
 def test_a_conditioned_discriminator_takes_the_classes_of_the_head(scope, heads, channels):
     config = _config(scope, model=dict(type='Model', data_preprocessor=CONDITIONED, **heads))
-    recipes.settle_purifier(config)
+    recipes.prepare_purifier(config)
     assert config.model.data_preprocessor.discriminator.in_channels == channels
     explicit = dict(CONDITIONED, discriminator=dict(type='MultiscaleDiscriminator', in_channels=4))
     config = _config(scope, model=dict(type='Model', data_preprocessor=explicit, **heads))
-    recipes.settle_purifier(config)
+    recipes.prepare_purifier(config)
     assert config.model.data_preprocessor.discriminator.in_channels == 4
 
 
@@ -214,7 +214,7 @@ def test_the_recipe_s_discriminator_is_conditioned_too():
         model=dict(type='ImageClassifier', head=dict(type='LinearClsHead', num_classes=7)),
         data_preprocessor=dict(NATIVE, **PURIFIER, condition_on_labels=True),
     )
-    recipes.settle_purifier(config)
+    recipes.prepare_purifier(config)
     recipes.complete_training(config)
     assert config.data_preprocessor.discriminator.in_channels == 10
 
@@ -368,7 +368,7 @@ def test_a_purifier_that_is_not_trained_is_complete(purifier, monkeypatch):
     assert config.to_dict() == before
     assert logged == [f'{purifier["type"]} is not trained: training the model itself, on purified images']
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    recipes.settle_distributed(config, 'pytorch')
+    recipes.prepare_distributed(config, 'pytorch')
     assert 'model_wrapper_cfg' not in config, 'one that freezes the model would leave nothing to train'
 
 
@@ -454,11 +454,11 @@ def test_no_needless_download():
 
 def test_dataloaders_as_mmpretrain_s_tools_set_them():
     config = _config(train_dataloader=dict(batch_size=2), val_dataloader=dict(collate_fn=dict(type='pseudo_collate')))
-    recipes.settle_dataloaders(config)
+    recipes.prepare_dataloaders(config)
     assert config.train_dataloader.collate_fn.type == 'default_collate'
     assert config.val_dataloader.collate_fn.type == 'pseudo_collate'
     other = _config('mmdet', train_dataloader=dict(batch_size=2))
-    recipes.settle_dataloaders(other)
+    recipes.prepare_dataloaders(other)
     assert other.train_dataloader == dict(batch_size=2)
 
 
@@ -486,7 +486,7 @@ def test_pipeline_of_data_sets_made_of_others():
 )
 def test_checkpoints(hooks, expected):
     config = _config(**({} if hooks == 'missing' else dict(default_hooks=hooks)))
-    recipes.settle_checkpoints(config)
+    recipes.prepare_checkpoints(config)
     checkpoint = config.default_hooks.checkpoint
     assert checkpoint is None if expected is None else {**checkpoint, **expected} == checkpoint
 
@@ -495,21 +495,21 @@ def test_seed_of_the_resumed_run(tmp_path):
     path = tmp_path / 'epoch_1.pth'
     torch.save({'state_dict': {'weight': torch.zeros(3)}, 'meta': {'seed': 17}}, path)
     config = _config(load_from=str(path), resume=True)
-    recipes.settle_seed(config)
+    recipes.prepare_seed(config)
     assert config.randomness.seed == 17
     config = _config(load_from=str(path), resume=True, randomness=None)
-    recipes.settle_seed(config)
+    recipes.prepare_seed(config)
     assert config.randomness.seed == 17
     fresh = _config(load_from=str(path), resume=False, randomness=dict(seed=None))
-    recipes.settle_seed(fresh)
+    recipes.prepare_seed(fresh)
     assert fresh.randomness.seed is None
     torch.save({'state_dict': {}}, path)
-    recipes.settle_seed(_config(load_from=str(path), resume=True))
+    recipes.prepare_seed(_config(load_from=str(path), resume=True))
 
 
 def test_one_process_needs_no_wrapper():
     config = _config(data_preprocessor=dict(NATIVE, **PURIFIER))
-    recipes.settle_distributed(config, 'none')
+    recipes.prepare_distributed(config, 'none')
     assert 'model_wrapper_cfg' not in config
 
 
@@ -526,10 +526,10 @@ def test_wrappers(monkeypatch):
         (dict(protected, model_wrapper_cfg=dict(type='MyWrapper', gradient=1)), True, 'MyWrapper'),
     ):
         config = _config(**settings)
-        recipes.settle_distributed(config, 'pytorch', training)
+        recipes.prepare_distributed(config, 'pytorch', training)
         assert config.model_wrapper_cfg.type == expected and config.model_wrapper_cfg.device_ids is None
     assert config.model_wrapper_cfg.gradient == 1 and groups == ['gloo'] * 4
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     config = _config(**protected)
-    recipes.settle_distributed(config, 'pytorch')
+    recipes.prepare_distributed(config, 'pytorch')
     assert config.model_wrapper_cfg == dict(type='PurifierDistributedDataParallel') and len(groups) == 4

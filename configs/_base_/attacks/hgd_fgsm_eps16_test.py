@@ -1,2 +1,2 @@
-# HGD, table 1: white-box on the target and from a model held out, at budgets of 4 and 16.
+# HGD, table 1: gray-box on the target and from a model held out, at budgets of 4 and 16.
 attack = dict(type='FGSM', eps=16)

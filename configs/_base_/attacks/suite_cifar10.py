@@ -1,7 +1,7 @@
 # The columns of Align's Tables I to IV (section 4.5), and Square for who may only ask, with few questions.
 # PGD stands in both forms (pgd_ti_cls_test.py says why this kernel), of which a defense's number is the lower one; of
 # DeepFool and C&W stand what is usually meant in a budget (DeepFool-fill, CW) and what the authors' evaluator runs
-# (DeepFool, CW-L2), which hardly transfers. "all or nothing" counts what is right under all of a row.
+# (DeepFool, CW-L2), which hardly transfers. "worst case" counts what is right under all of a row.
 _eps, _step = 0.031 * 255, 0.0075 * 255
 attacks = {
     'PGD': dict(type='PGD', eps=_eps, step_size=_step, steps=8),

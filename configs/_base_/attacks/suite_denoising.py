@@ -1,5 +1,5 @@
 # Feature Denoising, section 6: targeted PGD with a random class and a step of max(1, eps / steps), ever more steps.
-# "all or nothing" of the report counts an image that is right under every one of them. The smoothed form, which the paper
+# "worst case" of the report counts an image that is right under every one of them. The smoothed form, which the paper
 # does not run, has the kernel of Dong et al. (CVPR 2019) for images of this size.
 _eps = 16
 attacks = {

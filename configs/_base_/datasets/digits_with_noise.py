@@ -1,5 +1,5 @@
 # For models that are attacked: trained with noise, they err on features that other models use too, so that attacks
-# transfer between them. Without it most do not, and a defence against them would show little.
+# transfer between them. Without it most do not, and a defense against them would show little.
 _base_ = './digits.py'
 
 train_pipeline = [

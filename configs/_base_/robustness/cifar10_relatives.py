@@ -1,4 +1,4 @@
-# What the comparisons of defences of ResNet-20 on CIFAR-10 share: the attacks of HGD, OAG and Align at Align's budget.
+# What the comparisons of defenses of ResNet-20 on CIFAR-10 share: the attacks of HGD, OAG and Align at Align's budget.
 target = dict(config='configs/target/resnet20_cifar10.py', checkpoint='checkpoints/resnet20_cifar10.pth')
 source = dict(config='configs/target/resnet56_cifar10.py', checkpoint='checkpoints/resnet56_cifar10.pth')
 
@@ -15,14 +15,14 @@ attacks = {
     'CW-L2': dict(type='CarliniWagner', steps=10, learning_rate=0.0075, clip_to=_eps),
 }
 threat_models = [
-    'white-box',
+    'gray-box',
     dict(name='transfer', source=source),
 ]
 # Adversarial images of the target and of the source, which several grids share.
 cache_dir = 'work_dirs/cifar10_relatives_adversarial'
 num_examples = 4
 test_dataloader = dict(batch_size=100, num_workers=0)
-# Defences that need no training and little time.
+# Defenses that need no training and little time.
 filters = dict(
     jpeg=dict(data_preprocessor=dict(type='JPEGPurifier', quality=75)),
     bit_depth=dict(data_preprocessor=dict(type='BitDepthPurifier', bits=3)),

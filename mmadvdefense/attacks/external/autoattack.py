@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...pixels import PIXEL_MAX
 from ...registry import ATTACKS
-from ...validation import check_whole_number
+from ...validation import check_integer
 from ..source import AttackSource
 from .adapters import NORMS, TorchattacksAttack
 from .library import UnitRangeClassifier
@@ -22,7 +22,7 @@ class AutoAttack(TorchattacksAttack):
     """Four attacks in a row, each on the images that the ones before did not change (Croce and Hein, ICML 2020).
 
     Version ``'standard'``: APGD on the cross-entropy, targeted APGD, targeted FAB, Square. Version ``'rand'``, for
-    random defences: APGD on the cross-entropy and on the DLR loss, with the mean gradient over 20 draws. The settings
+    random defenses: APGD on the cross-entropy and on the DLR loss, with the mean gradient over 20 draws. The settings
     are the published ones; the ``AutoAttack`` of torchattacks 3.5 takes 10 steps instead of 100. An image that all
     fail on comes back unchanged.
 
@@ -47,7 +47,7 @@ class AutoAttack(TorchattacksAttack):
         super().__init__(eps, norm=norm)
         if version not in ('standard', 'rand'):
             raise ValueError(f"AutoAttack: version must be 'standard' or 'rand', got {version!r}")
-        check_whole_number('AutoAttack', steps=steps, queries=queries)
+        check_integer('AutoAttack', steps=steps, queries=queries)
         self.version, self.steps, self.queries = version, int(steps), int(queries)
 
     def check_source(self, source: AttackSource) -> None:

@@ -62,7 +62,7 @@ def read_features_and_scores(
         images: pixels 0-255; gradients flow through.
         layers: names as in ``model.named_modules()``, or those that the task knows.
         batch: whose images these are.
-        randomness: what a random defence draws from, by default the batch's.
+        randomness: what a random defense draws from, by default the batch's.
 
     Returns:
         The features at each layer, and the scores, None of a model that has no one set of them.

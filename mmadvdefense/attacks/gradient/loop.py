@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...pixels import stack
 from ...randomness import Randomness
-from ...validation import check_whole_number
+from ...validation import check_integer
 from ..base import Attack
 from ..batch import AttackBatch
 from ..ensemble import views
@@ -56,7 +56,7 @@ class GradientAttack(Attack):
         ValueError: for a bad or missing value, an unknown name, or restarts of an attack without random numbers.
     """
 
-    averages_draws = True
+    supports_eot = True
     needs_ball = True
 
     def __init__(
@@ -137,9 +137,9 @@ class GradientAttack(Attack):
         return self.ball.steepest(gradient)
 
     def gradient(self, images: Tensor, batch: AttackBatch) -> Tensor:
-        """Of the objective, at ``images``; averaged over the draws of a random defence (EOT)."""
+        """Of the objective, at ``images``; averaged over the draws of a random defense (EOT)."""
         total = None
-        for _ in range(batch.source.draws):
+        for _ in range(batch.source.eot_samples):
             images = images.detach().requires_grad_()
             with torch.enable_grad():
                 seen = images if self.diversity is None else self.diversity(images, batch)
@@ -202,7 +202,7 @@ def step_list(
         if not step_sizes or not all(size > 0 for size in step_sizes):
             raise ValueError(f'{name}: step_sizes are in pixels (0-255) and must be > 0, got {step_sizes}')
         return tuple(float(size) for size in step_sizes)
-    check_whole_number(name, steps=steps)
+    check_integer(name, steps=steps)
     if step_size is None or not step_size > 0:
         raise ValueError(f'{name}: step_size is in pixels (0-255) and must be > 0, got {step_size}')
     return (float(step_size),) * int(steps)
@@ -222,7 +222,7 @@ def check_options(attack: GradientAttack, draws: bool) -> None:
         raise ValueError(f'{name}: kernel_size must be odd, got {attack.kernel_size}')
     if attack.momentum is not None and not attack.momentum >= 0:
         raise ValueError(f'{name}: momentum must be >= 0, got {attack.momentum}')
-    check_whole_number(name, restarts=attack.restarts, num_targets=attack.num_targets)
+    check_integer(name, restarts=attack.restarts, num_targets=attack.num_targets)
     if attack.num_targets > 1 and attack.targeted != 'top_wrong':
         raise ValueError(f"{name}: num_targets needs targeted='top_wrong', got {attack.targeted!r}")
     if attack.restarts > 1 and not draws:

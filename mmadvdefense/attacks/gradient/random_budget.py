@@ -50,7 +50,7 @@ class ScaledBall(Ball):
 
 @ATTACKS.register_module()
 class RandomBudget(Attack):
-    """Runs a gradient attack with a whole number of pixels as the budget of each image, drawn anew for each, as HGD's
+    """Runs a gradient attack with an integer of pixels as the budget of each image, drawn anew for each, as HGD's
     training images are made (Liao et al., CVPR 2018, section 4.1).
 
     Args:
@@ -91,7 +91,7 @@ class RandomBudget(Attack):
             )
         super().__init__(high, self.attack.norm, self.attack.targeted)
         self.low, self.high = int(low), int(high)
-        self.averages_draws = self.attack.averages_draws
+        self.supports_eot = self.attack.supports_eot
         self.stochastic = True
 
     @property

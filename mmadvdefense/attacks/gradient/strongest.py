@@ -48,7 +48,7 @@ class Strongest:
     """Keeps the strongest of several perturbations of each image.
 
     For classification an image that misleads all source models (into its target class, if it has one) beats one that
-    does not; among these, and for dense tasks, the higher value of the objective wins. Against a random defence both
+    does not; among these, and for dense tasks, the higher value of the objective wins. Against a random defense both
     are means over the source's draws. The first of equals stays.
 
     Args:
@@ -79,7 +79,7 @@ class Strongest:
     def _strength(self, images: Tensor, batch: AttackBatch) -> tuple[Tensor, Tensor]:
         pixels = batch.pixels(images)
         success = value = torch.zeros(len(images), device=images.device)
-        for _ in range(batch.source.draws):
+        for _ in range(batch.source.eot_samples):
             for view in views(batch, self.objective):
                 value = value + self.objective.values(pixels, view)
             if batch.source.task.one_label:

@@ -8,19 +8,19 @@ import torch
 from torch import Tensor
 
 from ...tasks import DetectionTask
-from ...validation import check_whole_number
+from ...validation import check_integer
 from ..batch import AttackBatch
 from ..source import AttackSource
 
 # The attack success rate that minimal perturbations of segmentors are compared at (Rony et al., CVPR 2023).
-PIXEL_SHARE = 0.99
+SUCCESS_THRESHOLD = 0.99
 
 
-def check_minimal_settings(name: str, pixel_share: float, **counts: int) -> None:
-    """Raise a ``ValueError`` for a share outside of (0, 1], or for a count that is no whole number >= 1."""
-    if not 0 < pixel_share <= 1:
-        raise ValueError(f'{name}: pixel_share is a share of the pixels in (0, 1], got {pixel_share}')
-    check_whole_number(name, **counts)
+def check_minimal_settings(name: str, success_threshold: float, **counts: int) -> None:
+    """Raise a ``ValueError`` for a share outside of (0, 1], or for a count that is not an integer >= 1."""
+    if not 0 < success_threshold <= 1:
+        raise ValueError(f'{name}: success_threshold is a share of the pixels in (0, 1], got {success_threshold}')
+    check_integer(name, **counts)
 
 
 def check_class_scores(name: str, source: AttackSource) -> None:

@@ -13,7 +13,7 @@ from ..base import Attack
 from ..batch import AttackBatch
 from ..gradient.fgsm_family import PGD
 from ..source import AttackSource
-from .base import PIXEL_SHARE, ActiveImages, check_class_scores, check_minimal_settings
+from .base import SUCCESS_THRESHOLD, ActiveImages, check_class_scores, check_minimal_settings
 from .penalty_descent import PenaltyDescent
 
 
@@ -63,7 +63,7 @@ class CarliniWagnerL2(CarliniWagner):
         initial_const: the first of them, c in the paper.
         learning_rate: of Adam.
         abort_early: stop for an image whose loss has not fallen by 0.01 % in a tenth of the steps.
-        pixel_share: of the labelled pixels of an image that shall reach the margin; counts for segmentors only.
+        success_threshold: of the labelled pixels of an image that shall reach the margin; counts for segmentors only.
         clip_to: radius in pixels (0-255) of the L2 ball that the result is projected into, as foolbox does with its
             ``epsilons``; what is found outside then falls short of the margin. None for the smallest change itself.
 
@@ -84,7 +84,7 @@ class CarliniWagnerL2(CarliniWagner):
         initial_const: float = 1e-3,
         learning_rate: float = 0.01,
         abort_early: bool = True,
-        pixel_share: float = PIXEL_SHARE,
+        success_threshold: float = SUCCESS_THRESHOLD,
         clip_to: Optional[float] = None,
     ):
         if clip_to is not None and not clip_to >= 0:
@@ -92,7 +92,7 @@ class CarliniWagnerL2(CarliniWagner):
         super().__init__(clip_to, norm, targeted)
         if norm != 'l2':
             raise ValueError(f"CarliniWagner without eps has norm 'l2', got {norm!r}; the bounded form needs eps")
-        check_minimal_settings('CarliniWagner', pixel_share, steps=steps, binary_search_steps=binary_search_steps)
+        check_minimal_settings('CarliniWagner', success_threshold, steps=steps, binary_search_steps=binary_search_steps)
         for what, value in dict(initial_const=initial_const, learning_rate=learning_rate).items():
             if not value > 0:
                 raise ValueError(f'CarliniWagner: {what} must be > 0, got {value}')
@@ -102,7 +102,7 @@ class CarliniWagnerL2(CarliniWagner):
         self.steps = int(steps)
         self.binary_search_steps = int(binary_search_steps)
         self.initial_const = initial_const
-        self.descend = PenaltyDescent(confidence, self.steps, learning_rate, abort_early, pixel_share)
+        self.descend = PenaltyDescent(confidence, self.steps, learning_rate, abort_early, success_threshold)
 
     def details(self) -> list[str]:
         return [*super().details(), *([] if self.eps is None else ['projected'])]

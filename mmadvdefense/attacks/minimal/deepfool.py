@@ -15,7 +15,7 @@ from ..base import Attack
 from ..batch import AttackBatch
 from ..objectives import margins
 from ..source import AttackSource
-from .base import PIXEL_SHARE, ActiveImages, check_class_scores, check_minimal_settings, class_scores, enough
+from .base import SUCCESS_THRESHOLD, ActiveImages, check_class_scores, check_minimal_settings, class_scores, enough
 
 # Pixels that each step goes further, as in the authors' code: else an image on a boundary would stay there.
 _NUDGE = 1e-3
@@ -37,7 +37,7 @@ class DeepFool(Attack):
     With a target, each step goes to where the linearised target score would equal the best other one.
 
     Of segmentors, the scores are summed over the pixels that are still right (k is the k-th best wrong class of each),
-    until ``pixel_share`` of the labelled pixels is wrong.
+    until ``success_threshold`` of the labelled pixels is wrong.
 
     Args:
         eps: radius of the ball in pixels (0-255) that the result is projected into; None for the minimal form.
@@ -47,7 +47,7 @@ class DeepFool(Attack):
         num_candidates: how many wrong classes are looked at, the most likely ones at each step, each for the price of
             a backward pass. For segmentors 1 is enough: the second best ones of all pixels are hardly ever nearer. With
             a target there is one anyway.
-        pixel_share: of the labelled pixels of an image that shall be wrong (of a targeted attack: of its target's
+        success_threshold: of the labelled pixels of an image that shall be wrong (of a targeted attack: of its target's
             class); counts for segmentors only.
         targeted: False, or how the target class is chosen, as for every attack.
         fill: make a perturbation that is smaller than ``eps`` as large as that, in the direction found.
@@ -63,20 +63,20 @@ class DeepFool(Attack):
         steps: int = 50,
         overshoot: float = 0.02,
         num_candidates: int = 10,
-        pixel_share: float = PIXEL_SHARE,
+        success_threshold: float = SUCCESS_THRESHOLD,
         targeted: Union[bool, str] = False,
         fill: bool = False,
     ):
         super().__init__(eps, norm or ('l2' if eps is None else 'linf'), targeted)
         if fill and eps is None:
             raise ValueError('DeepFool: fill needs the eps of the ball that is to be filled')
-        check_minimal_settings('DeepFool', pixel_share, steps=steps, num_candidates=num_candidates)
+        check_minimal_settings('DeepFool', success_threshold, steps=steps, num_candidates=num_candidates)
         if not overshoot >= 0:
             raise ValueError(f'DeepFool: overshoot is a share of the perturbation and must be >= 0, got {overshoot}')
         self.steps = int(steps)
         self.overshoot = overshoot
         self.num_candidates = int(num_candidates)
-        self.pixel_share = pixel_share
+        self.success_threshold = success_threshold
         self.fill = fill
         self.stochastic = self.targeted == 'random'
         self._metric = BALLS[self.norm](math.inf)
@@ -98,7 +98,7 @@ class DeepFool(Attack):
                 predicted = logits.argmax(1)
                 left = known & ((predicted == labels) if batch.target is None else (predicted != labels))
                 leads = (self._leads if batch.target is None else self._lags)(logits, labels, left)
-            going = ~enough(~left, known, self.pixel_share)
+            going = ~enough(~left, known, self.success_threshold)
             if not going.any():
                 break
             step = self._step(leads, images)[going]

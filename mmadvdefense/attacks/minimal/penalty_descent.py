@@ -26,15 +26,17 @@ class PenaltyDescent:
         steps: of Adam.
         learning_rate: of Adam.
         abort_early: stop for an image whose loss has not fallen by 0.01 % in a tenth of the steps.
-        pixel_share: of the labelled pixels of an image that shall reach the margin.
+        success_threshold: of the labelled pixels of an image that shall reach the margin.
     """
 
-    def __init__(self, confidence: float, steps: int, learning_rate: float, abort_early: bool, pixel_share: float):
+    def __init__(
+        self, confidence: float, steps: int, learning_rate: float, abort_early: bool, success_threshold: float
+    ):
         self.confidence = confidence
         self.steps = steps
         self.learning_rate = learning_rate
         self.abort_early = abort_early
-        self.pixel_share = pixel_share
+        self.success_threshold = success_threshold
 
     def __call__(self, batch: AttackBatch, const: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The nearest images that reach the margin, among all that are met on the way from the clean ones.
@@ -82,7 +84,7 @@ class PenaltyDescent:
         logits, labels, known = class_scores(images, batch)
         margin = margins(logits, labels, batch.source.task.ignore_index)
         margin = margin if batch.target is None else -margin
-        reached = enough((margin > 0) & (margin >= self.confidence), known, self.pixel_share)
+        reached = enough((margin > 0) & (margin >= self.confidence), known, self.success_threshold)
         return (self.confidence - margin).clamp(min=0).where(known, 0).sum(1), reached
 
 

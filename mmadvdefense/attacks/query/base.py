@@ -7,7 +7,7 @@ from typing import ClassVar, Optional, Union
 
 from torch import Tensor
 
-from ...validation import check_whole_number
+from ...validation import check_integer
 from ..base import Attack
 from ..batch import AttackBatch
 from ..objectives import Objective, build_objective
@@ -27,7 +27,7 @@ class QueryAttack(Attack):
         queries: how often the model may be asked for each image.
         norm: ``'linf'`` or ``'l2'``.
         targeted: False, or how the target class is chosen.
-        pixel_share: for segmentation: the share of the pixels with a known label that must be wrong (targeted: as
+        success_threshold: for segmentation: the share of the pixels with a known label that must be wrong (targeted: as
             wanted) for an image to fool the model.
 
     Raises:
@@ -43,15 +43,15 @@ class QueryAttack(Attack):
         queries: int,
         norm: str = 'linf',
         targeted: Union[bool, str] = False,
-        pixel_share: float = 1.0,
+        success_threshold: float = 1.0,
     ):
         name = type(self).__name__
         super().__init__(eps, norm, targeted)
-        check_whole_number(name, queries=queries)
-        if not 0 < pixel_share <= 1:
-            raise ValueError(f'{name}: pixel_share must be above 0 and at most 1, got {pixel_share}')
+        check_integer(name, queries=queries)
+        if not 0 < success_threshold <= 1:
+            raise ValueError(f'{name}: success_threshold must be above 0 and at most 1, got {success_threshold}')
         self.queries = int(queries)
-        self.pixel_share = pixel_share
+        self.success_threshold = success_threshold
 
     @abstractmethod
     def search(self, oracle: Oracle) -> None:
@@ -105,7 +105,7 @@ class ScoreAttack(QueryAttack):
         objective = self.objective or build_objective(
             'cls+loc' if batch.source.task.name in _WITHOUT_DECISIONS else 'margin'
         )
-        oracle = Oracle(batch, self.ball, 'scores', self.queries, objective, self.pixel_share)
+        oracle = Oracle(batch, self.ball, 'scores', self.queries, objective, self.success_threshold)
         oracle.scores(batch.clean, oracle.affordable())
         return oracle
 
@@ -119,8 +119,8 @@ class DecisionAttack(QueryAttack):
 
     access: ClassVar[str] = 'decisions'
 
-    def __init__(self, eps: float, queries: int, pixel_share: float = 0.5, **options):
-        super().__init__(eps, queries, pixel_share=pixel_share, **options)
+    def __init__(self, eps: float, queries: int, success_threshold: float = 0.5, **options):
+        super().__init__(eps, queries, success_threshold=success_threshold, **options)
 
     def check_source(self, source: AttackSource) -> None:
         super().check_source(source)
@@ -131,7 +131,7 @@ class DecisionAttack(QueryAttack):
             )
 
     def make_oracle(self, batch: AttackBatch) -> Oracle:
-        oracle = Oracle(batch, self.ball, 'decisions', self.queries, pixel_share=self.pixel_share)
+        oracle = Oracle(batch, self.ball, 'decisions', self.queries, success_threshold=self.success_threshold)
         oracle.decisions(batch.clean, oracle.affordable())
         return oracle
 

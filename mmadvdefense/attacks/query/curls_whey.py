@@ -13,7 +13,7 @@ from ...models import build_model
 from ...pipelines import config_channel_order
 from ...pixels import PIXEL_MAX
 from ...registry import ATTACKS
-from ...validation import check_whole_number
+from ...validation import check_integer
 from ..balls import BALLS
 from ..objectives import CrossEntropyObjective
 from ..source import AttackSource
@@ -40,7 +40,7 @@ class CurlsWhey(DecisionAttack):
         substitute: the model whose gradients are taken, ``dict(config=..., checkpoint=..., trust=False)``: the
             paper's attacker, who may only ask the attacked model. None: the attacked model itself, whose gradients are
             then needed and counted as queries, beyond the number ``queries``.
-        options: ``norm``, ``targeted`` and ``pixel_share`` of :class:`~mmadvdefense.attacks.query.base.QueryAttack`.
+        options: ``norm``, ``targeted`` and ``success_threshold`` of :class:`QueryAttack`.
 
     Raises:
         ValueError: for a bad setting, or a substitute that predicts other classes than the attacked model.
@@ -60,8 +60,8 @@ class CurlsWhey(DecisionAttack):
     ):
         super().__init__(eps, queries, **options)
         name = type(self).__name__
-        check_whole_number(name, steps=steps)
-        check_whole_number(name, at_least=0, rounds=rounds)
+        check_integer(name, steps=steps)
+        check_integer(name, at_least=0, rounds=rounds)
         if not step_size > 0:
             raise ValueError(f'{name}: step_size is in pixels (0-255) and must be > 0, got {step_size}')
         if not noise_std >= 0:

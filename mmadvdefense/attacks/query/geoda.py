@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...pixels import PIXEL_MAX
 from ...registry import ATTACKS
-from ...validation import check_whole_number
+from ...validation import check_integer
 from .base import DecisionAttack
 from .boundary import bisect, noisy_starts
 from .low_frequency import LowFrequencies
@@ -48,7 +48,7 @@ class GeoDA(DecisionAttack):
         ratio: how the queries are distributed: the smaller, the more go to the last estimates (lambda in the paper).
         sigma: standard deviation of a frequency's change, in pixels.
         tolerance: how near to the boundary an estimate is made (L2, pixels).
-        pixel_share: see :class:`~mmadvdefense.attacks.query.base.QueryAttack`.
+        success_threshold: see :class:`~mmadvdefense.attacks.query.base.QueryAttack`.
 
     Raises:
         ValueError: for a bad setting.
@@ -63,11 +63,11 @@ class GeoDA(DecisionAttack):
         ratio: float = 0.6,
         sigma: float = 0.0002 * PIXEL_MAX,
         tolerance: float = 0.0001 * PIXEL_MAX,
-        pixel_share: float = 0.5,
+        success_threshold: float = 0.5,
     ):
-        super().__init__(eps, queries, pixel_share, norm=norm)
+        super().__init__(eps, queries, success_threshold, norm=norm)
         name = type(self).__name__
-        check_whole_number(name, subspace=subspace)
+        check_integer(name, subspace=subspace)
         if not 0 < ratio <= 1:
             raise ValueError(f'{name}: ratio must be above 0 and at most 1, got {ratio}')
         for setting, value in (('sigma', sigma), ('tolerance', tolerance)):

@@ -30,7 +30,7 @@ class Oracle:
         access: ``'scores'`` or ``'decisions'``; an attacker with decisions cannot ask for scores.
         limit: how many questions may be asked for each image.
         objective: what scores are the values of.
-        pixel_share: see :func:`~mmadvdefense.attacks.criteria.is_adversarial`.
+        success_threshold: see :func:`~mmadvdefense.attacks.criteria.is_adversarial`.
 
     Attributes:
         clean: ``(N, 3, H, W)`` pixels 0-255.
@@ -46,16 +46,16 @@ class Oracle:
         access: str,
         limit: int,
         objective: Optional[Objective] = None,
-        pixel_share: float = 1.0,
+        success_threshold: float = 1.0,
     ):
         self.batch = batch
         self.ball = ball
         self.access = access
         self.limit = limit
         self.objective = objective
-        self.pixel_share = pixel_share
+        self.success_threshold = success_threshold
         self.clean = batch.clean
-        # A stream of its own, whatever a random defence draws.
+        # A stream of its own, whatever a random defense draws.
         self.randomness = batch.randomness.derive('oracle')
         self.best = batch.clean.clone()
         self.found = [False] * len(batch)
@@ -88,7 +88,7 @@ class Oracle:
             RuntimeError: if an image has been asked about as often as it may.
         """
         part = self._question(index)
-        fooled = is_adversarial(part.logits(part.pixels(images)), part, self.pixel_share)
+        fooled = is_adversarial(part.logits(part.pixels(images)), part, self.success_threshold)
         self._note(images, index, part, fooled, self._score[index])
         return fooled
 
@@ -109,7 +109,7 @@ class Oracle:
         values = values.where(~undefined, -torch.inf)
         fooled = torch.zeros_like(values, dtype=torch.bool)
         if part.answer is not None:
-            fooled = is_adversarial(part.answer, part, self.pixel_share)
+            fooled = is_adversarial(part.answer, part, self.success_threshold)
         self._note(images, index, part, fooled, values)
         return values
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...registry import ATTACKS
-from ...validation import check_whole_number
+from ...validation import check_integer
 from .base import ScoreAttack
 from .low_frequency import LowFrequencies
 from .oracle import Oracle
@@ -37,7 +37,7 @@ class PPDA(ScoreAttack):
     ):
         super().__init__(eps, queries, **options)
         name = type(self).__name__
-        check_whole_number(name, dimensions=dimensions)
+        check_integer(name, dimensions=dimensions)
         if not step_size > 0:
             raise ValueError(f'{name}: step_size is in pixels (0-255) and must be > 0, got {step_size}')
         self.dimensions = int(dimensions)

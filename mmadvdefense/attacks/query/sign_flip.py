@@ -31,14 +31,14 @@ class SignFlip(DecisionAttack):
         queries: how often the model may be asked for each image; one of them is about the clean image.
         reduction: signs are drawn on a grid that is so many times smaller than the image (the dimensionality reduction
             rate).
-        options: ``pixel_share`` of :class:`~mmadvdefense.attacks.query.base.QueryAttack`.
+        options: ``success_threshold`` of :class:`~mmadvdefense.attacks.query.base.QueryAttack`.
 
     Raises:
         ValueError: for a ``reduction`` below 1, and as the base class does.
     """
 
-    def __init__(self, eps: float, queries: int = 20000, reduction: float = 1.0, pixel_share: float = 0.5):
-        super().__init__(eps, queries, pixel_share)
+    def __init__(self, eps: float, queries: int = 20000, reduction: float = 1.0, success_threshold: float = 0.5):
+        super().__init__(eps, queries, success_threshold)
         if not reduction >= 1:
             raise ValueError(f'{type(self).__name__}: reduction must be at least 1, got {reduction}')
         self.reduction = reduction

@@ -1,4 +1,4 @@
-"""The config of a grid: defences x attacks x threat models over one data set. Mistakes show before any work."""
+"""The config of a grid: defenses x attacks x threat models over one data set. Mistakes show before any work."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from mmengine.config import Config
 from ...attacks import WorstOf, attack_settings, build_attack
 from ...compat import check_checkpoint
 from ...threats import ThreatModel
-from ...validation import check_whole_number
+from ...validation import check_integer
 from ..results import CLEAN
 
-REQUIRED = ('target', 'defences', 'attacks', 'threat_models')
+REQUIRED = ('target', 'defenses', 'attacks', 'threat_models')
 
 
 @dataclass
@@ -32,16 +32,16 @@ class GridConfig:
 
     Attributes:
         target: ``config``, ``checkpoint`` and ``trust`` of the model that is defended.
-        defences: for each an empty dict, or what :func:`mmadvdefense.evaluation.grid.defenses.build_defence` takes. One
-            with a list of checkpoints has become one defence for each training, ``'align #1'``, ``'align #2'``, ...
-        limited: of defences whose entry has ``attacks``, those that are run on them, where they are among the attacks
+        defenses: for each an empty dict, or what :func:`mmadvdefense.evaluation.grid.defenses.build_defense` takes. One
+            with a list of checkpoints has become one defense for each training, ``'align #1'``, ``'align #2'``, ...
+        limited: of defenses whose entry has ``attacks``, those that are run on them, where they are among the attacks
             of a threat model.
-        methods: for each entry of the config's ``defences`` the names of its trainings in ``defences``.
+        methods: for each entry of the config's ``defenses`` the names of its trainings in ``defenses``.
         attacks: for each its config.
         threat_models: each with the attacks that are run under it.
         num_images: how many images, spread evenly over the test set; None for all.
         indices: which images instead.
-        correct_only: only images that the target gets right without a defence; ``num_images`` and ``images_per_class``
+        correct_only: only images that the target gets right without a defense; ``num_images`` and ``images_per_class``
             are then so many of those.
         images_per_class: of a classifier's test set so many images of each class, spread evenly; None for all.
         seed: of the attacks, and of the intervals.
@@ -57,7 +57,7 @@ class GridConfig:
     """
 
     target: dict
-    defences: dict[str, dict]
+    defenses: dict[str, dict]
     limited: dict[str, list[str]]
     methods: dict[str, list[str]]
     attacks: dict[str, dict]
@@ -84,7 +84,7 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
     """Read a grid's config, with everything in it that can be checked without a model.
 
     Args:
-        config: with ``target``, ``defences``, ``attacks`` and ``threat_models``.
+        config: with ``target``, ``defenses``, ``attacks`` and ``threat_models``.
         trust: load checkpoints that hold more than data.
 
     Raises:
@@ -93,7 +93,7 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
         mmadvdefense.compat.CheckpointRefused: for a checkpoint that holds more than data and is not trusted.
     """
     _check_names(config)
-    for name in ('defences', 'attacks', 'threat_models'):
+    for name in ('defenses', 'attacks', 'threat_models'):
         if not config[name]:
             raise ValueError(f'{name} is empty: there is nothing to test')
     attacks = {name: attack_settings(attack) for name, attack in config.attacks.items()}
@@ -111,19 +111,19 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
     repeated = next((title for title in titles if titles.count(title) > 1), None)
     if repeated:
         raise ValueError(f'threat_models has {repeated!r} twice; two sources need configs of different names')
-    trainings = {name: _trainings(name, spec) for name, spec in config.defences.items()}
+    trainings = {name: _trainings(name, spec) for name, spec in config.defenses.items()}
     specs = {name: dict(spec or {}) for method in trainings.values() for name, spec in method.items()}
     limited = {}
     for name, spec in specs.items():
         chosen = _several(spec.pop('attacks', None))
         if chosen is not None:
-            limited[name] = _known_attacks(chosen, attacks, f'defence {name!r}')
+            limited[name] = _known_attacks(chosen, attacks, f'defense {name!r}')
     if len(specs) < sum(map(len, trainings.values())):
-        raise ValueError(f'two defences would have one name among {list(specs)}: give one of them another')
+        raise ValueError(f'two defenses would have one name among {list(specs)}: give one of them another')
     given = {**config, 'layers': _several(config.get('layers'))}
     return GridConfig(
         target=_model(config.target, 'the target', trust),
-        defences={name: _defence(name, spec, trust) for name, spec in specs.items()},
+        defenses={name: _defense(name, spec, trust) for name, spec in specs.items()},
         limited=limited,
         methods={method: list(names) for method, names in trainings.items()},
         attacks=attacks,
@@ -155,7 +155,7 @@ def _check_selection(config: Config) -> None:
     if not isinstance(config.get('correct_only'), (bool, type(None))):
         raise ValueError(f'correct_only is True or False, got {config.correct_only!r}')
     if config.get('images_per_class') is not None:
-        check_whole_number('the grid', images_per_class=config.images_per_class)
+        check_integer('the grid', images_per_class=config.images_per_class)
 
 
 def _check_distributions(settings: Optional[dict], attacks: dict) -> None:
@@ -192,17 +192,17 @@ def _known_attacks(names: Sequence[str], attacks: dict, what: str) -> list[str]:
 
 
 def _trainings(name: str, spec: Optional[dict]) -> dict[str, Optional[dict]]:
-    """A defence by its name, or one for each of its checkpoints."""
+    """A defense by its name, or one for each of its checkpoints."""
     checkpoints = (spec or {}).get('checkpoint')
     if not isinstance(checkpoints, (list, tuple)):
         return {name: spec}
     if not checkpoints or len(set(checkpoints)) < len(checkpoints):
-        raise ValueError(f'defence {name!r} takes one checkpoint or several different ones, got {list(checkpoints)}')
+        raise ValueError(f'defense {name!r} takes one checkpoint or several different ones, got {list(checkpoints)}')
     return {f'{name} #{index}': {**spec, 'checkpoint': path} for index, path in enumerate(checkpoints, start=1)}
 
 
-def _defence(name: str, spec: dict, trust: bool) -> dict:
-    return _model(spec, f'defence {name!r}', trust, loads_itself=True) if {'config', 'checkpoint'} & set(spec) else spec
+def _defense(name: str, spec: dict, trust: bool) -> dict:
+    return _model(spec, f'defense {name!r}', trust, loads_itself=True) if {'config', 'checkpoint'} & set(spec) else spec
 
 
 def _model(spec: dict, what: str, trust: bool, loads_itself: bool = False) -> dict:

@@ -22,7 +22,7 @@ from ...version import __version__
 from ..results import CLEAN, Condition
 from ..robustness import score
 from .config import GridConfig
-from .defenses import build_defence, data_settings, model_settings
+from .defenses import build_defense, data_settings, model_settings
 from .image_selection import choose_indices, compose_indices, inspect_images
 
 
@@ -35,7 +35,7 @@ def choose_images(
 ) -> tuple[list[int], Optional[dict[str, Any]]]:
     """Positions of the images that a grid is tested on, and what the report says of how they were chosen.
 
-    With ``correct_only`` first those are kept that the target gets right without a defence, then of each class
+    With ``correct_only`` first those are kept that the target gets right without a defense, then of each class
     ``images_per_class``, and of what is left ``num_images``, each spread evenly over the data set.
 
     Args:
@@ -56,7 +56,7 @@ def choose_images(
     facts: dict[str, Any] = {'candidates': len(chosen)}
     if config.correct_only:
         right = _right(config, base, dataset, chosen, folder, launcher)
-        facts['right'] = int(np.sum(right))
+        facts['correct'] = int(np.sum(right))
         labels = labels and [label for label, keep in zip(labels, right) if keep]
         chosen = [index for index, keep in zip(chosen, right) if keep]
         if not chosen:
@@ -119,7 +119,7 @@ def _right(
         known = [_ask(config, base, dataset, chosen, folder, launcher)]
         broadcast_object_list(known)
         if path is not None and is_main_process():
-            write_json(path, {'key': key, 'right': known[0]})
+            write_json(path, {'key': key, 'correct': known[0]})
     return known[0]
 
 
@@ -127,7 +127,7 @@ def _stored(path: Optional[Path], key: str) -> Optional[list[bool]]:
     if path is None or not path.exists():
         return None
     stored = json.loads(path.read_text())
-    return stored['right'] if stored['key'] == key else None
+    return stored['correct'] if stored['key'] == key else None
 
 
 def _ask(
@@ -143,15 +143,15 @@ def _ask(
     data = part.test_dataloader.dataset
     if len(chosen) < len(dataset) or config.indices is not None:
         data.indices = compose_indices(data.get('indices'), chosen, dataset)
-    runner_config = build_defence(CLEAN, None, config.target, part).config
+    runner_config = build_defense(CLEAN, None, config.target, part).config
     runner_config.launcher = launcher
     runner_config.work_dir = str(Path(folder or '.') / 'logs' / 'correct_images')
     runner_config.experiment_name = 'grid-correct-images'
     runner_config.log_level = config.log_level
     runner_config.visualizer = None
     runner_config.randomness = dict(seed=config.seed)
-    recipes.settle_distributed(runner_config, launcher, training=False)
+    recipes.prepare_distributed(runner_config, launcher, training=False)
     runner = Runner.from_cfg(runner_config)
     set_random_seed(config.seed)
     samples = score(runner, Condition(CLEAN), config.seed).samples
-    return None if samples is None else samples['right']
+    return None if samples is None else samples['correct']

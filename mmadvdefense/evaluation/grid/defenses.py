@@ -1,4 +1,4 @@
-"""Complete test configs of the defences of a grid: each the target with something in front, on the same data."""
+"""Complete test configs of the defenses of a grid: each the target with something in front, on the same data."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _TRAINING = (
 
 
 @dataclass
-class Defence:
-    """A defence, ready to be tested.
+class Defense:
+    """A defense, ready to be tested.
 
     Attributes:
         name: as tables show it.
@@ -73,16 +73,16 @@ def target_config(target: dict, overrides: dict) -> Config:
     return config
 
 
-def build_defence(name: str, spec: Optional[dict], target: dict, base: Config) -> Defence:
-    """A defence from its entry in a grid's config.
+def build_defense(name: str, spec: Optional[dict], target: dict, base: Config) -> Defense:
+    """A defense from its entry in a grid's config.
 
     Args:
         name: its name there.
-        spec: None or an empty dict for no defence; ``config`` and ``checkpoint`` of a whole model, protected or trained
+        spec: None or an empty dict for no defense; ``config`` and ``checkpoint`` of a whole model, protected or trained
             against attacks (``checkpoint=None`` for one that loads itself); ``data_preprocessor`` to put in front of
             that or of the target.
         target: ``dict(config=..., checkpoint=...)``.
-        base: :func:`target_config`, whose data all defences share.
+        base: :func:`target_config`, whose data all defenses share.
 
     Raises:
         ValueError: for an entry with other keys, or a purifier of an unknown type; the message lists near ones.
@@ -92,7 +92,7 @@ def build_defence(name: str, spec: Optional[dict], target: dict, base: Config) -
     model = spec or target
     if set(model) - {'trust'} != {'config', 'checkpoint'}:
         raise ValueError(
-            f'defence {name!r} takes config and checkpoint, data_preprocessor, or all three; got {sorted(spec)}'
+            f'defense {name!r} takes config and checkpoint, data_preprocessor, or all three; got {sorted(spec)}'
         )
     config = copy.deepcopy(base) if model is target else Config.fromfile(model['config'])
     if preprocessor is not None:
@@ -102,22 +102,22 @@ def build_defence(name: str, spec: Optional[dict], target: dict, base: Config) -
     for part in ('test_dataloader', 'test_evaluator', 'test_cfg'):
         config[part] = copy.deepcopy(base[part])
     recipes.enter_scope(config)
-    recipes.settle_purifier(config)
+    recipes.prepare_purifier(config)
     recipes.complete_purifier(config)
     for part in _TRAINING:
         config[part] = None
-    recipes.settle_dataloaders(config)
+    recipes.prepare_dataloaders(config)
     # Hooks of the config are for training; an AttackHook among them would attack twice.
     config.custom_hooks = []
     config.pop('model_wrapper_cfg', None)
     config.load_from, config.resume = model['checkpoint'], False
     # Built once before any work, so that a mistake in any of them shows now.
     found = build_model(config).data_preprocessor
-    return Defence(name, config, model['checkpoint'], type(found) if isinstance(found, Purifier) else None)
+    return Defense(name, config, model['checkpoint'], type(found) if isinstance(found, Purifier) else None)
 
 
 def _check_type(name: str, preprocessor: dict) -> None:
     wanted = preprocessor.get('type')
     found = find_class(wanted, MODELS)
     if found is None or not issubclass(found, Purifier):
-        raise ValueError(f'defence {name!r}: unknown purifier {wanted!r}; {did_you_mean(wanted, purifier_names())}')
+        raise ValueError(f'defense {name!r}: unknown purifier {wanted!r}; {did_you_mean(wanted, purifier_names())}')

@@ -12,7 +12,7 @@ from ...digests import value_digest
 from ..report.distributions import collect_distributions, distribution_element, load_distributions, save_distributions
 from ..report.example_sheets import example_sheets
 from ..report.html_page import write_page
-from .defenses import Defence
+from .defenses import Defense
 from .plan import GridPlan
 from .report_data import Finished
 from .run_folder import RunFolder
@@ -27,41 +27,41 @@ def write_grid_page(plan: GridPlan, folder: RunFolder, finished: Finished, repor
         finished: its cells with their results.
         report: of them.
     """
-    cells = [(cell.threat, result, folder.examples(cell)) for cell, result in finished if cell.defence in plan.shown]
+    cells = [(cell.threat, result, folder.examples(cell)) for cell, result in finished if cell.defense in plan.shown]
     classes = report['data']['classes']
     shown = {}
-    for defence in (plan.defences[name] for name in plan.defences if name in plan.shown):
-        path = distribution_path(plan, folder, defence)
+    for defense in (plan.defenses[name] for name in plan.defenses if name in plan.shown):
+        path = distribution_path(plan, folder, defense)
         if path.exists():
             attack = plan.config.distributions['attack']
             element = distribution_element(load_distributions(path), classes, plan.config.seed)
-            shown[f'{defence.name}, white-box, {attack}'] = element
+            shown[f'{defense.name}, gray-box, {attack}'] = element
     path = folder.path / 'report.html'
     write_page(path, report, example_sheets(report, cells), shown)
     return path
 
 
-def distribution_path(plan: GridPlan, folder: RunFolder, defence: Defence) -> Path:
-    """Where the distributions of a defence are kept; another attack or purifier has another file."""
-    about = [plan.config.distributions, plan.settings['attacks'], plan.settings['defences'][defence.name]]
-    return folder.path / 'distributions' / f'{defence.name}__{value_digest(about)[:12]}.npz'
+def distribution_path(plan: GridPlan, folder: RunFolder, defense: Defense) -> Path:
+    """Where the distributions of a defense are kept; another attack or purifier has another file."""
+    about = [plan.config.distributions, plan.settings['attacks'], plan.settings['defenses'][defense.name]]
+    return folder.path / 'distributions' / f'{defense.name}__{value_digest(about)[:12]}.npz'
 
 
-def lacks_distributions(plan: GridPlan, folder: RunFolder, defence: Defence) -> bool:
-    """Whether the page shows distributions of a defence that are not there yet."""
-    shown = bool(plan.config.distributions) and defence.purifier is not None and defence.name in plan.shown
-    return shown and not distribution_path(plan, folder, defence).exists()
+def lacks_distributions(plan: GridPlan, folder: RunFolder, defense: Defense) -> bool:
+    """Whether the page shows distributions of a defense that are not there yet."""
+    shown = bool(plan.config.distributions) and defense.purifier is not None and defense.name in plan.shown
+    return shown and not distribution_path(plan, folder, defense).exists()
 
 
-def collect_grid_distributions(plan: GridPlan, folder: RunFolder, defence: Defence, runner: Runner) -> None:
-    """Keep the distributions of a defence with a purifier, under the attack that the grid names, on the target itself.
+def collect_grid_distributions(plan: GridPlan, folder: RunFolder, defense: Defense, runner: Runner) -> None:
+    """Keep the distributions of a defense with a purifier, under the attack that the grid names, on the target itself.
 
     What is there already is not made again.
     """
-    if not lacks_distributions(plan, folder, defence):
+    if not lacks_distributions(plan, folder, defense):
         return
     settings = plan.config.distributions
-    path = distribution_path(plan, folder, defence)
+    path = distribution_path(plan, folder, defense)
     runner.load_or_resume()
     found = collect_distributions(
         runner.model,

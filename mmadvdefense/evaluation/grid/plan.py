@@ -15,13 +15,13 @@ from ...digests import plain_settings, value_digest
 from ...models import build_model
 from ...pipelines import channel_order, config_channel_order
 from ...tasks import FeatureTap, task_of
-from ...threats import NEEDS_PURIFIER, CannotRun, ThreatModel
+from ...threats import NEEDS_PURIFIER, ThreatModel, UnsupportedAttackError
 from ...threats.checks import check_num_classes, check_same_classes
 from ...version import __version__
 from ..results import CLEAN, Condition
 from .config import GridConfig
 from .correct_images import choose_images
-from .defenses import Defence, build_defence, data_settings, model_settings, target_config
+from .defenses import Defense, build_defense, data_settings, model_settings, target_config
 from .image_selection import compose_indices, inspect_images, open_test_set
 
 
@@ -30,14 +30,14 @@ class Cell:
     """One test of a grid.
 
     Attributes:
-        defence: its name.
+        defense: its name.
         condition: what is done to the images; its name is that of the attack.
         threat: the title of the threat model, ``'clean'`` for clean images.
         reason: why it cannot run, if that shows before.
         fingerprint: of everything that its numbers depend on.
     """
 
-    defence: str
+    defense: str
     condition: Condition
     threat: str
     reason: Optional[str]
@@ -45,13 +45,13 @@ class Cell:
 
     @property
     def title(self) -> str:
-        """For people: ``'align, white-box, PGD'``."""
-        return f'{self.defence}, {self.threat}' + ('' if self.threat == CLEAN else f', {self.condition.name}')
+        """For people: ``'align, gray-box, PGD'``."""
+        return f'{self.defense}, {self.threat}' + ('' if self.threat == CLEAN else f', {self.condition.name}')
 
     @property
     def file_name(self) -> str:
         """For files, without an ending."""
-        words = [self.threat, self.condition.name, self.defence] if self.threat != CLEAN else [CLEAN, self.defence]
+        words = [self.threat, self.condition.name, self.defense] if self.threat != CLEAN else [CLEAN, self.defense]
         readable = '__'.join(re.sub(r'[^\w.+-]+', '-', word) for word in words)
         return f'{readable}__{self.fingerprint[:12]}'
 
@@ -62,15 +62,15 @@ class GridPlan:
 
     Attributes:
         config: the grid's config.
-        defences: by name, ready to be tested.
-        cells: in the order in which they are run: defence after defence, clean images first.
+        defenses: by name, ready to be tested.
+        cells: in the order in which they are run: defense after defense, clean images first.
         settings: what all numbers depend on, to compare with an earlier run's.
         images: how many are tested on.
         facts: of target and data, for the report.
     """
 
     config: GridConfig
-    defences: dict[str, Defence]
+    defenses: dict[str, Defense]
     cells: list[Cell]
     settings: dict[str, Any]
     images: int
@@ -103,7 +103,7 @@ def plan_grid(config: GridConfig, folder: Optional[Union[str, Path]] = None, lau
     if len(indices) < len(dataset) or config.indices is not None:
         part = base.test_dataloader.dataset
         part.indices = compose_indices(part.get('indices'), indices, dataset)
-    defences = {name: build_defence(name, spec, config.target, base) for name, spec in config.defences.items()}
+    defenses = {name: build_defense(name, spec, config.target, base) for name, spec in config.defenses.items()}
     common = {
         'mmadvdefense': __version__,
         'target': {**model_settings(base), 'checkpoint': plain_settings(config.target['checkpoint'])},
@@ -115,18 +115,18 @@ def plan_grid(config: GridConfig, folder: Optional[Union[str, Path]] = None, lau
         for column in config.threat_models
     }
     parts = {
-        'defences': {name: defence.settings() for name, defence in defences.items()},
+        'defenses': {name: defense.settings() for name, defense in defenses.items()},
         'attacks': plain_settings(config.attacks),
         'threat_models': {
             column.threat.title: {**threats[column.threat.title], 'attacks': column.attacks}
             for column in config.threat_models
         },
     }
-    cells = [cell for defence in defences.values() for cell in _cells(config, defence, common, parts, threats)]
+    cells = [cell for defense in defenses.values() for cell in _cells(config, defense, common, parts, threats)]
     facts['data'] = {'type': type(dataset).__name__, 'images': len(indices), 'digest': digest, **facts['data']}
     if selection is not None:
         facts['data']['selection'] = selection
-    return GridPlan(config, defences, cells, {**common, **parts}, len(indices), facts)
+    return GridPlan(config, defenses, cells, {**common, **parts}, len(indices), facts)
 
 
 def _check_models(config: GridConfig, base: Config, dataset: BaseDataset) -> dict[str, Any]:
@@ -150,33 +150,33 @@ def _check_models(config: GridConfig, base: Config, dataset: BaseDataset) -> dic
     }
 
 
-def _cells(config: GridConfig, defence: Defence, common: dict, parts: dict, threats: dict) -> list[Cell]:
-    own = {**common, 'defence': parts['defences'][defence.name]}
-    cells = [Cell(defence.name, Condition(CLEAN), CLEAN, None, value_digest(own))]
+def _cells(config: GridConfig, defense: Defense, common: dict, parts: dict, threats: dict) -> list[Cell]:
+    own = {**common, 'defense': parts['defenses'][defense.name]}
+    cells = [Cell(defense.name, Condition(CLEAN), CLEAN, None, value_digest(own))]
     for column in config.threat_models:
         threat = column.threat
-        if threat.name in NEEDS_PURIFIER and defence.purifier is None:
+        if threat.name in NEEDS_PURIFIER and defense.purifier is None:
             continue
         for name in column.attacks:
-            if name not in config.limited.get(defence.name, column.attacks):
+            if name not in config.limited.get(defense.name, column.attacks):
                 continue
             about = {**own, 'attack': parts['attacks'][name], 'threat_model': threats[threat.title]}
             condition = Condition.under(threat, name, config.attacks[name])
             reason = _reason(threat, config.attacks[name])
-            cells.append(Cell(defence.name, condition, threat.title, reason, value_digest(about)))
+            cells.append(Cell(defense.name, condition, threat.title, reason, value_digest(about)))
     return cells
 
 
 def _reason(threat: ThreatModel, attack: dict) -> Optional[str]:
     try:
         threat.check_attack(build_attack(attack))
-    except CannotRun as error:
+    except UnsupportedAttackError as error:
         return str(error)
     return None
 
 
 def _threat_settings(threat: ThreatModel, channel_order: Optional[str]) -> dict[str, Any]:
-    settings: dict[str, Any] = {'name': threat.name, 'draws': threat.draws}
+    settings: dict[str, Any] = {'name': threat.name, 'eot_samples': threat.eot_samples}
     settings['substitute'] = plain_settings(threat.substitute)
     settings['sources'] = [_source_settings(source, channel_order) for source in threat.sources]
     return settings

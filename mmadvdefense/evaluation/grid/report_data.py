@@ -14,7 +14,7 @@ from ...attacks import build_attack
 from ...threats import THREAT_MODELS
 from ..cautions import cautions
 from ..results import CLEAN, Result, main_metric
-from ..statistics import paired_t_test, right_under_all
+from ..statistics import correct_under_all, paired_t_test
 from .plan import Cell, GridPlan
 
 FORMAT = 'mmadvdefense robustness report'
@@ -49,7 +49,7 @@ def build_report(plan: GridPlan, finished: Finished, source: str) -> dict[str, A
         'layers': list(config.layers),
         'data': plan.facts['data'],
         'target': {**config.target, 'weights': plan.settings['target']['checkpoint']},
-        'defences': {name: _defence(plan, name) for name in plan.defences},
+        'defenses': {name: _defense(plan, name) for name in plan.defenses},
         'methods': config.methods,
         'attacks': {
             name: {'config': attack, 'title': build_attack(attack).describe()}
@@ -66,7 +66,7 @@ def build_report(plan: GridPlan, finished: Finished, source: str) -> dict[str, A
         'cells': [
             {'threat_model': cell.threat, 'file': cell.file_name, **result.as_dict()} for cell, result in finished
         ],
-        'all_or_nothing': _all_or_nothing(plan, finished),
+        'worst_case': _worst_case(plan, finished),
         'comparisons': _comparisons(plan, finished),
         'cautions': _cautions(finished),
     }
@@ -83,13 +83,13 @@ def _software() -> dict[str, Optional[str]]:
     return versions
 
 
-def _defence(plan: GridPlan, name: str) -> dict[str, Any]:
-    defence = plan.defences[name]
+def _defense(plan: GridPlan, name: str) -> dict[str, Any]:
+    defense = plan.defenses[name]
     return {
-        'config': plan.config.defences[name],
-        'checkpoint': defence.checkpoint,
-        'weights': plan.settings['defences'][name]['checkpoint'],
-        'purifier': defence.purifier and defence.purifier.__name__,
+        'config': plan.config.defenses[name],
+        'checkpoint': defense.checkpoint,
+        'weights': plan.settings['defenses'][name]['checkpoint'],
+        'purifier': defense.purifier and defense.purifier.__name__,
     }
 
 
@@ -109,16 +109,16 @@ def _cautions(finished: Finished) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def _all_or_nothing(plan: GridPlan, finished: Finished) -> list[dict[str, Any]]:
+def _worst_case(plan: GridPlan, finished: Finished) -> list[dict[str, Any]]:
     rows = []
-    for column, defence in itertools.product(plan.config.threat_models, plan.defences):
+    for column, defense in itertools.product(plan.config.threat_models, plan.defenses):
         title = column.threat.title
-        cells = [(cell, result) for cell, result in _attacked(finished, title) if cell.defence == defence]
+        cells = [(cell, result) for cell, result in _attacked(finished, title) if cell.defense == defense]
         if cells:
             attacks = [cell.condition.name for cell, _ in cells]
-            share = right_under_all([result.samples['right'] for _, result in cells])
+            share = correct_under_all([result.samples['correct'] for _, result in cells])
             right = None if share is None else 100 * share
-            rows.append({'threat_model': title, 'defence': defence, 'attacks': attacks, 'right': right})
+            rows.append({'threat_model': title, 'defense': defense, 'attacks': attacks, 'correct': right})
     return rows
 
 
@@ -127,7 +127,7 @@ def _comparisons(plan: GridPlan, finished: Finished) -> list[dict[str, Any]]:
     rows = []
     for column, attack in itertools.product(plan.config.threat_models, plan.config.attacks):
         title = column.threat.title
-        cells = {c.defence: r.samples for c, r in _attacked(finished, title) if c.condition.name == attack}
+        cells = {c.defense: r.samples for c, r in _attacked(finished, title) if c.condition.name == attack}
         scores = {
             method: np.mean(np.array([cells[name]['score'] for name in names], dtype=float), axis=0)
             for method, names in plan.config.methods.items()
@@ -138,5 +138,5 @@ def _comparisons(plan: GridPlan, finished: Finished) -> list[dict[str, Any]]:
             known = ~np.isnan(scores[ours] + scores[theirs])
             if known.sum() > 1:
                 test = paired_t_test(scores[ours][known], scores[theirs][known])
-                rows.append({'threat_model': title, 'attack': attack, 'defences': [ours, theirs], **test})
+                rows.append({'threat_model': title, 'attack': attack, 'defenses': [ours, theirs], **test})
     return rows

@@ -1,4 +1,4 @@
-"""Run a grid of defences, attacks and threat models with MMEngine's test loop, cell by cell, and resume it."""
+"""Run a grid of defenses, attacks and threat models with MMEngine's test loop, cell by cell, and resume it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
 from mmengine.runner import Runner, set_random_seed
 
 from ...checkpoints import save_file_atomically, write_json
-from ...threats import CannotRun
+from ...threats import UnsupportedAttackError
 from ...training import recipes
 from ..report.grid_tables import cell_outcome, failures, markdown
 from ..results import CLEAN, Condition, Result, main_metric
 from ..robustness import failed, note_changes, score, warn_of
-from .defenses import Defence
+from .defenses import Defense
 from .page import collect_grid_distributions, lacks_distributions, write_grid_page
 from .plan import Cell, GridPlan
 from .progress import GridProgress
@@ -50,8 +50,8 @@ class Grid:
     def run(self) -> dict[str, Any]:
         """Run what is not finished yet and what failed before, writing after every cell.
 
-        An attack or a defence that goes wrong costs its own cell: that says why, keeps the traceback, and the next one
-        follows. An error on clean images without a defence is about model or data, and is raised; so is any error of
+        An attack or a defense that goes wrong costs its own cell: that says why, keeps the traceback, and the next one
+        follows. An error on clean images without a defense is about model or data, and is raised; so is any error of
         one of several processes, for which the others would wait.
 
         Returns:
@@ -60,16 +60,16 @@ class Grid:
         pending = self._pending()
         kinds = [(cell.threat, cell.condition.name) for cell in pending]
         progress = GridProgress(kinds, self.plan.images, len(self.plan.cells))
-        for defence in self.plan.defences.values():
-            cells = [cell for cell in pending if cell.defence == defence.name]
+        for defense in self.plan.defenses.values():
+            cells = [cell for cell in pending if cell.defense == defense.name]
             # One process sees all images in turn, as the features of the first ones must be.
-            lacks = get_world_size() == 1 and lacks_distributions(self.plan, self.folder, defence)
+            lacks = get_world_size() == 1 and lacks_distributions(self.plan, self.folder, defense)
             if cells or lacks:
-                runner = Runner.from_cfg(self._runner_config(defence))
+                runner = Runner.from_cfg(self._runner_config(defense))
                 for cell in cells:
                     self._run(runner, cell, progress)
                 if lacks:
-                    self._collect_distributions(runner, defence)
+                    self._collect_distributions(runner, defense)
                 del runner
                 torch.cuda.empty_cache()
         report = self._write()
@@ -90,26 +90,26 @@ class Grid:
         broadcast_object_list(left)
         return [cell for cell in self.plan.cells if cell.fingerprint in left[0]]
 
-    def _runner_config(self, defence: Defence):
-        config = defence.config
+    def _runner_config(self, defense: Defense):
+        config = defense.config
         config.launcher = self.launcher
-        config.work_dir = str(self.folder.path / 'logs' / defence.name)
-        config.experiment_name = f'grid-{defence.name}'
+        config.work_dir = str(self.folder.path / 'logs' / defense.name)
+        config.experiment_name = f'grid-{defense.name}'
         config.log_level = self.plan.config.log_level
         # Several runners cannot share the visualizer that a config names.
         config.visualizer = None
         config.randomness = dict(seed=self.plan.config.seed)
-        recipes.settle_distributed(config, self.launcher, training=False)
+        recipes.prepare_distributed(config, self.launcher, training=False)
         return config
 
     def _run(self, runner: Runner, cell: Cell, progress: GridProgress) -> None:
         start = time.perf_counter()
         with progress.cell(cell.title, (cell.threat, cell.condition.name)) as batches:
             result = self._score(runner, cell, batches)
-        result.defence = cell.defence
-        result.purifier = self.plan.defences[cell.defence].purifier is not None
+        result.defense = cell.defense
+        result.purifier = self.plan.defenses[cell.defense].purifier is not None
         if is_main_process():
-            clean = next(c for c in self.plan.cells if c.defence == cell.defence and c.threat == CLEAN)
+            clean = next(c for c in self.plan.cells if c.defense == cell.defense and c.threat == CLEAN)
             note_changes(result, self.results.get(clean.fingerprint))
             self.folder.save(cell, result, round(time.perf_counter() - start, 1))
             # As a later run would find it.
@@ -136,17 +136,17 @@ class Grid:
                 hooks=[batches],
             )
         except Exception as error:
-            bare = cell.threat == CLEAN and not config.defences[cell.defence]
-            if not isinstance(error, CannotRun) and (bare or get_world_size() > 1):
+            bare = cell.threat == CLEAN and not config.defenses[cell.defense]
+            if not isinstance(error, UnsupportedAttackError) and (bare or get_world_size() > 1):
                 raise
             return failed(cell.condition, error)
 
-    def _collect_distributions(self, runner: Runner, defence: Defence) -> None:
+    def _collect_distributions(self, runner: Runner, defense: Defense) -> None:
         try:
-            collect_grid_distributions(self.plan, self.folder, defence, runner)
+            collect_grid_distributions(self.plan, self.folder, defense, runner)
         except Exception as error:
             # As in a cell: the page has one figure less.
-            found = failed(Condition(f'distributions of {defence.name}'), error)
+            found = failed(Condition(f'distributions of {defense.name}'), error)
             self.problems.append(f'{found.condition.name}: {found.reason}')
 
     def _finished(self) -> list[tuple[Cell, Result]]:
@@ -165,15 +165,15 @@ class Grid:
 def write_samples(path: Path, finished: list[tuple[Cell, Result]]) -> None:
     """Write one row for every image of every cell, as CSV."""
     text = io.StringIO()
-    columns = ['image', 'right', 'score', 'decision', 'changed', 'linf', 'l2', 'psnr', 'queries', 'nonfinite']
+    columns = ['image', 'correct', 'score', 'decision', 'changed', 'linf', 'l2', 'psnr', 'queries', 'nonfinite']
     writer = csv.writer(text, lineterminator='\n')
-    writer.writerow(['threat_model', 'attack', 'defence', 'index', *columns])
+    writer.writerow(['threat_model', 'attack', 'defense', 'index', *columns])
     for cell, result in finished:
         if result.samples is None:
             continue
         size = len(result.samples['image'])
         values = zip(*(result.samples.get(name) or [None] * size for name in columns))
-        head = [cell.threat, cell.condition.name, cell.defence]
+        head = [cell.threat, cell.condition.name, cell.defense]
         writer.writerows([*head, index, *map(_as_csv, row)] for index, row in enumerate(values))
     save_file_atomically(path, lambda file: file.write(text.getvalue().encode()))
 

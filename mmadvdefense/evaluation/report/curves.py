@@ -38,7 +38,7 @@ def budget_curves(report: dict[str, Any]) -> list[Curve]:
     """
     metric = report['metric']
     ran = [cell for cell in report['cells'] if cell['reason'] is None]
-    clean = {cell['defence']: cell for cell in ran if cell['threat_model'] == CLEAN}
+    clean = {cell['defense']: cell for cell in ran if cell['threat_model'] == CLEAN}
     families: dict[tuple, list[dict]] = {}
     for cell in ran:
         attack = cell['condition']['attack']
@@ -53,7 +53,7 @@ def budget_curves(report: dict[str, Any]) -> list[Curve]:
         for method, names in report['methods'].items():
             points: dict[float, list[dict]] = {}
             for cell in cells:
-                if cell['defence'] in names:
+                if cell['defense'] in names:
                     points.setdefault(cell['condition']['attack']['eps'], []).append(cell)
             if points and clean.keys() >= set(names):
                 points[0] = [clean[name] for name in names]
@@ -88,7 +88,7 @@ def amplification_curves(report: dict[str, Any]) -> list[Curve]:
         sizes = [cell['amplification'].get(layer) for layer in report['layers']]
         if cell['condition']['attack'] is not None and sizes and None not in sizes:
             title = f'{cell["condition"]["name"]}, {cell["threat_model"]}'
-            found.setdefault((title, methods[cell['defence']]), []).append(sizes)
+            found.setdefault((title, methods[cell['defense']]), []).append(sizes)
     for (title, method), trainings in found.items():
         curve = curves.setdefault(title, Curve(title, ticks=report['layers']))
         _add(curve, method, list(range(len(report['layers']))), [list(sizes) for sizes in zip(*trainings)])

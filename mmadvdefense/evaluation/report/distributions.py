@@ -59,7 +59,7 @@ def collect_distributions(
         dataset: what ``batches`` come from; its pipeline tells in which frame the ground truth is.
         batches: a test data loader.
         count: how many feature vectors at most: images, boxes or pixels with a class.
-        source: whose gradients are used; the model's own (white-box on O) by default.
+        source: whose gradients are used; the model's own (gray-box on O) by default.
         layer: as for :meth:`mmadvdefense.tasks.Task.feature_tap`.
         seed: of the attack.
 
@@ -153,7 +153,7 @@ def distribution_element(distributions: Distributions, classes: Optional[Sequenc
     """An ``<img>`` of the four states in one t-SNE embedding (Align, Fig. 6), and their Proxy-A distances (Fig. 4).
 
     Args:
-        distributions: of one defence.
+        distributions: of one defense.
         classes: their names.
         seed: of the embedding and of the folds.
     """

@@ -18,20 +18,20 @@ STATES = ('clean', 'adversarial', 'purified')
 
 
 def example_sheets(report: dict[str, Any], cells: Sequence[tuple[str, Result, Path]]) -> dict[str, str]:
-    """One ``<img>`` for every threat model and defence with a purifier, of the first attack that has one.
+    """One ``<img>`` for every threat model and defense with a purifier, of the first attack that has one.
 
     Args:
         report: of :func:`mmadvdefense.evaluation.report.build_report`.
         cells: threat model, result with its samples, and the file of its examples.
     """
-    at = {(threat, cell.condition.name, cell.defence): cell for threat, cell, _ in cells}
-    bare = next((name for name, defence in report['defences'].items() if defence['purifier'] is None), None)
+    at = {(threat, cell.condition.name, cell.defense): cell for threat, cell, _ in cells}
+    bare = next((name for name, defense in report['defenses'].items() if defense['purifier'] is None), None)
     sheets: dict[str, str] = {}
     shown: set[tuple[str, str]] = set()
     for threat, cell, path in cells:
-        if threat == CLEAN or not cell.purifier or (threat, cell.defence) in shown or not path.exists():
+        if threat == CLEAN or not cell.purifier or (threat, cell.defense) in shown or not path.exists():
             continue
-        shown.add((threat, cell.defence))
+        shown.add((threat, cell.defense))
         # What the unprotected model makes of clean and attacked images, where the grid has it.
         seen_by = {
             'clean': at.get((CLEAN, CLEAN, bare)),
@@ -39,7 +39,7 @@ def example_sheets(report: dict[str, Any], cells: Sequence[tuple[str, Result, Pa
             'purified': cell,
         }
         element = _sheet(report, path, seen_by)
-        sheets[f'{cell.defence}, {threat}, {cell.condition.name}'] = element
+        sheets[f'{cell.defense}, {threat}, {cell.condition.name}'] = element
     return sheets
 
 
@@ -59,7 +59,7 @@ def _sheet(report: dict[str, Any], path: Path, seen_by: dict[str, Result]) -> st
 
 
 def _caption(report: dict[str, Any], samples: dict[str, list], index: int) -> Caption:
-    score, right = samples['score'][index], samples['right'][index]
+    score, right = samples['score'][index], samples['correct'][index]
     if report['task'] == 'classification' and samples['decision'][index] is not None:
         text = report['data']['classes'][int(samples['decision'][index])]
     else:

@@ -48,7 +48,7 @@ def collect_examples(
         attack: of :func:`mmadvdefense.attacks.build_attack`.
         batches: a test data loader; its samples are in the frame of the image.
         count: how many images at most.
-        source: whose gradients are used; the model's own (white-box on O) by default.
+        source: whose gradients are used; the model's own (gray-box on O) by default.
         seed: of the attack; the perturbations are those of ``AttackHook`` with this seed.
 
     Raises:

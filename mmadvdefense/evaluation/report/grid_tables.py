@@ -84,7 +84,7 @@ def _gaps(report: dict[str, Any]) -> list[str]:
 def failures(report: dict[str, Any]) -> list[str]:
     """What went wrong in which cell, one line each."""
     return [
-        f'{cell["defence"]}, {cell["threat_model"]}, {cell["condition"]["name"]}: {cell["reason"]}'
+        f'{cell["defense"]}, {cell["threat_model"]}, {cell["condition"]["name"]}: {cell["reason"]}'
         for cell in report.get('cells', ())
         if cell.get('error') is not None
     ]
@@ -95,8 +95,8 @@ def selection_text(selection: Optional[dict[str, Any]]) -> list[str]:
     if selection is None:
         return []
     text = f'Chosen from {selection["candidates"]} images'
-    if 'right' in selection:
-        text += f', of which the target without a defence gets {selection["right"]} right: only those are counted'
+    if 'correct' in selection:
+        text += f', of which the target without a defense gets {selection["correct"]} right: only those are counted'
     if 'images_per_class' in selection:
         text += f'; up to {selection["images_per_class"]} of each of {selection["classes"]} classes'
         if selection['classes_with_fewer']:
@@ -118,25 +118,25 @@ def _cells(report: dict[str, Any], threat: str) -> list[dict[str, Any]]:
     return sorted(cells, key=lambda cell: attacks.index(cell['condition']['name']))
 
 
-def _find(report: dict[str, Any], threat: str, attack: str, defence: str) -> Optional[dict[str, Any]]:
-    wanted = (attack, defence)
-    return next((c for c in _cells(report, threat) if (c['condition']['name'], c['defence']) == wanted), None)
+def _find(report: dict[str, Any], threat: str, attack: str, defense: str) -> Optional[dict[str, Any]]:
+    wanted = (attack, defense)
+    return next((c for c in _cells(report, threat) if (c['condition']['name'], c['defense']) == wanted), None)
 
 
 def _scores(report: dict[str, Any], threat: str) -> Table:
     metric, attacks = report['metric'], report['threat_models'][threat]['attacks']
-    together = {row['defence']: row for row in report['all_or_nothing'] if row['threat_model'] == threat}
+    together = {row['defense']: row for row in report['worst_case'] if row['threat_model'] == threat}
     most = max((len(row['attacks']) for row in together.values()), default=0)
     # Who met fewer attacks is not compared with who met all.
     together = {name: row for name, row in together.items() if len(row['attacks']) == most}
     several = most > 1
-    rows = [[f'{metric}{unit(metric)}', CLEAN, *attacks, *(['all or nothing'] if several else [])]]
+    rows = [[f'{metric}{unit(metric)}', CLEAN, *attacks, *(['worst case'] if several else [])]]
     for method, names in report['methods'].items():
         columns = [[_find(report, threat, attack, name) for name in names] for attack in attacks]
         if any(map(any, columns)):
             clean = [_find(report, CLEAN, CLEAN, name) for name in names]
             row = [_outcome(cells, metric) for cells in (clean, *columns)]
-            last = [_spread([together[name]['right'] for name in names if name in together])] if several else []
+            last = [_spread([together[name]['correct'] for name in names if name in together])] if several else []
             rows.append([method, *row, *last])
     rows += _sources(report, threat, len(rows[0]))
     return Table(threat, rows)
@@ -167,36 +167,36 @@ def _spread(values: Sequence[Optional[float]], digits: int = 2) -> str:
 
 
 def _perturbations(report: dict[str, Any]) -> Table:
-    """One row for all defences that met the same images."""
-    rows = [['threat model', 'attack', 'defence', 'L-inf mean / max', 'L2 mean / max', 'queries mean']]
+    """One row for all defenses that met the same images."""
+    rows = [['threat model', 'attack', 'defense', 'L-inf mean / max', 'L2 mean / max', 'queries mean']]
     for threat, about in report['threat_models'].items():
         for attack in about['attacks']:
             cells = [cell for cell in _cells(report, threat) if cell['condition']['name'] == attack]
             groups: dict[tuple, list[str]] = {}
             for cell in cells:
                 if cell['reason'] is None:
-                    groups.setdefault(tuple(sizes_text(cell['measured'])), []).append(cell['defence'])
-            for sizes, defences in groups.items():
-                rows.append([threat, attack, _who(report, defences, list(groups.values())), *sizes])
+                    groups.setdefault(tuple(sizes_text(cell['measured'])), []).append(cell['defense'])
+            for sizes, defenses in groups.items():
+                rows.append([threat, attack, _who(report, defenses, list(groups.values())), *sizes])
     return Table('perturbations, in pixels (0-255)', rows)
 
 
-def _who(report: dict[str, Any], defences: list[str], groups: list[list[str]]) -> str:
-    """A group of defences, of all groups that met an attack, in few words."""
-    if len(defences) == len(report['defences']) or (len(groups) == 1 and len(defences) > 1):
+def _who(report: dict[str, Any], defenses: list[str], groups: list[list[str]]) -> str:
+    """A group of defenses, of all groups that met an attack, in few words."""
+    if len(defenses) == len(report['defenses']) or (len(groups) == 1 and len(defenses) > 1):
         return 'all'
-    named = _named(report, defences)
-    if len(named) > 3 and 2 * len(defences) > sum(map(len, groups)):
+    named = _named(report, defenses)
+    if len(named) > 3 and 2 * len(defenses) > sum(map(len, groups)):
         return 'all others'
     return ', '.join(named)
 
 
-def _named(report: dict[str, Any], defences: list[str]) -> list[str]:
-    """Methods where all their trainings are among ``defences``, and what is left of these."""
+def _named(report: dict[str, Any], defenses: list[str]) -> list[str]:
+    """Methods where all their trainings are among ``defenses``, and what is left of these."""
     whole = {
-        name: method for method, names in report['methods'].items() if set(names) <= set(defences) for name in names
+        name: method for method, names in report['methods'].items() if set(names) <= set(defenses) for name in names
     }
-    return list(dict.fromkeys(whole.get(name, name) for name in defences))
+    return list(dict.fromkeys(whole.get(name, name) for name in defenses))
 
 
 def _comparisons(report: dict[str, Any], threat: str) -> Table:
@@ -205,16 +205,16 @@ def _comparisons(report: dict[str, Any], threat: str) -> Table:
     # What is too small for a float is not zero.
     chance = [f'{test["p"]:.1e}' if test['p'] else '<1e-300' for test in tests]
     shown = {
-        (*test['defences'], test['attack']): f'{100 * test["difference"]:+.2f} ({p})' for test, p in zip(tests, chance)
+        (*test['defenses'], test['attack']): f'{100 * test["difference"]:+.2f} ({p})' for test, p in zip(tests, chance)
     }
     rows = [['mean score, difference (p)', *attacks]]
-    for ours, theirs in dict.fromkeys(tuple(test['defences']) for test in tests):
+    for ours, theirs in dict.fromkeys(tuple(test['defenses']) for test in tests):
         rows.append([f'{ours} - {theirs}', *(shown.get((ours, theirs, attack), '-') for attack in attacks)])
     return Table(f'paired t-test over images, {threat}', rows)
 
 
 def _amplification(report: dict[str, Any], threat: str) -> Table:
-    rows = [['attack', 'defence', *report['layers']]]
+    rows = [['attack', 'defense', *report['layers']]]
     for attack in [CLEAN, *report['attacks']]:
         for method, names in report['methods'].items():
             cells = [_find(report, threat, attack, name) for name in names]
@@ -228,7 +228,7 @@ def _amplification(report: dict[str, Any], threat: str) -> Table:
 
 def _single_images(report: dict[str, Any], threat: str) -> Table:
     """What is known of single images."""
-    header = ['attack', 'defence', 'right (%)', 'mean score (%), 95 % interval', 'decision changed (%)']
+    header = ['attack', 'defense', 'right (%)', 'mean score (%), 95 % interval', 'decision changed (%)']
     rows = [[*header, 'PSNR to clean (dB)']]
     for cell in _cells(report, threat):
         if cell['reason'] is None:
@@ -237,7 +237,7 @@ def _single_images(report: dict[str, Any], threat: str) -> Table:
             right = score = '-'
             if scores['score'] is not None:
                 low, high = scores['interval']
-                right, score = f'{scores["right"]:.2f}', f'{scores["score"]:.2f} [{low:.2f}, {high:.2f}]'
-            who = [cell['condition']['name'], cell['defence']]
+                right, score = f'{scores["correct"]:.2f}', f'{scores["score"]:.2f} [{low:.2f}, {high:.2f}]'
+            who = [cell['condition']['name'], cell['defense']]
             rows.append([*who, right, score, changed, psnr_text(cell['measured'])])
     return Table(f'single images, {threat}', rows)

@@ -75,7 +75,7 @@ def robustness_table(results: Sequence[Result], metric: Optional[str] = None) ->
 def notes(results: Sequence[Result]) -> list[str]:
     """One line each for what has no numbers: conditions that failed, and images that are not scored one by one."""
     lines = [
-        f'{result.condition.name}, {result.defence}: {reason_text(result.reason, result.error)}'
+        f'{result.condition.name}, {result.defense}: {reason_text(result.reason, result.error)}'
         for result in results
         if result.reason is not None
     ]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...pixels import PIXEL_MAX, Pixels
 from ...randomness import Randomness
-from ...validation import check_whole_number
+from ...validation import check_integer
 from ..base import RandomPurifier
 from ..sizes import map_by_size_randomly
 
@@ -40,7 +40,7 @@ class OnlinePurifier(RandomPurifier):
 
     def __init__(self, num_steps: int, progress: bool = False, **kwargs):
         super().__init__(**kwargs)
-        check_whole_number(type(self).__name__, num_steps=num_steps)
+        check_integer(type(self).__name__, num_steps=num_steps)
         self.num_steps = int(num_steps)
         self.progress = progress
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...pixels import PIXEL_MAX
 from ...randomness import Randomness
 from ...registry import MODELS
-from ...validation import check_whole_number
+from ...validation import check_integer
 from .base import OnlinePurifier
 
 DEFAULT_NETWORK = dict(type='EnergyNetworks')
@@ -56,7 +56,7 @@ class OAGPurifier(OnlinePurifier):
         **kwargs,
     ):
         super().__init__(num_steps, **kwargs)
-        check_whole_number(type(self).__name__, image_steps=image_steps)
+        check_integer(type(self).__name__, image_steps=image_steps)
         self._require_positive('noise', noise)
         self._require_positive('learning_rate', learning_rate)
         self.image_steps = int(image_steps)

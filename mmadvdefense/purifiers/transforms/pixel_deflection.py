@@ -11,7 +11,7 @@ from torch import Tensor
 from ...pixels import PIXEL_MAX, Pixels
 from ...randomness import Randomness
 from ...registry import MODELS
-from ...validation import check_whole_number
+from ...validation import check_integer
 from ..base import RandomPurifier
 from ..sizes import map_by_size_randomly
 
@@ -74,7 +74,7 @@ class PixelDeflectionPurifier(RandomPurifier):
     def __init__(self, deflections: int = 200, window: int = 10, sigma: float = 0.04 * PIXEL_MAX, **kwargs):
         super().__init__(**kwargs)
         name = type(self).__name__
-        check_whole_number(name, deflections=deflections, window=window)
+        check_integer(name, deflections=deflections, window=window)
         if not sigma > 0:
             raise ValueError(f'{name}: sigma is in pixels (0-255) and must be > 0, got {sigma}')
         self._require_channel_order(name)

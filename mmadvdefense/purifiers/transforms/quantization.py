@@ -30,7 +30,7 @@ class BitDepthPurifier(Purifier):
     def __init__(self, bits: int = 3, **kwargs):
         super().__init__(**kwargs)
         if bits not in range(1, 9):
-            raise ValueError(f'BitDepthPurifier: bits must be a whole number in 1-8, got {bits}')
+            raise ValueError(f'BitDepthPurifier: bits must be an integer in 1-8, got {bits}')
         self.bits = int(bits)
 
     def purify(self, images: Pixels) -> Pixels:
@@ -55,7 +55,7 @@ class JPEGPurifier(Purifier):
     def __init__(self, quality: int = 75, **kwargs):
         super().__init__(**kwargs)
         if quality not in range(1, 101):
-            raise ValueError(f'JPEGPurifier: quality must be a whole number in 1-100, got {quality}')
+            raise ValueError(f'JPEGPurifier: quality must be an integer in 1-100, got {quality}')
         self._require_channel_order('JPEGPurifier')
         self.quality = int(quality)
 

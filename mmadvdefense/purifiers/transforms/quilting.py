@@ -56,13 +56,12 @@ class QuiltingPurifier(RandomPurifier):
         number, _, self.patch_size, _ = database.patches.shape
         if neighbours not in range(1, number + 1):
             raise ValueError(
-                f'QuiltingPurifier: neighbours must be a whole number from 1 to that of patches, {number}; '
-                f'got {neighbours}'
+                f'QuiltingPurifier: neighbours must be an integer from 1 to that of patches, {number}; got {neighbours}'
             )
         overlap = self.patch_size // 2 if overlap is None else overlap
         if overlap not in range(self.patch_size // 2 + 1):
             raise ValueError(
-                f'QuiltingPurifier: overlap must be a whole number from 0 to half the patch size {self.patch_size}, '
+                f'QuiltingPurifier: overlap must be an integer from 0 to half the patch size {self.patch_size}, '
                 f'got {overlap}'
             )
         self.neighbours = int(neighbours)

@@ -9,7 +9,7 @@ from torch import Tensor
 from ...pixels import PIXEL_MAX, Pixels
 from ...randomness import Randomness
 from ...registry import MODELS
-from ...validation import check_whole_number
+from ...validation import check_integer
 from ..base import RandomPurifier
 from ..sizes import map_by_size_randomly
 
@@ -85,7 +85,7 @@ class TotalVariationPurifier(RandomPurifier):
             raise ValueError(f'{name}: weight is in pixels (0-255) and must be > 0, got {weight}')
         if not 0 <= drop_rate < 1:
             raise ValueError(f'{name}: drop_rate must be at least 0 and below 1, got {drop_rate}')
-        check_whole_number(name, steps=steps)
+        check_integer(name, steps=steps)
         self.weight = float(weight)
         self.drop_rate = float(drop_rate)
         self.steps = int(steps)

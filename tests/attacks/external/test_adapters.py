@@ -123,11 +123,11 @@ def test_rand_version_averages_over_draws(setting):
     source, _, images, samples, _ = setting
     calls = []
 
-    def defence(images, randomness):
+    def defense(images, randomness):
         calls.append(len(images))
         return images + randomness.normal_like(images)
 
-    source = AttackSource(source.model, defence=defence)
+    source = AttackSource(source.model, defense=defense)
     result = run(dict(type='AutoAttack', eps=8, version='rand', steps=2), source, images[:1], samples[:1], [0])
     # 3 gradients of 20 draws, and asked whether each part succeeded.
     assert result.queries[0] == sum(calls) >= 60

@@ -145,16 +145,16 @@ def test_gradients_are_averaged_over_draws(name, tiny_classifier, make_images):
     """The mean over draws of noise points another way than the gradient without it."""
     drawn = []
 
-    def defence(images, randomness):
+    def defense(images, randomness):
         drawn.append(1)
         return (images + 20 * randomness.normal_like(images)).clamp(0, 255)
 
     images = make_images(2, 3, 12, 10)
     config = dict(type=name, random_start=None, eps=8, step_size=2, steps=1)
-    one, many = (run(config, tiny_classifier, images, defence=defence, draws=draws) for draws in (1, 16))
+    one, many = (run(config, tiny_classifier, images, defense=defense, eot_samples=draws) for draws in (1, 16))
     assert many.queries[0] - one.queries[0] == 15 and len(drawn) >= 17
     assert not torch.equal(one.images, many.images)
-    through = run(dict(type=name, **STEPS), tiny_classifier, images, defence=BackwardPass(defence), draws=2)
+    through = run(dict(type=name, **STEPS), tiny_classifier, images, defense=BackwardPass(defense), eot_samples=2)
     assert (size(through.images, images) > 4).all()
 
 

@@ -106,7 +106,7 @@ def test_description_names_the_range():
         (dict(attack=dict(type='BIM', steps=4), eps=(4, 4)), 'range of whole pixels'),
         (dict(attack=dict(type='BIM', steps=4), eps=(0.5, 4)), 'range of whole pixels'),
         (dict(attack=dict(type='BIM', steps=4), step_size='eps'), "pixels .* or 'eps/steps', got 'eps'"),
-        (dict(attack=dict(type='BIM', steps=0)), 'steps must be a whole number'),
+        (dict(attack=dict(type='BIM', steps=0)), 'steps must be an integer'),
         (dict(attack=dict(type='DeepFool')), 'DeepFool'),
     ],
 )

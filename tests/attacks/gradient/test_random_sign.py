@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmadvdefense.attacks import AttackSource, Randomness, build_attack
-from mmadvdefense.threats import CannotRun, ThreatModel
+from mmadvdefense.threats import ThreatModel, UnsupportedAttackError
 
 
 def run(model, images, samples, seeds, eps=16):
@@ -40,10 +40,10 @@ def test_an_image_does_not_depend_on_its_batch(tiny_classifier, image_batch):
 def test_it_knows_nothing_and_needs_nothing():
     attack = build_attack(dict(type='RandomSign', eps=4))
     assert not attack.needs_labels and attack.describe() == 'RandomSign (L-inf 4)'
-    for name in ('white-box', 'query'):
+    for name in ('gray-box', 'query'):
         ThreatModel(name).check_attack(attack)
-    with pytest.raises(CannotRun, match='RandomSign asks no gradients; use white-box'):
-        ThreatModel('adaptive-full').check_attack(attack)
+    with pytest.raises(UnsupportedAttackError, match='RandomSign asks no gradients; use gray-box'):
+        ThreatModel('adaptive').check_attack(attack)
     with pytest.raises(ValueError, match='eps is a radius'):
         build_attack(dict(type='RandomSign', eps=None))
 

@@ -109,7 +109,7 @@ class Values:
 class Answers:
     """A classifier that answers with given classes."""
 
-    draws = 1
+    eot_samples = 1
     task = SimpleNamespace(one_label=True)
 
     def __init__(self, *classes):
@@ -125,7 +125,7 @@ def offered(source, objective, labels=None, target=None):
         logits=lambda images: source.left.pop(0),
     )
     strongest = Strongest(objective)
-    for number in range(len(objective.left) // source.draws):
+    for number in range(len(objective.left) // source.eot_samples):
         strongest.offer(torch.full((len(objective.left[0]), 3, 2, 2), float(number)), batch)
     return strongest.images[:, 0, 0, 0].tolist()
 
@@ -141,17 +141,17 @@ def test_a_fooled_image_beats_a_higher_value():
     assert offered(source, values, target=torch.tensor([2, 2, 2, 2])) == [2, 1, 0, 2]
 
 
-def test_a_random_defence_is_asked_as_often_as_it_draws():
+def test_a_random_defense_is_asked_as_often_as_it_draws():
     labels = torch.tensor([0, 0])
     source = Answers([1, 0], [0, 0], [1, 1], [1, 0])
-    source.draws = 2
+    source.eot_samples = 2
     values = Values([9.0, 5.0], [9.0, 0.0], [1.0, 1.0], [1.0, 1.0])
     # The first image is fooled in one of two draws, then in two; the second in none, then in one.
     assert offered(source, values, labels) == [1, 1]
 
 
 def test_dense_tasks_compare_values_alone():
-    source = SimpleNamespace(draws=1, task=SimpleNamespace(one_label=False))
+    source = SimpleNamespace(eot_samples=1, task=SimpleNamespace(one_label=False))
     assert offered(source, Values([1.0, 3.0], [2.0, 2.0])) == [1, 0]
 
 

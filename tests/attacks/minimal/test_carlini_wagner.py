@@ -236,7 +236,7 @@ def test_the_form_is_in_the_name_of_the_row():
     clipped = CarliniWagner(steps=10, clip_to=7.9)
     assert type(clipped) is CarliniWagnerL2
     assert clipped.describe() == 'CarliniWagner (L2 7.9, 9 x 10 steps, projected)'
-    assert not minimal.averages_draws and bounded.averages_draws
+    assert not minimal.supports_eot and bounded.supports_eot
     assert not minimal.stochastic and CarliniWagner(targeted='random').stochastic
 
 
@@ -246,15 +246,15 @@ def test_the_form_is_in_the_name_of_the_row():
         (dict(step_size=2), r'takes step_size in the bounded form .* only; this is the minimal L2 form'),
         (dict(random_start=None, steps=5), 'takes random_start in the bounded form'),
         (dict(eps=8, step_size=2, steps=5, learning_rate=0.1), 'takes learning_rate in the minimal L2 form'),
-        (dict(eps=8, step_size=2, steps=5, binary_search_steps=9, pixel_share=0.5),
-         'takes binary_search_steps, pixel_share in the minimal L2 form'),
+        (dict(eps=8, step_size=2, steps=5, binary_search_steps=9, success_threshold=0.5),
+         'takes binary_search_steps, success_threshold in the minimal L2 form'),
         (dict(norm='linf'), "without eps has norm 'l2', got 'linf'; the bounded form needs eps"),
         (dict(eps=8, steps=5), 'step_size .* got None'),
-        (dict(steps=0), 'CarliniWagner: steps must be a whole number >= 1, got 0'),
+        (dict(steps=0), 'CarliniWagner: steps must be an integer >= 1, got 0'),
         (dict(binary_search_steps=0), 'binary_search_steps .* got 0'),
         (dict(initial_const=0), 'initial_const must be > 0, got 0'),
         (dict(confidence=-1), 'confidence .* got -1'),
-        (dict(pixel_share=1.5), 'pixel_share .* got 1.5'),
+        (dict(success_threshold=1.5), 'success_threshold .* got 1.5'),
         (dict(targeted='nearest'), "unknown choice of target 'nearest'"),
         (dict(clip_to=-1), 'clip_to .* got -1'),
         (dict(eps=8, step_size=2, steps=5, clip_to=8), 'takes clip_to in the minimal L2 form'),
@@ -275,4 +275,4 @@ def test_who_may_only_ask_has_no_gradients(config, tiny_classifier, mostly_right
 
 def test_the_minimal_form_does_not_average_draws(tiny_classifier, mostly_right):
     with pytest.raises(ValueError, match='does not average'):
-        run(QUICK, tiny_classifier, *mostly_right, draws=2)
+        run(QUICK, tiny_classifier, *mostly_right, eot_samples=2)

@@ -274,11 +274,11 @@ def test_the_mean_scores_of_an_ensemble_have_boundaries_too(make_classifier, mos
     [
         (dict(targeted='nearest'), "DeepFool: unknown choice of target 'nearest'"),
         (dict(fill=True), 'DeepFool: fill needs the eps of the ball'),
-        (dict(steps=0), 'DeepFool: steps must be a whole number >= 1, got 0'),
+        (dict(steps=0), 'DeepFool: steps must be an integer >= 1, got 0'),
         (dict(steps=2.5), 'steps .* got 2.5'),
         (dict(num_candidates=0), 'num_candidates .* got 0'),
         (dict(overshoot=-0.1), 'overshoot .* >= 0, got -0.1'),
-        (dict(pixel_share=0), r'pixel_share .* \(0, 1\], got 0'),
+        (dict(success_threshold=0), r'success_threshold .* \(0, 1\], got 0'),
         (dict(norm='l1'), "unknown norm 'l1'"),
         (dict(eps=-1), 'eps .* got -1'),
         (dict(step_size=2), 'DeepFool: .*step_size'),
@@ -302,4 +302,4 @@ def test_who_may_only_ask_has_no_gradients(tiny_classifier, image_batch):
     with pytest.raises(ValueError, match='DeepFool needs gradients'):
         DeepFool()(source, image_batch.images, image_batch.samples, Randomness(0))
     with pytest.raises(ValueError, match='does not average'):
-        DeepFool()(AttackSource(tiny_classifier, draws=2), image_batch.images, image_batch.samples, Randomness(0))
+        DeepFool()(AttackSource(tiny_classifier, eot_samples=2), image_batch.images, image_batch.samples, Randomness(0))

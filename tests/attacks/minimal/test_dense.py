@@ -102,7 +102,7 @@ def test_distance_to_the_boundaries_of_a_pointwise_model(norm, pointwise):
     images = torch.full((1, 3, 4, 5), 134.0)
     mask = torch.zeros(4, 5, dtype=torch.long)
     mask[0, 0], images[0, :, 0, 0] = IGNORED, 200.0
-    result = run(dict(type='DeepFool', norm=norm, pixel_share=1), pointwise, images, [make_sample(mask)])
+    result = run(dict(type='DeepFool', norm=norm, success_threshold=1), pointwise, images, [make_sample(mask)])
     expected = torch.full((3, 4, 5), -6.0 * 1.02)
     expected[:, 0, 0] = 0
     torch.testing.assert_close(result.images[0] - images[0], expected, rtol=1e-3, atol=2e-3)
@@ -113,7 +113,7 @@ def test_the_smallest_l2_change_of_a_pointwise_model(pointwise):
     images = torch.full((1, 3, 4, 5), 134.0)
     mask = torch.zeros(4, 5, dtype=torch.long)
     mask[0, 0] = IGNORED
-    result = run({**MINIMAL, 'pixel_share': 1}, pointwise, images, [make_sample(mask)])
+    result = run({**MINIMAL, 'success_threshold': 1}, pointwise, images, [make_sample(mask)])
     change = result.images - images
     assert change[0, :, 0, 0].abs().max() < 0.05
     expected = 6 * (3 * 19) ** 0.5
@@ -125,10 +125,10 @@ def test_the_smallest_l2_change_of_a_pointwise_model(pointwise):
 )
 def test_the_share_of_wrong_pixels_is_reached_and_costs(config, share, segmentor, scenes):
     images, samples = scenes
-    result = run({**config, 'pixel_share': share}, segmentor, images, samples)
+    result = run({**config, 'success_threshold': share}, segmentor, images, samples)
     assert (wrong_share(segmentor, images, samples) == 0).all()
     assert (wrong_share(segmentor, result.images, samples) >= share).all()
-    less = run({**config, 'pixel_share': 0.2}, segmentor, images, samples)
+    less = run({**config, 'success_threshold': 0.2}, segmentor, images, samples)
     lengths = [(adversarial - images).flatten(1).norm(dim=1) for adversarial in (less.images, result.images)]
     assert (lengths[0] < lengths[1]).all() and (lengths[0] > 0).all()
 

@@ -91,7 +91,7 @@ def test_square_turns_pixels_of_a_segmentor(segmentor):
 
 def test_a_segmentor_is_fooled_by_a_share_of_its_known_pixels(segmentor):
     for share in (0.3, 0.4):
-        attack = build_attack(dict(type='Square', eps=8, queries=60, pixel_share=share))
+        attack = build_attack(dict(type='Square', eps=8, queries=60, success_threshold=share))
         result = attack.run(segmentor.source, segmentor.images, segmentor.samples, Randomness([0, 1]))
         assert (wrong_share(segmentor, result.images) >= share).all()
         assert result.queries.max() < 60
@@ -116,7 +116,7 @@ def test_decisions_on_pixels_by_hand(segmentor):
 
 
 def test_sign_flip_on_a_segmentor(segmentor):
-    attack = build_attack(dict(type='SignFlip', eps=20, queries=150, pixel_share=0.4))
+    attack = build_attack(dict(type='SignFlip', eps=20, queries=150, success_threshold=0.4))
     result = attack.run(segmentor.source, segmentor.images, segmentor.samples, Randomness([0, 1]))
     fooled = wrong_share(segmentor, result.images) >= 0.4
     assert fooled.any()

@@ -188,15 +188,15 @@ def test_images_of_different_sizes(name, pointwise_classifier, make_images, make
         torch.testing.assert_close(alone.images[0], together.images[index], atol=1e-2, rtol=0)
 
 
-def test_asks_through_a_random_defence(query_host):
-    """Each question meets the defence, with numbers of its own for each image."""
+def test_asks_through_a_random_defense(query_host):
+    """Each question meets the defense, with numbers of its own for each image."""
     seen = []
 
-    def defence(images, randomness):
+    def defense(images, randomness):
         seen.append(len(images))
         return images + 2 * randomness.normal_like(images)
 
-    source = AttackSource(query_host.model, defence=defence, gradients=False)
+    source = AttackSource(query_host.model, defense=defense, gradients=False)
     for name in ('square', 'sign_flip', 'geoda'):
         seen.clear()
         config = {**ATTACKS[name], 'queries': 50}

@@ -19,8 +19,8 @@ ATTACKS = {
         (dict(eps=-1), 'eps'),
         (dict(queries=0), 'queries'),
         (dict(queries=1.5), 'queries'),
-        (dict(pixel_share=0), 'pixel_share'),
-        (dict(pixel_share=1.2), 'pixel_share'),
+        (dict(success_threshold=0), 'success_threshold'),
+        (dict(success_threshold=1.2), 'success_threshold'),
         (dict(norm='l1'), 'l1'),
     ],
 )

@@ -34,9 +34,9 @@ def checked(monkeypatch) -> list[tuple]:
 @pytest.mark.parametrize('path', sorted((CONFIGS / 'robustness').glob('*.py')), ids=lambda path: path.stem)
 def test_grids_of_the_package(path, checked):
     grid = read_grid(Config.fromfile(path))
-    assert 'none' in grid.defences and len(grid.defences) > 1
+    assert 'none' in grid.defenses and len(grid.defenses) > 1
     threats = {c.threat.name for c in grid.threat_models}
-    assert 'white-box' in threats and ('adaptive-full' in threats or path.stem in NOT_ADAPTIVE)
+    assert 'gray-box' in threats and ('adaptive' in threats or path.stem in NOT_ADAPTIVE)
     assert all(set(column.attacks) <= set(grid.attacks) for column in grid.threat_models)
     assert {path for path, _ in checked} >= {grid.target['checkpoint']}
 
@@ -51,7 +51,7 @@ def test_pgd_stands_in_both_forms(path, checked):
     grid = read_grid(Config.fromfile(path))
     for column in grid.threat_models:
         attacks = [grid.attacks[name] for name in column.attacks]
-        if column.threat.name in ('white-box', 'transfer') and any(_is_pgd(attack, False) for attack in attacks):
+        if column.threat.name in ('gray-box', 'transfer') and any(_is_pgd(attack, False) for attack in attacks):
             smoothed = [attack for attack in attacks if _is_pgd(attack, True)]
             assert smoothed, column.threat.title
             assert any(_is_pgd(attack, False) and attack['eps'] == smoothed[0]['eps'] for attack in attacks)
@@ -63,7 +63,7 @@ def test_pgd_stands_in_both_forms(path, checked):
 def test_transfer_rows_run_all_kinds_of_deepfool_and_of_carlini_and_wagner(name, checked):
     grid = read_grid(Config.fromfile(CONFIGS / 'robustness' / f'{name}.py'))
     for column in grid.threat_models:
-        if column.threat.name in ('white-box', 'transfer'):
+        if column.threat.name in ('gray-box', 'transfer'):
             assert {'PGD', 'TI-PGD', 'DeepFool', 'DeepFool-fill', 'CW', 'CW-L2'} <= set(column.attacks)
 
 
@@ -77,22 +77,22 @@ def _read(checked: list, **changes):
     model = dict(config='configs/target/digits_target.py', checkpoint='a.pth')
     settings = dict(
         target=model,
-        defences=dict(none=None, own={**model, 'checkpoint': None}),
+        defenses=dict(none=None, own={**model, 'checkpoint': None}),
         attacks=dict(FGSM=dict(type='FGSM', eps=8)),
-        threat_models=['white-box', dict(name='transfer', source=[model, {**model, 'trust': True}])],
+        threat_models=['gray-box', dict(name='transfer', source=[model, {**model, 'trust': True}])],
     )
     return read_grid(Config({**settings, **changes}))
 
 
-def test_sources_and_defences(checked):
+def test_sources_and_defenses(checked):
     grid = _read(checked)
-    assert grid.defences['none'] == {} and grid.defences['own']['checkpoint'] is None
+    assert grid.defenses['none'] == {} and grid.defenses['own']['checkpoint'] is None
     assert [source['trust'] for source in grid.threat_models[1].threat.sources] == [False, True]
     # Two sources and the target; a model that loads itself has none.
     assert checked == [('a.pth', False), ('a.pth', True), ('a.pth', False)]
     trusted = read_grid(Config(dict(
         target=dict(config='configs/target/digits_target.py', checkpoint='a.pth'),
-        defences=dict(none={}), attacks=dict(FGSM=dict(type='FGSM', eps=8)), threat_models=['white-box'],
+        defenses=dict(none={}), attacks=dict(FGSM=dict(type='FGSM', eps=8)), threat_models=['gray-box'],
     )), trust=True)  # fmt: skip
     assert trusted.target['trust'] and checked[-1] == ('a.pth', True)
 
@@ -102,7 +102,7 @@ def test_models_inside_packages(checked):
     assert grid.target['config'].startswith('mmpretrain::')
 
 
-@pytest.mark.parametrize('name', ['defences', 'attacks', 'threat_models'])
+@pytest.mark.parametrize('name', ['defenses', 'attacks', 'threat_models'])
 def test_nothing_to_test(checked, name):
     with pytest.raises(ValueError, match=f'{name} is empty'):
         _read(checked, **{name: [] if name == 'threat_models' else {}})
@@ -117,42 +117,42 @@ def test_names_of_a_config_s_own(checked):
 
 def test_a_list_of_checkpoints_is_several_trainings(checked):
     model = dict(config='configs/target/digits_target.py')
-    grid = _read(checked, defences=dict(none=None, own={**model, 'checkpoint': ['b.pth', 'c.pth']}))
+    grid = _read(checked, defenses=dict(none=None, own={**model, 'checkpoint': ['b.pth', 'c.pth']}))
     assert grid.methods == {'none': ['none'], 'own': ['own #1', 'own #2']}
-    assert [grid.defences[name]['checkpoint'] for name in grid.methods['own']] == ['b.pth', 'c.pth']
+    assert [grid.defenses[name]['checkpoint'] for name in grid.methods['own']] == ['b.pth', 'c.pth']
     assert [path for path, _ in checked].count('c.pth') == 1
 
 
 @pytest.mark.parametrize('checkpoints', [[], ['b.pth', 'b.pth']])
 def test_trainings_that_are_none_or_not_different(checked, checkpoints):
-    with pytest.raises(ValueError, match="defence 'own' takes one checkpoint or several different ones"):
-        _read(checked, defences=dict(own=dict(config='configs/target/digits_target.py', checkpoint=checkpoints)))
+    with pytest.raises(ValueError, match="defense 'own' takes one checkpoint or several different ones"):
+        _read(checked, defenses=dict(own=dict(config='configs/target/digits_target.py', checkpoint=checkpoints)))
 
 
-def test_a_defence_may_name_the_attacks_that_are_run_on_it(checked):
+def test_a_defense_may_name_the_attacks_that_are_run_on_it(checked):
     model = dict(config='configs/target/digits_target.py')
     own = {**model, 'checkpoint': ['b.pth', 'c.pth'], 'attacks': ['FGSM']}
-    grid = _read(checked, defences=dict(none=None, own=own, filter=dict(attacks=[])))
+    grid = _read(checked, defenses=dict(none=None, own=own, filter=dict(attacks=[])))
     assert grid.limited == {'own #1': ['FGSM'], 'own #2': ['FGSM'], 'filter': []}
-    assert grid.defences['filter'] == {} and 'attacks' not in grid.defences['own #1']
-    with pytest.raises(ValueError, match="defence 'own': unknown attack 'FGM'; known: .*FGSM"):
-        _read(checked, defences=dict(own=dict(attacks=['FGM'])))
+    assert grid.defenses['filter'] == {} and 'attacks' not in grid.defenses['own #1']
+    with pytest.raises(ValueError, match="defense 'own': unknown attack 'FGM'; known: .*FGSM"):
+        _read(checked, defenses=dict(own=dict(attacks=['FGM'])))
 
 
 def test_one_entry_needs_no_list(checked):
     grid = _read(
         checked,
         attacks=dict(FGSM=dict(type='FGSM', eps=8), PGD=dict(type=PGD, eps=8, step_size=2, steps=1)),
-        defences=dict(none=None, filter=dict(attacks='FGSM'), free=dict(attacks=None)),
-        threat_models='white-box',
+        defenses=dict(none=None, filter=dict(attacks='FGSM'), free=dict(attacks=None)),
+        threat_models='gray-box',
         layers='backbone',
     )
-    assert [column.threat.name for column in grid.threat_models] == ['white-box']
+    assert [column.threat.name for column in grid.threat_models] == ['gray-box']
     assert grid.limited == {'filter': ['FGSM']} and grid.layers == ['backbone']
     # A report can hold it.
     assert grid.attacks['PGD']['type'] == 'PGD'
     for attacks, expected in (('PGD', ['PGD']), ([], []), (None, ['FGSM', 'PGD'])):
-        column = dict(name='white-box', attacks=attacks)
+        column = dict(name='gray-box', attacks=attacks)
         (read,) = _read(checked, threat_models=[column], attacks=dict(grid.attacks)).threat_models
         assert read.attacks == expected
 
@@ -162,8 +162,8 @@ def test_none_is_the_default(checked):
     assert _read(checked, **nothing) == _read(checked)
 
 
-def test_two_defences_of_one_name(checked):
+def test_two_defenses_of_one_name(checked):
     model = dict(config='configs/target/digits_target.py')
-    defences = {'own': {**model, 'checkpoint': ['b.pth', 'c.pth']}, 'own #1': {}}
+    defenses = {'own': {**model, 'checkpoint': ['b.pth', 'c.pth']}, 'own #1': {}}
     with pytest.raises(ValueError, match='would have one name'):
-        _read(checked, defences=defences)
+        _read(checked, defenses=defenses)

@@ -62,9 +62,9 @@ def test_only_what_the_target_gets_right(choose, target, monkeypatch):
     expected = right_by_hand(target, choose.dataset, range(SIZE))
     assert 4 < len(expected) < SIZE // 2, 'a random model'
     chosen, facts = choose(correct_only=True)
-    assert chosen == expected and facts == dict(candidates=SIZE, right=len(expected))
+    assert chosen == expected and facts == dict(candidates=SIZE, correct=len(expected))
     assert selection_text(facts) == [
-        f'Chosen from {SIZE} images, of which the target without a defence gets {len(expected)} right: only those are '
+        f'Chosen from {SIZE} images, of which the target without a defense gets {len(expected)} right: only those are '
         'counted.\n'
     ]
     # A run that goes on does not ask again.
@@ -121,11 +121,11 @@ def test_what_cannot_be(choose, monkeypatch):
         choose(images_per_class=1)
     for settings, message in (
         (dict(correct_only='yes'), 'correct_only is True or False'),
-        (dict(images_per_class=0), 'images_per_class must be a whole number >= 1'),
+        (dict(images_per_class=0), 'images_per_class must be an integer >= 1'),
         (dict(images_per_clas=2), "did you mean 'images_per_class'"),
     ):
         attacks = dict(FGSM=dict(type='FGSM', eps=8))
-        grid = dict(target={}, defences=dict(none={}), attacks=attacks, threat_models=['white-box'], **settings)
+        grid = dict(target={}, defenses=dict(none={}), attacks=attacks, threat_models=['gray-box'], **settings)
         with pytest.raises(ValueError, match=message):
             read_grid(Config(grid))
 

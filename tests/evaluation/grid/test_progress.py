@@ -23,13 +23,13 @@ def _run(progress: GridProgress, clock: list[float], kind: tuple, seconds: float
     with progress.cell('align', kind) as hook:
         hook.after_test_iter(None, 0, outputs=[1, 2])
         clock[0] += seconds
-    progress.done('align, white-box, PGD', outcome)
+    progress.done('align, gray-box, PGD', outcome)
 
 
 def test_lines_and_estimate(clock):
     out = io.StringIO()
     console = Console(file=out, highlight=False, soft_wrap=True)
-    kinds = [('clean', 'clean'), ('white-box', 'PGD'), ('clean', 'clean'), ('white-box', 'PGD')]
+    kinds = [('clean', 'clean'), ('gray-box', 'PGD'), ('clean', 'clean'), ('gray-box', 'PGD')]
     # One cell was finished before.
     progress = GridProgress(kinds, 4, total=5, console=console)
     assert progress.estimate() == 0
@@ -42,10 +42,10 @@ def test_lines_and_estimate(clock):
     assert progress.estimate() == 200
     _run(progress, clock, kinds[1], 100, '3.00')
     assert out.getvalue().splitlines() == [
-        '[2/5] align, white-box, PGD: 91.00 (2 s, about 6 s left)',
-        '[3/5] align, white-box, PGD: cannot run: [no] reason (3 min, about 3 min left)',
-        '[4/5] align, white-box, PGD: 92.00 (4 s, about 3 min left)',
-        '[5/5] align, white-box, PGD: 3.00 (2 min)',
+        '[2/5] align, gray-box, PGD: 91.00 (2 s, about 6 s left)',
+        '[3/5] align, gray-box, PGD: cannot run: [no] reason (3 min, about 3 min left)',
+        '[4/5] align, gray-box, PGD: 92.00 (4 s, about 3 min left)',
+        '[5/5] align, gray-box, PGD: 3.00 (2 min)',
     ]
 
 
@@ -58,6 +58,6 @@ def test_the_bar_shows_images(clock):
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=100)
     progress = GridProgress([('a', 'b')], 4, total=1, console=console)
-    with progress.cell('align, white-box, PGD', ('a', 'b')) as hook:
+    with progress.cell('align, gray-box, PGD', ('a', 'b')) as hook:
         hook.after_test_iter(None, 0, outputs=[1, 2])
-    assert 'align, white-box, PGD' in out.getvalue() and '2/4 images' in out.getvalue()
+    assert 'align, gray-box, PGD' in out.getvalue() and '2/4 images' in out.getvalue()

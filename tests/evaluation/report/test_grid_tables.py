@@ -14,18 +14,18 @@ REASON = 'Step has no gradient to follow; use adaptive-bpda'
 
 @pytest.fixture
 def report(make_result) -> dict[str, Any]:
-    """Two defences, two attacks and two threat models, of which one is about the purifier."""
+    """Two defenses, two attacks and two threat models, of which one is about the purifier."""
     layers = {'backbone.layer1': 0.25, 'head.fc': None}
     cells = [
         ('clean', make_result('none', rights='1111')),
-        ('white-box', make_result('none', 'white-box', 'FGSM', '1100', 8.0)),
-        ('white-box', make_result('none', 'white-box', 'PGD', '0000', 7.5, 10, amplification=layers)),
+        ('gray-box', make_result('none', 'gray-box', 'FGSM', '1100', 8.0)),
+        ('gray-box', make_result('none', 'gray-box', 'PGD', '0000', 7.5, 10, amplification=layers)),
         ('clean', make_result('step', rights='1110')),
-        ('white-box', make_result('step', 'white-box', 'FGSM', '1110', 8.0)),
-        ('white-box', make_result('step', 'white-box', 'PGD', '0111', 7.5, 10)),
-        ('adaptive-full', make_result('step', 'adaptive-full', 'PGD', reason=REASON)),
+        ('gray-box', make_result('step', 'gray-box', 'FGSM', '1110', 8.0)),
+        ('gray-box', make_result('step', 'gray-box', 'PGD', '0111', 7.5, 10)),
+        ('adaptive', make_result('step', 'adaptive', 'PGD', reason=REASON)),
     ]
-    test = {'threat_model': 'white-box', 'attack': 'PGD', 'defences': ['none', 'step']}
+    test = {'threat_model': 'gray-box', 'attack': 'PGD', 'defenses': ['none', 'step']}
     return {
         'complete': True,
         'config': 'configs/robustness/tiny.py',
@@ -34,17 +34,17 @@ def report(make_result) -> dict[str, Any]:
         'quantized': False,
         'layers': list(layers),
         'data': {'type': 'Tiny', 'images': 4},
-        'defences': {'none': {}, 'step': {}},
+        'defenses': {'none': {}, 'step': {}},
         'methods': {'none': ['none'], 'step': ['step']},
         'attacks': {'FGSM': {'title': 'FGSM (L-inf 8)'}, 'PGD': {'title': 'PGD (L-inf 8, 10 steps)'}},
         'threat_models': {
-            'white-box': {'attacks': ['FGSM', 'PGD'], 'meaning': 'has the target'},
-            'adaptive-full': {'attacks': ['PGD'], 'meaning': 'has the purifier'},
+            'gray-box': {'attacks': ['FGSM', 'PGD'], 'meaning': 'has the target'},
+            'adaptive': {'attacks': ['PGD'], 'meaning': 'has the purifier'},
         },
         'cells': [{'threat_model': threat, **result.as_dict()} for threat, result in cells],
-        'all_or_nothing': [
-            {'threat_model': 'white-box', 'defence': 'none', 'attacks': ['FGSM', 'PGD'], 'right': 0.0},
-            {'threat_model': 'white-box', 'defence': 'step', 'attacks': ['FGSM', 'PGD'], 'right': 50.0},
+        'worst_case': [
+            {'threat_model': 'gray-box', 'defense': 'none', 'attacks': ['FGSM', 'PGD'], 'correct': 0.0},
+            {'threat_model': 'gray-box', 'defense': 'step', 'attacks': ['FGSM', 'PGD'], 'correct': 50.0},
         ],
         'comparisons': [{**test, 'difference': -0.75, 't': -3.0, 'p': 0.0577, 'pairs': 4}],
     }
@@ -54,15 +54,15 @@ def test_terminal(report):
     assert (
         terminal(report)
         == """\
-white-box
-+-------------------+--------+-------+-------+----------------+
-| accuracy/top1 (%) | clean  | FGSM  | PGD   | all or nothing |
-+-------------------+--------+-------+-------+----------------+
-| none              | 100.00 | 50.00 | 0.00  | 0.00           |
-| step              | 75.00  | 75.00 | 75.00 | 50.00          |
-+-------------------+--------+-------+-------+----------------+
+gray-box
++-------------------+--------+-------+-------+------------+
+| accuracy/top1 (%) | clean  | FGSM  | PGD   | worst case |
++-------------------+--------+-------+-------+------------+
+| none              | 100.00 | 50.00 | 0.00  | 0.00       |
+| step              | 75.00  | 75.00 | 75.00 | 50.00      |
++-------------------+--------+-------+-------+------------+
 
-adaptive-full
+adaptive
 +-------------------+-------+-------------------------+
 | accuracy/top1 (%) | clean | PGD                     |
 +-------------------+-------+-------------------------+
@@ -73,10 +73,10 @@ adaptive-full
 
 perturbations, in pixels (0-255)
 +--------------+--------+---------+------------------+---------------+--------------+
-| threat model | attack | defence | L-inf mean / max | L2 mean / max | queries mean |
+| threat model | attack | defense | L-inf mean / max | L2 mean / max | queries mean |
 +--------------+--------+---------+------------------+---------------+--------------+
-| white-box    | FGSM   | all     | 8.00 / 8.00      | 8.00 / 8.00   | 2.0          |
-| white-box    | PGD    | all     | 7.50 / 7.50      | 7.50 / 7.50   | 10.0         |
+| gray-box     | FGSM   | all     | 8.00 / 8.00      | 8.00 / 8.00   | 2.0          |
+| gray-box     | PGD    | all     | 7.50 / 7.50      | 7.50 / 7.50   | 10.0         |
 +--------------+--------+---------+------------------+---------------+--------------+"""
     )
 
@@ -86,18 +86,18 @@ def test_page(report):
     assert page.startswith(
         '# Robustness: configs/robustness/tiny.py\n\n'
         '4 images of Tiny, seed 3, adversarial images not rounded.\n\n'
-        '- **white-box**: the attacker has the target\n'
-        '- **adaptive-full**: the attacker has the purifier\n'
+        '- **gray-box**: the attacker has the target\n'
+        '- **adaptive**: the attacker has the purifier\n'
         '- FGSM: FGSM (L-inf 8)\n'
         '- PGD: PGD (L-inf 8, 10 steps)\n\n'
-        '## white-box\n\n'
-        '| accuracy/top1 (%) | clean  | FGSM  | PGD   | all or nothing |\n'
-        '|-------------------|--------|-------|-------|----------------|\n'
-        '| none              | 100.00 | 50.00 | 0.00  | 0.00           |\n'
+        '## gray-box\n\n'
+        '| accuracy/top1 (%) | clean  | FGSM  | PGD   | worst case |\n'
+        '|-------------------|--------|-------|-------|------------|\n'
+        '| none              | 100.00 | 50.00 | 0.00  | 0.00       |\n'
     )
     assert f'| step              | 75.00 | cannot run: {REASON} |' in page
     assert (
-        '## paired t-test over images, white-box\n\n'
+        '## paired t-test over images, gray-box\n\n'
         '| mean score, difference (p) | PGD              |\n'
         '|----------------------------|------------------|\n'
         '| none - step                | -75.00 (5.8e-02) |\n'
@@ -110,10 +110,10 @@ def test_page(report):
 
 def test_images_that_differ_have_rows_of_their_own(report):
     report['cells'][5]['measured']['perturbation/l2_mean'] = 9.0
-    lines = [line for line in terminal(report).splitlines() if line.startswith('| white-box    | PGD')]
+    lines = [line for line in terminal(report).splitlines() if line.startswith('| gray-box     | PGD')]
     assert lines == [
-        '| white-box    | PGD    | none    | 7.50 / 7.50      | 7.50 / 7.50   | 10.0         |',
-        '| white-box    | PGD    | step    | 7.50 / 7.50      | 9.00 / 7.50   | 10.0         |',
+        '| gray-box     | PGD    | none    | 7.50 / 7.50      | 7.50 / 7.50   | 10.0         |',
+        '| gray-box     | PGD    | step    | 7.50 / 7.50      | 9.00 / 7.50   | 10.0         |',
     ]
 
 
@@ -123,20 +123,20 @@ def two_trainings(report, make_result) -> dict[str, Any]:
     layers = report['layers']
     second = [
         ('clean', make_result('step #2', rights='1100')),
-        ('white-box', make_result('step #2', 'white-box', 'FGSM', '1010', 8.0, amplification={layers[0]: 0.75})),
-        ('white-box', make_result('step #2', 'white-box', 'PGD', '0011', 7.5, 10)),
-        ('adaptive-full', make_result('step #2', 'adaptive-full', 'PGD', reason=REASON)),
+        ('gray-box', make_result('step #2', 'gray-box', 'FGSM', '1010', 8.0, amplification={layers[0]: 0.75})),
+        ('gray-box', make_result('step #2', 'gray-box', 'PGD', '0011', 7.5, 10)),
+        ('adaptive', make_result('step #2', 'adaptive', 'PGD', reason=REASON)),
     ]
     for cell in report['cells']:
-        if cell['defence'] == 'step':
-            cell['defence'] = 'step #1'
+        if cell['defense'] == 'step':
+            cell['defense'] = 'step #1'
             if cell['condition']['name'] == 'FGSM':
                 cell['amplification'] = {layers[0]: 0.25}
     report['cells'] += [{'threat_model': threat, **result.as_dict()} for threat, result in second]
-    report['defences'] = {'none': {}, 'step #1': {}, 'step #2': {}}
+    report['defenses'] = {'none': {}, 'step #1': {}, 'step #2': {}}
     report['methods'] = {'none': ['none'], 'step': ['step #1', 'step #2']}
-    report['all_or_nothing'][1]['defence'] = 'step #1'
-    report['all_or_nothing'].append({**report['all_or_nothing'][1], 'defence': 'step #2', 'right': 25.0})
+    report['worst_case'][1]['defense'] = 'step #1'
+    report['worst_case'].append({**report['worst_case'][1], 'defense': 'step #2', 'correct': 25.0})
     report['layers'] = layers[:1]
     return report
 
@@ -144,7 +144,7 @@ def two_trainings(report, make_result) -> dict[str, Any]:
 def test_several_trainings_are_one_row(two_trainings):
     lines = markdown(two_trainings).splitlines()
     # Standard deviations of two numbers 25 apart: 25 / sqrt(2).
-    assert '| step              | 62.50 ± 17.68 | 62.50 ± 17.68 | 62.50 ± 17.68 | 37.50 ± 17.68  |' in lines
+    assert '| step              | 62.50 ± 17.68 | 62.50 ± 17.68 | 62.50 ± 17.68 | 37.50 ± 17.68 |' in lines
     assert '- step: mean ± standard deviation of 2 trainings' in lines
     assert f'| step              | 62.50 ± 17.68 | cannot run: {REASON} |' in lines
     assert '| FGSM   | step    | 0.5000 ± 0.3536 |' in lines, 'amplification'
@@ -156,30 +156,30 @@ def test_several_trainings_are_one_row(two_trainings):
 
 def test_perturbations_that_only_one_method_met_name_the_method(two_trainings):
     for cell in two_trainings['cells']:
-        if cell['defence'].startswith('step') and cell['condition']['name'] == 'PGD' and cell['reason'] is None:
+        if cell['defense'].startswith('step') and cell['condition']['name'] == 'PGD' and cell['reason'] is None:
             cell['measured']['perturbation/l2_mean'] = 9.0
-    lines = [line for line in terminal(two_trainings).splitlines() if line.startswith('| white-box    | PGD')]
+    lines = [line for line in terminal(two_trainings).splitlines() if line.startswith('| gray-box     | PGD')]
     assert [line.split('|')[3].strip() for line in lines] == ['none', 'step']
 
 
 def test_perturbations_that_most_met_are_those_of_all_others(report, make_result):
-    more = [make_result(f'filter {i}', 'white-box', 'PGD', size=7.5, queries=10) for i in range(3)]
-    report['cells'] += [{'threat_model': 'white-box', **result.as_dict()} for result in more]
+    more = [make_result(f'filter {i}', 'gray-box', 'PGD', size=7.5, queries=10) for i in range(3)]
+    report['cells'] += [{'threat_model': 'gray-box', **result.as_dict()} for result in more]
     for result in more:
-        report['defences'][result.defence], report['methods'][result.defence] = {}, [result.defence]
+        report['defenses'][result.defense], report['methods'][result.defense] = {}, [result.defense]
     report['cells'][5]['measured']['perturbation/l2_mean'] = 9.0
-    lines = [line for line in terminal(report).splitlines() if line.startswith('| white-box    | PGD')]
+    lines = [line for line in terminal(report).splitlines() if line.startswith('| gray-box     | PGD')]
     assert [line.split('|')[3].strip() for line in lines] == ['all others', 'step']
 
 
-def test_attacks_that_were_not_run_on_a_defence(report):
-    report['cells'] = [c for c in report['cells'] if (c['defence'], c['condition']['name']) != ('step', 'FGSM')]
-    row = next(row for row in report['all_or_nothing'] if row['defence'] == 'step')
+def test_attacks_that_were_not_run_on_a_defense(report):
+    report['cells'] = [c for c in report['cells'] if (c['defense'], c['condition']['name']) != ('step', 'FGSM')]
+    row = next(row for row in report['worst_case'] if row['defense'] == 'step')
     row['attacks'] = [name for name in row['attacks'] if name != 'FGSM']
     lines = terminal(report).splitlines()
-    title = next(i for i, line in enumerate(lines) if line.strip() == 'white-box')
+    title = next(i for i, line in enumerate(lines) if line.strip() == 'gray-box')
     found = [[part.strip() for part in line.strip('|').split('|')] for line in lines[title : title + 6] if '|' in line]
-    assert found[0][2:] == ['FGSM', 'PGD', 'all or nothing']
+    assert found[0][2:] == ['FGSM', 'PGD', 'worst case']
     assert found[1][2] != '-' and found[1][4] != '-'
     assert found[2][0] == 'step' and found[2][2] == '-' and found[2][3] != '-' and found[2][4] == '-'
 
@@ -195,7 +195,7 @@ def test_a_p_too_small_for_a_float(report):
 
 
 def test_before_anything_is_finished(report):
-    empty = {**report, 'cells': [], 'all_or_nothing': [], 'comparisons': [], 'complete': False}
+    empty = {**report, 'cells': [], 'worst_case': [], 'comparisons': [], 'complete': False}
     assert terminal(empty) == ''
 
 
@@ -235,11 +235,11 @@ def test_images_without_truth(report):
     assert '\n1 images have no ground truth and are left out' in markdown(report)
     for cell in report['cells'][:6]:
         cell['scores'] |= {
-            **dict.fromkeys(('right', 'score', 'interval')), 'without_truth': 4, 'unscored': 'it has no boxes'
+            **dict.fromkeys(('correct', 'score', 'interval')), 'without_truth': 4, 'unscored': 'it has no boxes'
         }  # fmt: skip
-    for row in report['all_or_nothing']:
-        row['right'] = None
+    for row in report['worst_case']:
+        row['correct'] = None
     page = markdown(report)
     assert '\nSingle images are not scored: it has no boxes.\n' in page and 'no ground truth' not in page
-    assert '| none              | 100.00 | 50.00 | 0.00  | undefined      |' in page
+    assert '| none              | 100.00 | 50.00 | 0.00  | undefined  |' in page
     assert '| PGD    | none    | -         | -                             | -                    | 30.0' in page

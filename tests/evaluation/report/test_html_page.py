@@ -27,13 +27,13 @@ ACCURACY = {
 LAYERS = ['backbone.conv1', 'backbone.layer4']
 
 
-def cell(defence, eps):
+def cell(defense, eps):
     attack = None if eps == 0 else dict(type='PGD', eps=eps, step_size=eps / 4, steps=10)
-    condition = Condition('clean') if eps == 0 else Condition(f'PGD {eps}', attack, threat_model='white-box')
-    score = ACCURACY[defence][eps]
+    condition = Condition('clean') if eps == 0 else Condition(f'PGD {eps}', attack, threat_model='gray-box')
+    score = ACCURACY[defense][eps]
     result = Result(
         condition,
-        purifier=defence != 'none',
+        purifier=defense != 'none',
         metrics={'accuracy/top1': score},
         measured={
             'perturbation/linf_mean': eps,
@@ -43,16 +43,16 @@ def cell(defence, eps):
             'purified/psnr': 30.0,
             'attack/queries_mean': 10.0,
         },
-        defence=defence,
-        scores=dict(images=4, right=score, score=score, interval=[score - 2, score + 2], changed=None),
+        defense=defense,
+        scores=dict(images=4, correct=score, score=score, interval=[score - 2, score + 2], changed=None),
         amplification=dict(zip(LAYERS, (0.1, 0.1 * (eps + 1)))) if eps else {},
     )
-    return {'threat_model': 'clean' if eps == 0 else 'white-box', 'file': f'{defence}{eps}', **result.as_dict()}
+    return {'threat_model': 'clean' if eps == 0 else 'gray-box', 'file': f'{defense}{eps}', **result.as_dict()}
 
 
 @pytest.fixture
 def report():
-    cells = [cell(defence, eps) for defence in ACCURACY for eps in (0, 2, 8)]
+    cells = [cell(defense, eps) for defense in ACCURACY for eps in (0, 2, 8)]
     attacks = ['PGD 2', 'PGD 8']
     return {
         'complete': True,
@@ -65,19 +65,19 @@ def report():
         'layers': LAYERS,
         'data': {'type': 'CustomDataset', 'images': 4, 'classes': ['cat', 'dog'], 'channel_order': 'rgb'},
         'target': {'config': 'target.py', 'checkpoint': 'target.pth', 'weights': 'sha256:' + 'ab' * 32},
-        'defences': {'none': {'purifier': None}, 'align': {'purifier': 'AlignPurifier'}},
+        'defenses': {'none': {'purifier': None}, 'align': {'purifier': 'AlignPurifier'}},
         'methods': {'none': ['none'], 'align': ['align']},
         'attacks': {name: {'config': {}, 'title': f'{name} (title)'} for name in attacks},
-        'threat_models': {'white-box': {'name': 'white-box', 'meaning': 'has the target', 'attacks': attacks}},
+        'threat_models': {'gray-box': {'name': 'gray-box', 'meaning': 'has the target', 'attacks': attacks}},
         'cells': cells,
-        'all_or_nothing': [],
+        'worst_case': [],
         'comparisons': [],
     }
 
 
 def test_budget_curves_begin_with_the_clean_images(report):
     (curve,) = budget_curves(report)
-    assert curve.title == 'PGD, white-box'
+    assert curve.title == 'PGD, gray-box'
     assert curve.lines == {'none': ([0, 2, 8], [90, 40, 0]), 'align': ([0, 2, 8], [89, 80, 70])}
     assert curve.bands['align'] == ([87, 78, 68], [91, 82, 72])
 
@@ -90,9 +90,9 @@ def test_one_budget_or_another_attack_makes_no_curve(report):
     assert budget_curves(report) == []
 
 
-def test_amplification_has_a_line_for_each_defence(report):
+def test_amplification_has_a_line_for_each_defense(report):
     first, second = amplification_curves(report)
-    assert (first.title, second.title) == ('PGD 2, white-box', 'PGD 8, white-box')
+    assert (first.title, second.title) == ('PGD 2, gray-box', 'PGD 8, gray-box')
     assert second.lines == {name: ([0, 1], pytest.approx([0.1, 0.9])) for name in ('none', 'align')}
     assert second.ticks == LAYERS
 
@@ -100,10 +100,10 @@ def test_amplification_has_a_line_for_each_defence(report):
 def test_several_trainings_are_one_line_with_a_band(report):
     second = [cell('align', eps) for eps in (0, 2, 8)]
     for entry in report['cells']:
-        if entry['defence'] == 'align':
-            entry['defence'] = 'align #1'
+        if entry['defense'] == 'align':
+            entry['defense'] = 'align #1'
     for entry in second:
-        entry['defence'] = 'align #2'
+        entry['defense'] = 'align #2'
         entry['metrics']['accuracy/top1'] -= 10
         entry['amplification'] = {layer: 3 * size for layer, size in entry['amplification'].items()}
     report['cells'] += second
@@ -155,16 +155,16 @@ def cells(report, tmp_path):
     found = []
     for entry in report['cells']:
         entry = {key: value for key, value in entry.items() if key not in ('threat_model', 'file')}
-        samples = dict(decision=[0, 1, 1, 0], right=[True, False, False, True], score=[1.0, 0.0, 0.0, 1.0])
+        samples = dict(decision=[0, 1, 1, 0], correct=[True, False, False, True], score=[1.0, 0.0, 0.0, 1.0])
         result = Result.from_dict(entry, samples)
-        found.append(('clean' if result.condition.attack is None else 'white-box', result, tmp_path / 'examples.npz'))
+        found.append(('clean' if result.condition.attack is None else 'gray-box', result, tmp_path / 'examples.npz'))
     return found
 
 
 def test_sheets_show_the_first_attack_on_each_purifier(report, cells):
     sheets = example_sheets(report, cells)
-    assert list(sheets) == ['align, white-box, PGD 2']
-    assert sheets['align, white-box, PGD 2'].startswith('<img alt=')
+    assert list(sheets) == ['align, gray-box, PGD 2']
+    assert sheets['align, gray-box, PGD 2'].startswith('<img alt=')
 
 
 class Page(html.parser.HTMLParser):

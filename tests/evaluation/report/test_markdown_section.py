@@ -29,15 +29,15 @@ def report(make_result) -> dict:
         'quantized': False,
         'layers': [],
         'data': {'type': 'Tiny', 'images': 4},
-        'defences': {'none': {}},
+        'defenses': {'none': {}},
         'methods': {'none': ['none']},
         'attacks': {'FGSM': {'title': 'FGSM (L-inf 8)'}},
-        'threat_models': {'white-box': {'attacks': ['FGSM'], 'meaning': 'has the target'}},
+        'threat_models': {'gray-box': {'attacks': ['FGSM'], 'meaning': 'has the target'}},
         'cells': [
             {'threat_model': 'clean', **make_result('none').as_dict()},
-            {'threat_model': 'white-box', **make_result('none', 'white-box', 'FGSM', '1100', 8.0).as_dict()},
+            {'threat_model': 'gray-box', **make_result('none', 'gray-box', 'FGSM', '1100', 8.0).as_dict()},
         ],
-        'all_or_nothing': [],
+        'worst_case': [],
         'comparisons': [],
     }
 
@@ -53,7 +53,7 @@ def test_only_the_section_changes(report, tmp_path):
         )
         assert text.endswith('<!-- end of configs/robustness/tiny.py -->\n\nMore of it.\n')
         assert '\n```bash\npython tools/robustness.py configs/robustness/tiny.py\n```\n' in text
-        assert '### white-box\n\n| accuracy/top1 (%) | clean  | FGSM  |\n' in text
+        assert '### gray-box\n\n| accuracy/top1 (%) | clean  | FGSM  |\n' in text
         assert '| none              | 100.00 | 50.00 |\n' in text
         assert 'old' not in text and text.count('50.00') == 1
     assert list(tmp_path.iterdir()) == [path]

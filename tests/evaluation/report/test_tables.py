@@ -24,8 +24,8 @@ def _result(name: str, purifier: bool, accuracy: float, size: float = 0.0, psnr:
 RESULTS = [
     _result('clean', False, 91.204),
     _result('clean', True, 90.0, psnr=35.26),
-    _result('PGD, white-box', False, 3.1, 7.5, 30.04),
-    _result('PGD, white-box', True, 71.456, 7.5, 33.33),
+    _result('PGD, gray-box', False, 3.1, 7.5, 30.04),
+    _result('PGD, gray-box', True, 71.456, 7.5, 33.33),
 ]
 
 
@@ -38,12 +38,12 @@ def test_one_row_a_condition():
     assert rows[0][:3] == ['images', 'accuracy/top1', 'accuracy/top1']
     assert rows[1][1:3] == ['no purifier', 'purifier']
     assert ['clean', '91.20', '90.00', '0.00 / 0.25', '0.00 / 1.00', 'equal / 35.3', '-'] in rows
-    assert ['PGD, white-box', '3.10', '71.46', '7.50 / 7.75', '75.00 / 76.00', '30.0 / 33.3', '40.3'] in rows
+    assert ['PGD, gray-box', '3.10', '71.46', '7.50 / 7.75', '75.00 / 76.00', '30.0 / 33.3', '40.3'] in rows
 
 
 def test_without_a_purifier():
     rows = _rows(robustness_table([result for result in RESULTS if not result.purifier]))
-    assert ['PGD, white-box', '3.10', '-', '7.50 / 7.75', '75.00 / 76.00', '30.0 / -', '40.3'] in rows
+    assert ['PGD, gray-box', '3.10', '-', '7.50 / 7.75', '75.00 / 76.00', '30.0 / -', '40.3'] in rows
 
 
 @pytest.mark.parametrize(('metric', 'shown'), [(None, '91.20'), ('other', '5.00')])
@@ -62,12 +62,12 @@ def test_fractions_are_per_cent_here_too():
 
 
 def test_what_failed_has_a_row_and_a_line():
-    wrong = Result(Condition('APGDT, white-box'), True, reason='IndexError: 12', error='Traceback ...', defence='JPEG')
-    table = robustness_table([*RESULTS[:2], Result(Condition('APGDT, white-box'), False, reason='no gradient'), wrong])
-    assert ['APGDT, white-box', '-', '-', '-', '-', '- / -', '-'] in _rows(table)
+    wrong = Result(Condition('APGDT, gray-box'), True, reason='IndexError: 12', error='Traceback ...', defense='JPEG')
+    table = robustness_table([*RESULTS[:2], Result(Condition('APGDT, gray-box'), False, reason='no gradient'), wrong])
+    assert ['APGDT, gray-box', '-', '-', '-', '-', '- / -', '-'] in _rows(table)
     assert table.splitlines()[-2:] == [
-        'APGDT, white-box, none: cannot run: no gradient',
-        'APGDT, white-box, JPEG: failed: IndexError: 12',
+        'APGDT, gray-box, none: cannot run: no gradient',
+        'APGDT, gray-box, JPEG: failed: IndexError: 12',
     ]
 
 

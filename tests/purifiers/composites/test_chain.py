@@ -121,7 +121,7 @@ def test_does_not_train_its_members(chain, make_images):
         ([dict(RESIZE, seed=3)], r'purifiers\[0\] \(RandomResizePadPurifier\) has seed, a setting of the chain'),
         ([dict(MEDIAN, native_type='mmpretrain.ClsDataPreprocessor')], 'has native_type, a setting of the chain'),
         ([MEDIAN, dict(BITS, mean=[1, 2, 3])], r"PurifierChain: purifiers\[1\] \(BitDepthPurifier\): .*'mean'"),
-        ([dict(BITS, bits=11)], 'bits must be a whole number in 1-8, got 11'),
+        ([dict(BITS, bits=11)], 'bits must be an integer in 1-8, got 11'),
     ],
 )  # fmt: skip
 def test_mistakes(chain, purifiers, message):

@@ -141,14 +141,14 @@ def test_switched_off_and_as_lists(pair, images, combine):
     torch.testing.assert_close(defended(ensemble, images), expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize('threat_model', ['white-box', 'adaptive-full', 'adaptive-bpda'])
+@pytest.mark.parametrize('threat_model', ['gray-box', 'adaptive', 'adaptive-bpda'])
 def test_what_attackers_see(threat_model, pair, images, make_samples):
     """One step on the members' mean scores, without the purifiers or through them."""
     ensemble, samples = build(*pair.members), make_samples(4)
     attack = build_attack(dict(type='FGSM', eps=4))
     ours = attack(build_source(ensemble, threat_model), images, samples, Randomness(0))
     pixels = images.clone().requires_grad_()
-    seen = [pixels] * 2 if threat_model == 'white-box' else [purify(pixels) for purify in pair.purify]
+    seen = [pixels] * 2 if threat_model == 'gray-box' else [purify(pixels) for purify in pair.purify]
     if threat_model == 'adaptive-bpda':
         seen = [pixels + (view - pixels).detach() for view in seen]
     logits = (pair.scores(0, seen[0]) + pair.scores(1, seen[1])) / 2

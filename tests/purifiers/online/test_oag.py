@@ -139,9 +139,9 @@ def test_divergence_is_an_error(build_purifier, make_images):
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        (dict(num_steps=0), 'OAGPurifier: num_steps must be a whole number >= 1, got 0'),
-        (dict(num_steps=1.5), 'num_steps must be a whole number >= 1, got 1.5'),
-        (dict(image_steps=0), 'image_steps must be a whole number >= 1, got 0'),
+        (dict(num_steps=0), 'OAGPurifier: num_steps must be an integer >= 1, got 0'),
+        (dict(num_steps=1.5), 'num_steps must be an integer >= 1, got 1.5'),
+        (dict(image_steps=0), 'image_steps must be an integer >= 1, got 0'),
         (dict(noise=0), 'noise must be > 0, got 0'),
         (dict(learning_rate=-1), 'learning_rate must be > 0, got -1'),
         (dict(learning_rate=float('nan')), 'learning_rate must be > 0, got nan'),

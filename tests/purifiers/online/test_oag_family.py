@@ -94,7 +94,7 @@ def test_steps_that_are_no_rising_numbers(purifier, make_images, steps):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (dict(num_steps=0), 'num_steps must be a whole number >= 1, got 0'),
+        (dict(num_steps=0), 'num_steps must be an integer >= 1, got 0'),
         (dict(learning_rate=0), 'learning_rate must be > 0, got 0'),
     ],
 )
@@ -123,9 +123,9 @@ def test_whatever_the_model_is_tested_under(purifier, make_images, mode):
 
 def test_threat_models(settings, make_classifier):
     model = make_classifier(type=settings['type'], **{k: v for k, v in settings.items() if k != 'type'}).eval()
-    assert build_source(model, 'adaptive-bpda').defence is not None
+    assert build_source(model, 'adaptive-bpda').defense is not None
     with pytest.raises(ValueError, match=f'{settings["type"]} has no gradient to follow; use adaptive-bpda'):
-        build_source(model, 'adaptive-full')
+        build_source(model, 'adaptive')
 
 
 # The bar -------------------------------------------------------------------------------------------------------------
