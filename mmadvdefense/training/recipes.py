@@ -19,7 +19,7 @@ from ..optim import use_mixed_precision, wrapper_settings
 from ..purifiers import GeneratorPurifier, HGDPurifier, Purifier
 from ..registry import HOOKS, MODELS, OPTIM_WRAPPERS, WEIGHT_INITIALIZERS, builds, find_class, type_name
 
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 # Inside the package where setup.py packed them, beside it in a clone.
 CONFIGS = (_PACKAGE / '.mim' / 'configs') if (_PACKAGE / '.mim').is_dir() else (_PACKAGE.parent / 'configs')
 # By the host's scope, the middle is the method: `align` or `hgd`.
