@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -70,3 +71,10 @@ def test_site_builds_strictly_and_asks_no_other_machine(tmp_path):
     reference = (tmp_path / 'site' / 'api' / 'attacks' / 'index.html').read_text()
     assert 'id="mmadvdefense.attacks.PGD"' in reference and 'random_start' in reference
     assert ':class:' not in reference and '<code>~' not in reference, 'roles of Sphinx'
+    headings = Counter(
+        name
+        for page in pages
+        for name in re.findall(r'<h[1-6] id="mmadvdefense[\w.]*\.([A-Z]\w+)" class="doc', page.read_text())
+    )
+    assert len(headings) > 100
+    assert [name for name, count in headings.items() if count > 1] == [], 'documented twice'
