@@ -11,8 +11,8 @@ from typing import Iterator, Optional
 
 import numpy as np
 from _common import UsageError, add_common_arguments, load_config, run
-from mmengine.config import Config
-from torch.utils.data import ConcatDataset, Dataset
+from mmengine.config import Config, ConfigDict
+from torch.utils.data import ConcatDataset
 
 from mmadvdefense.purifiers import PatchDatabase, channel_order_of
 from mmadvdefense.registry import DATASETS
@@ -46,7 +46,7 @@ def channel_order(config: Config) -> Optional[str]:
     return None
 
 
-def training_images(config: Config) -> Dataset:
+def training_images(config: Config) -> ConcatDataset:
     """The training set without its augmentation."""
     pipeline = next(parts(config.test_dataloader.dataset)).pipeline
     return ConcatDataset(
@@ -54,7 +54,7 @@ def training_images(config: Config) -> Dataset:
     )
 
 
-def parts(dataset: dict) -> Iterator[dict]:
+def parts(dataset: ConfigDict) -> Iterator[ConfigDict]:
     """The configs of the data sets inside wrappers."""
     held = [dataset['dataset']] if 'dataset' in dataset else dataset.get('datasets', [])
     if not held:

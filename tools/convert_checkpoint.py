@@ -111,14 +111,14 @@ def convert_pix2pixhd_generator(state_dict: Mapping[str, Tensor]) -> StateDict:
     """See :func:`mmadvdefense.networks.converters.convert_pix2pixhd_generator`."""
     from mmadvdefense.networks import converters
 
-    return converters.convert_pix2pixhd_generator(state_dict)
+    return converters.convert_pix2pixhd_generator(dict(state_dict))
 
 
 def convert_pix2pixhd_discriminator(state_dict: Mapping[str, Tensor]) -> StateDict:
     """See :func:`mmadvdefense.networks.converters.convert_pix2pixhd_discriminator`."""
     from mmadvdefense.networks import converters
 
-    return converters.convert_pix2pixhd_discriminator(state_dict)
+    return converters.convert_pix2pixhd_discriminator(dict(state_dict))
 
 
 # A converter takes a state dict and raises ValueError where the layout does not fit.

@@ -103,7 +103,7 @@ class Venv:
         lines: list[str] = []
         with open(self.log, 'a') as log:
             log.write(f'\n== {what}\n')
-            process = subprocess.Popen(
+            with subprocess.Popen(
                 [str(self.python), *command],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -111,13 +111,13 @@ class Venv:
                 text=True,
                 errors='replace',
                 **kwargs,
-            )
-            for line in process.stdout:
-                log.write(line)
-                lines.append(line)
-                if on_line:
-                    on_line(line)
-        if process.wait():
+            ) as process:
+                for line in process.stdout or ():
+                    log.write(line)
+                    lines.append(line)
+                    if on_line:
+                        on_line(line)
+        if process.returncode:
             raise SetupError(f'{what} failed:\n{"".join(lines[-25:])}the full log is in {self.log}')
 
     def pip_install(self, what: str, *arguments: str) -> None:

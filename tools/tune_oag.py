@@ -75,8 +75,8 @@ def load_model(config: Config, arguments: argparse.Namespace) -> nn.Module:
     return model.to(get_device()).eval()
 
 
-def load_images(config: Config, arguments: argparse.Namespace) -> DataLoader:
-    """Images of the split, as a test would see them."""
+def load_images(config: Config, arguments: argparse.Namespace) -> tuple[DataLoader, int]:
+    """Images of the split, as a test would see them, and how many there are."""
     split = 'val' if arguments.split == 'train' else arguments.split
     loader = copy.deepcopy(config.get(f'{split}_dataloader'))
     if arguments.split == 'train':
@@ -90,7 +90,7 @@ def load_images(config: Config, arguments: argparse.Namespace) -> DataLoader:
     dataset.full_init()
     chosen = choose_indices(len(dataset), min(arguments.num_images, len(dataset)), None)
     loader.dataset = dataset.get_subset(chosen)
-    return Runner.build_dataloader(loader)
+    return Runner.build_dataloader(loader), len(chosen)
 
 
 def main() -> None:
@@ -98,7 +98,7 @@ def main() -> None:
     require_checkpoint(arguments.checkpoint, 'checkpoint', arguments.trust_checkpoint)
     config = load_config(arguments)
     model = load_model(config, arguments)
-    loader = load_images(config, arguments)
+    loader, num_images = load_images(config, arguments)
     evaluator = config.test_evaluator if arguments.split == 'test' else config.val_evaluator
     steps = sorted(set(arguments.steps))
     metric, curve = metric_by_step(model, loader, evaluator, steps, arguments.sigma * PIXEL_MAX, arguments.seed)
@@ -110,7 +110,7 @@ def main() -> None:
     else:
         print(f'the curve flattens at {chosen} steps: num_steps={chosen}')
     if arguments.out:
-        write_json(arguments.out, report(arguments, len(loader.dataset), metric, curve, chosen))
+        write_json(arguments.out, report(arguments, num_images, metric, curve, chosen))
         print(f'curve written to {arguments.out}')
 
 
