@@ -1,4 +1,4 @@
-"""The documentation site builds without warnings, stands alone, and knows every class that configs can name."""
+"""The documentation site builds without warnings, loads nothing from elsewhere, and has every class that configs know."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REGISTRIES = [value for value in vars(registry).values() if isinstance(value, re
 
 
 def _documented() -> set[str]:
-    """What the pages of the API reference ask for."""
+    """The modules in the API reference."""
     pages = (ROOT / 'docs' / 'api').glob('*.md')
     return {name for page in pages for name in re.findall(r'^::: (\S+)$', page.read_text(), re.MULTILINE)}
 
@@ -62,7 +62,7 @@ def test_site_builds_strictly_and_asks_no_other_machine(tmp_path):
     pages = sorted((tmp_path / 'site').rglob('index.html'))
     assert len(pages) > 10
     for page in pages:
-        # Links that a reader clicks on may lead anywhere; what a browser loads by itself may not.
+        # Links that a reader clicks on may lead anywhere; what a browser loads on its own may not.
         loaded = re.findall(
             r'<(?:script|img|iframe)[^>]*\ssrc="?([^"\s>]+)|<link[^>]*\shref="?([^"\s>]+)', page.read_text()
         )

@@ -13,7 +13,7 @@ def run(out: Path, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
-def test_every_step_is_written_down(tmp_path):
+def test_every_step_is_recorded(tmp_path):
     done = run(tmp_path, '--only', 'steps', '--minutes', '3')
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / 'report.json').read_text())

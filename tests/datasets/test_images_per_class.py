@@ -27,7 +27,7 @@ def test_the_same_number_of_each_class():
     assert np.bincount(labels(dataset)).tolist() == [7] * 10
     assert images(dataset) < images(DATASETS.build(DIGITS))
     assert len(images(dataset)) == 70
-    # Mixed by the data set's own order, not class after class.
+    # In the data set's own order, not class by class.
     assert labels(dataset) != sorted(labels(dataset))
 
 
@@ -36,7 +36,7 @@ def test_the_seed_chooses():
     assert first == again and len(first & other) < 10
 
 
-def test_skipped_images_are_those_of_another_cut():
+def test_skipped_images_are_those_of_another_subset():
     five, next_five, ten = (
         images(build(dataset=DIGITS, number=number, skip=skip)) for number, skip in ((5, 0), (5, 5), (10, 0))
     )
