@@ -1,4 +1,4 @@
-"""The documentation site builds without warnings, loads nothing from elsewhere, and has every class that configs know."""
+"""The documentation site builds without warnings, loads nothing from elsewhere, and has every class configs can name."""
 
 from __future__ import annotations
 
