@@ -1,4 +1,4 @@
-"""The documentation site builds without warnings, loads nothing from elsewhere, and has every class configs can name."""
+"""The documentation site builds without warnings, loads nothing from elsewhere, and knows every class of the configs."""
 
 from __future__ import annotations
 
