@@ -1,4 +1,4 @@
-"""The documentation site builds without warnings, loads nothing from elsewhere, and knows every class of the configs."""
+"""The documentation site builds without warnings, loads nothing from elsewhere, and knows all classes of configs."""
 
 from __future__ import annotations
 
