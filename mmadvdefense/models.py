@@ -6,7 +6,7 @@ import difflib
 from typing import Union
 
 from mmengine.config import Config, ConfigDict
-from mmengine.model import BaseAveragedModel, BaseTTAModel, is_model_wrapper
+from mmengine.model import BaseAveragedModel, BaseDataPreprocessor, BaseTTAModel, is_model_wrapper
 from mmengine.registry import DefaultScope
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
@@ -29,6 +29,11 @@ def build_model(config: Union[str, Config]) -> nn.Module:
         model.setdefault('data_preprocessor', config.data_preprocessor)
     with DefaultScope.overwrite_default_scope(scope):
         return MODELS.build(model)
+
+
+def preprocessor_of(model: nn.Module) -> BaseDataPreprocessor:
+    """The data preprocessor of a host model: its own, or the purifier in front of it."""
+    return model.data_preprocessor
 
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:

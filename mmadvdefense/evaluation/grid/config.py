@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field, fields
-from pathlib import Path
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Optional, Sequence
 
 from mmengine.config import Config
 
 from ...attacks import WorstOf, attack_settings, build_attack
 from ...compat import check_checkpoint
+from ...model_spec import ModelSpec
 from ...threats import ThreatModel
 from ...validation import check_integer
 from ..results import CLEAN
@@ -175,9 +175,10 @@ def _threat(entry: Any, attacks: dict, trust: bool) -> ThreatColumn:
     names = _known_attacks(attacks if chosen is None else chosen, attacks, what)
     source = settings.get('source')
     if source is not None:
-        sources = [source] if isinstance(source, dict) else list(source)
-        sources = [_model(model, f'a source of {settings.get("name")!r}', trust) for model in sources]
-        settings['source'] = sources[0] if isinstance(source, dict) else sources
+        sources = list(source) if isinstance(source, (list, tuple)) else [source]
+        what = f'a source of {settings.get("name")!r}'
+        sources = [_model(model, what, trust, ('trust', 'channel_order')) for model in sources]
+        settings['source'] = sources if isinstance(source, (list, tuple)) else sources[0]
     threat = ThreatModel.parse(settings)
     if threat.substitute is not None:
         check_checkpoint(threat.substitute)
@@ -202,21 +203,16 @@ def _trainings(name: str, spec: Optional[dict]) -> dict[str, Optional[dict]]:
 
 
 def _defense(name: str, spec: dict, trust: bool) -> dict:
-    return _model(spec, f'defense {name!r}', trust, loads_itself=True) if {'config', 'checkpoint'} & set(spec) else spec
+    if not {'config', 'checkpoint'} & set(spec):
+        return spec
+    model = {key: spec[key] for key in ('config', 'checkpoint', 'trust') if key in spec}
+    return {**spec, **_model(model, f'defense {name!r}', trust, loads_itself=True)}
 
 
-def _model(spec: dict, what: str, trust: bool, loads_itself: bool = False) -> dict:
-    for key in ('config', 'checkpoint'):
-        if not spec.get(key) and not (loads_itself and spec.get(key, '') is None):
-            raise ValueError(f'{what} has no {key}: it takes dict(config=..., checkpoint=...)')
-    # MMEngine also finds configs inside packages, as in 'mmpretrain::resnet/resnet18_8xb16_cifar10.py'.
-    if '::' not in spec['config'] and not Path(spec['config']).exists():
-        raise FileNotFoundError(f'config of {what} not found: {spec["config"]}')
-    trust = trust or spec.get('trust', False)
-    if spec['checkpoint'] is None:
-        return {**spec, 'trust': trust}
-    try:
-        check_checkpoint(spec['checkpoint'], trust)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f'checkpoint of {what} not found: {spec["checkpoint"]}') from error
-    return {**spec, 'trust': trust}
+def _model(
+    spec: dict, what: str, trust: bool, optional: Sequence[str] = ('trust',), loads_itself: bool = False
+) -> dict:
+    model = ModelSpec.parse(spec, what, optional, loads_itself)
+    model = replace(model, trust=trust or model.trust)
+    model.check_files(what)
+    return model.as_dict()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Optional, Sequence, Union
 
 from mmpretrain.models import BaseClassifier
 from torch import Tensor, nn
 
-from ...checkpoints import PREPROCESSOR, load_target
-from ...models import build_model
+from ...checkpoints import PREPROCESSOR
+from ...model_spec import ModelSpec
 from ...registry import MODELS
 from ...tasks import ClassificationTask, Task, task_of
 from ..base import Purifier
@@ -51,11 +50,9 @@ class DefendedEnsemble(BaseClassifier):
             raise ValueError(f'DefendedEnsemble combines {", ".join(COMBINATIONS)}, got {combine!r}')
         if not members:
             raise ValueError('DefendedEnsemble needs members, e.g. members=[dict(config=..., checkpoint=...)]')
-        for member in members:
-            if not {'config', 'checkpoint'} <= member.keys() <= {'config', 'checkpoint', 'trust'}:
-                raise ValueError(f'a member of an ensemble is dict(config=..., checkpoint=...), got {dict(member)}')
-        models = [_load(**member) for member in members]
-        names = [Path(member['config']).stem for member in members]
+        specs = [ModelSpec.parse(member, 'a member of DefendedEnsemble', optional=('trust',)) for member in members]
+        models = [_load(spec) for spec in specs]
+        names = [spec.name for spec in specs]
         num_classes = _check_alike([task_of(model) for model in models], names)
         purifiers = [_detach_purifier(model) for model in models]
         super().__init__(init_cfg=init_cfg, data_preprocessor=_preprocessor(purifiers, combine, num_classes))
@@ -97,13 +94,13 @@ def _scores_of(model: nn.Module, pixels: Tensor) -> Tensor:
     return task.logits(task.preprocess(model.data_preprocessor, pixels))
 
 
-def _load(config: str, checkpoint: str, trust: bool = False) -> nn.Module:
-    model = build_model(config)
+def _load(spec: ModelSpec) -> nn.Module:
+    model = spec.build()
     purifier = model.data_preprocessor
     # An exported generator is there already; otherwise the checkpoint must bring it along.
     exported = isinstance(purifier, GeneratorPurifier) and int(purifier.num_updates) > 0
     filled = exported or not isinstance(purifier, Purifier)
-    load_target(model, checkpoint, trust=trust, ignore=PREPROCESSOR if filled else ())
+    spec.fill(model, ignore=PREPROCESSOR if filled else ())
     return model
 
 
