@@ -50,8 +50,8 @@ def parse_arguments() -> argparse.Namespace:
         '--source',
         nargs=2,
         metavar=('CONFIG', 'CHECKPOINT'),
-        help='another model to craft the attack on: adds a transfer row to the gray-box one; adaptive-substitute attacks '
-        'it instead of the target',
+        help='another model to craft the attack on: adds a transfer row to the gray-box one; for adaptive-substitute, '
+        'the model that is attacked instead of the target',
     )
     parser.add_argument(
         '--threat-model',
