@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from ..errors import UsageError
 from ..registry import DATASETS
 from ..validation import check_integer
 
@@ -27,20 +28,20 @@ def take_images_per_class(dataset: dict, number: int, seed: int = 0, skip: int =
         The data set, with the chosen images in their original order.
 
     Raises:
-        ValueError: if images do not have exactly one label each, or a class has too few of them.
+        UsageError: if images do not have exactly one label each, or a class has too few of them.
     """
     check_integer('ImagesPerClass', number=number)
     check_integer('ImagesPerClass', at_least=0, skip=skip)
     built = DATASETS.build(dict(dataset))
     name = type(built).__name__
     if not isinstance(built, BaseDataset):
-        raise ValueError(
+        raise UsageError(
             f'ImagesPerClass takes a plain data set, not {name}; put it inside {name}, around what that wraps'
         )
     built.full_init()
     found = [built.get_data_info(index).get('gt_label') for index in range(len(built))]
     if not all(isinstance(label, (int, np.integer)) for label in found):
-        raise ValueError(f'ImagesPerClass is for image classification, but {name} does not have one gt_label per image')
+        raise UsageError(f'ImagesPerClass is for image classification, but {name} does not have one gt_label per image')
     labels = np.array(found, dtype=np.int64)
     classes = built.metainfo.get('classes')
     _check_counts(np.bincount(labels, minlength=len(classes or ())), skip + number, name, classes)
@@ -54,7 +55,7 @@ def _check_counts(counts: np.ndarray, wanted: int, name: str, classes: Sequence[
         label = short[0]
         title = classes[label] if classes else label
         others = f'; {len(short) - 1} other classes have too few as well' if len(short) > 1 else ''
-        raise ValueError(f'{name} has {counts[label]} images of class {title}, fewer than {wanted}{others}')
+        raise UsageError(f'{name} has {counts[label]} images of class {title}, fewer than {wanted}{others}')
 
 
 def _choose(labels: np.ndarray, number: int, skip: int, seed: int) -> list[int]:
