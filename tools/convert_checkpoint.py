@@ -8,6 +8,7 @@ Example::
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -17,7 +18,6 @@ import torch
 from torch import Tensor
 
 from mmadvdefense import __version__
-from mmadvdefense.checkpoints import save_file_atomically
 
 StateDict = dict[str, Tensor]
 
@@ -151,6 +151,18 @@ def load_state_dict(path: Path) -> StateDict:
     return {key.removeprefix('module.'): value for key, value in state_dict.items()}
 
 
+def save_atomically(checkpoint: dict, path: Path) -> None:
+    """Write under a temporary name beside ``path`` and move: ``path`` is complete or absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        with temporary.open('wb') as file:
+            torch.save(checkpoint, file)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def _one_line(error: BaseException) -> str:
     """The message in one line; PyTorch's have many."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -169,8 +181,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         state_dict = CONVERTERS[args.kind](load_state_dict(args.src))
         meta = dict(converted_from=args.src.name, kind=args.kind, mmadvdefense_version=__version__)
-        checkpoint = dict(state_dict=state_dict, meta=meta)
-        save_file_atomically(args.dst, lambda file: torch.save(checkpoint, file))
+        save_atomically(dict(state_dict=state_dict, meta=meta), args.dst)
     except OSError as error:
         print(f'error: {error.filename or args.src}: {error.strerror or error}', file=sys.stderr)
         return 2
