@@ -13,12 +13,11 @@ import time
 from typing import Callable
 
 import torch
-from attack_strength import UnitRange
 from mmengine.registry import DefaultScope
 from mmpretrain.models import ImageClassifier
 from mmpretrain.structures import DataSample
 from terminaltables import AsciiTable
-from torch import Tensor
+from torch import Tensor, nn
 
 import mmadvdefense  # noqa: F401  registers CIFARResNet
 from mmadvdefense.attacks import PGD, AttackSource, Randomness
@@ -26,7 +25,19 @@ from mmadvdefense.attacks import PGD, AttackSource, Randomness
 NUM_CLASSES = 10
 
 
-def build_host(depth: int) -> ImageClassifier:
+class UnitRange(nn.Module):
+    """A host as torchattacks takes models: images in [0, 1] to logits."""
+
+    def __init__(self, host: nn.Module):
+        super().__init__()
+        self.host = host
+
+    def forward(self, images: Tensor) -> Tensor:
+        data = self.host.data_preprocessor({'inputs': images * 255, 'data_samples': None})
+        return self.host(data['inputs'], mode='tensor')
+
+
+def build_host(depth: int) -> nn.Module:
     """An MMPretrain classifier with random weights."""
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmpretrain'):

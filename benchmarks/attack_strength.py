@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 
 import torch
 from mmengine.config import Config
-from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from terminaltables import GithubFlavoredMarkdownTable
 from torch import Tensor, nn
@@ -26,7 +25,6 @@ from mmadvdefense.attacks import AttackSource, Randomness, build_attack, derive_
 from mmadvdefense.checkpoints import load_target, save_file_atomically
 from mmadvdefense.models import build_model
 from mmadvdefense.pixels import PIXEL_MAX, stack
-from mmadvdefense.tasks import task_of
 from mmadvdefense.training import recipes
 
 # Small enough that an undefended model keeps some of its accuracy; otherwise all attacks would look alike.
@@ -38,9 +36,9 @@ Perturb = Callable[[Tensor, Tensor], Tensor]
 
 
 class UnitRange(nn.Module):
-    """A host in the form that other libraries expect: images in [0, 1] to logits."""
+    """A host as other libraries take models: images in [0, 1] to logits."""
 
-    def __init__(self, host: BaseModel):
+    def __init__(self, host: nn.Module):
         super().__init__()
         self.host = host
 
@@ -100,7 +98,7 @@ def art(name: str, **settings) -> Callable[[UnitRange], Perturb]:
         from art.estimators.classification import PyTorchClassifier
 
         classifier = PyTorchClassifier(
-            model, nn.CrossEntropyLoss(), (3, 32, 32), task_of(model.host).num_classes, clip_values=(0, 1)
+            model, nn.CrossEntropyLoss(), (3, 32, 32), model.host.head.num_classes, clip_values=(0, 1)
         )
         kind = getattr(evasion, name)
         quiet = dict(verbose=False) if 'verbose' in kind.attack_params else {}
@@ -260,7 +258,7 @@ def ours(contest: Contest, source: AttackSource, batches: list) -> Perturb:
     return perturb
 
 
-def load(arguments: argparse.Namespace) -> tuple[BaseModel, list]:
+def load(arguments: argparse.Namespace) -> tuple[nn.Module, list]:
     """The model and its first test images, as batches of images in [0, 1], data samples and labels."""
     config = Config.fromfile(arguments.config)
     recipes.enter_scope(config)

@@ -49,12 +49,12 @@ STAGES = {
 
 @DATASETS.register_module(force=True)
 class SyntheticDataset(torch.utils.data.Dataset):
-    """Noise with ground truth, packed as by the pipelines of a host.
+    """Noise with ground truth, as the pipelines of a host pack it.
 
     Args:
         scope: the host: ``'mmpretrain'``, ``'mmseg'`` or ``'mmdet'``.
         size: height and width of the images.
-        length: number of images.
+        length: how many images.
     """
 
     metainfo: dict = {}
