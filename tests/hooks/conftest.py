@@ -202,7 +202,7 @@ def make_task_runner(tmp_path) -> Callable[..., tuple[Runner, Spy]]:
     def make(scope: str, hooks: list[dict], purifier: Optional[dict] = None) -> tuple[Runner, Spy]:
         pytest.importorskip(scope)
         recipes.enter_scope(Config(dict(default_scope=scope)))
-        model = Config.fromfile(CONFIGS / '_base_' / 'targets' / f'{TARGETS[scope]}.py').model
+        model = Config.fromfile(CONFIGS / '_base_' / 'models' / f'{TARGETS[scope]}.py').model
         size = dict(size=SIZE) if scope == 'mmseg' else {}
         model.data_preprocessor = {**(model.get('data_preprocessor') or NATIVE), **size, **(purifier or {})}
         images = SyntheticImages(scope, SIZE, num_classes=3)
