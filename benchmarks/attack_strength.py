@@ -215,7 +215,7 @@ class Measured:
 
 @torch.no_grad()
 def score(model: UnitRange, adversarial: Tensor, clean: Tensor, labels: Tensor, contest: Contest) -> tuple:
-    """Robust accuracy in per cent and the median size of the perturbations in pixels; all images in [0, 1]."""
+    """Robust accuracy in per cent, and the median size of what changed in pixels; all images 0-1."""
     delta = ((adversarial - clean) * PIXEL_MAX).flatten(1)
     size = delta.abs().amax(1) if contest.norm == 'linf' else delta.norm(dim=1)
     predictions = torch.cat([model(part).argmax(1) for part in adversarial.split(100)])
@@ -225,7 +225,7 @@ def score(model: UnitRange, adversarial: Tensor, clean: Tensor, labels: Tensor, 
 
 
 def measure(contest: Contest, contestants: dict[str, Perturb], batches: list, model: UnitRange) -> dict[str, Measured]:
-    """Run all contestants on all batches."""
+    """All contestants on all batches."""
     seconds = dict.fromkeys(contestants, 0.0)
     results: dict[str, list[Tensor]] = {name: [] for name in contestants}
     order = list(contestants)
@@ -300,7 +300,7 @@ def main() -> None:
     if missing:
         print(f'left out, because not installed: {", ".join(missing)}')
     host, batches = load(arguments)
-    # Libraries restore the mode of the outer module afterwards, and with it that of everything inside.
+    # Libraries put the mode of the outer module back afterwards, and that of what is in it.
     model, source = UnitRange(host).eval(), AttackSource(host)
     with torch.enable_grad():
         model(batches[0][0].clone().requires_grad_()).sum().backward()

@@ -200,7 +200,7 @@ def compare_steps(suite: Suite) -> None:
                 'released / ours': found['speed_ratio'],
             }
 
-        suite.run(f'step_{name}', command, 150 if suite.tiny else 40, read)
+        suite.run(f'step_{name}', command, 400 if suite.tiny else 40, read)
 
 
 def train(suite: Suite, reserve: float, workers: int, beside: Callable[[Suite], None]) -> None:
