@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from typing import ClassVar, Optional, Sequence
+from typing import Optional, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -21,14 +21,48 @@ class Task(ABC):
         model: the host's model, e.g. MMPretrain's ``ImageClassifier``.
     """
 
-    name: ClassVar[str]
-    # Whether ground truth says where things are (masks, boxes): then an image must not be moved under it.
-    dense: ClassVar[bool] = True
+    name: str
+    # What its models are called in messages.
+    noun: str
+
+    # --- what models for it can do ---------------------------------------------------------------------------
+
+    # Whether ground truth says where things are (masks, boxes), so that an image must not be moved under it.
+    dense: bool = True
     # Whether an image as a whole is in one class.
-    one_label: ClassVar[bool] = False
+    one_label: bool = False
+    # Whether :meth:`logits` gives the class scores that decide on the prediction.
+    has_class_scores: bool = True
+    # Whether the prediction is one class an image, pixel or label, so that an image either fools the model or not.
+    has_decisions: bool = True
+    # Whether :meth:`select_losses` finds the parts 'cls' and 'loc' in the host's losses.
+    has_loss_parts: bool = False
+    # Whether :meth:`label_map` gives ground truth as a map of classes.
+    has_label_map: bool = True
+    # Whether attacks on features alone may take them from such a model, whatever the task of the attacked model.
+    lends_features: bool = False
 
     def __init__(self, model: nn.Module):
         self.model = model
+
+    def require_class_scores(self, user: str, instead: str) -> None:
+        """Raise a ``ValueError`` if there are no class scores.
+
+        Args:
+            user: what needs them; the message begins with it.
+            instead: what can be used instead; the message ends with it.
+        """
+        if not self.has_class_scores:
+            raise ValueError(f'{user}: a {self.noun} has no one set of class scores; {instead}')
+
+    def require_decisions(self, user: str, instead: str) -> None:
+        """Raise a ``ValueError`` if there are no decisions; the arguments are those of :meth:`require_class_scores`."""
+        if not self.has_decisions:
+            raise ValueError(f'{user}: a {self.noun} makes no one decision on an image; {instead}')
+
+    def is_like(self, other: Task) -> bool:
+        """Whether another model is for the same task, so that their predictions mean the same."""
+        return self.name == other.name
 
     # --- the model seen from its native preprocessor's output -------------------------------------------------
 

@@ -20,6 +20,7 @@ class ImageTask(Task):
     """Images as a whole; features are the input of the last linear layer (paper) or the logits (released code)."""
 
     dense = False
+    noun = 'classifier'
 
     @property
     def classifier(self) -> str:
@@ -63,6 +64,7 @@ class ClassificationTask(ImageTask):
 
     name = 'classification'
     one_label = True
+    lends_features = True
 
     def logits(self, inputs: Tensor) -> Tensor:
         return class_scores_of(self.model(inputs, mode='tensor'))

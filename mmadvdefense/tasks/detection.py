@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import re
 from collections.abc import Sequence
 from typing import Optional
 
@@ -14,27 +13,14 @@ from torch import Tensor, nn
 
 from ..pixels import Pixels
 from .base import Task
-from .detection_scores import detection_score, is_annotated
-from .frames import input_matrix
-from .moving import move_boxes, move_masks
+from .boxes import as_tensor, box_features, is_annotated, is_visible, move_to_input_frame
+from .detection_scores import detection_score
+from .loss_groups import loss_group
 from .sample_scores import NotScored, SampleScores
 from .taps import FeatureTap, ScoreTap
 
 # Label of boxes without an area, in the vectors that the class terms are given.
 NO_CLASS = -100
-# Words in the names of loss entries. Classification first: 'loss_center_heatmap' says what is where, not how far.
-_CLASSIFICATION = {'cls', 'conf', 'obj', 'objectness', 'heatmap', 'det', 'pos', 'neg', 'bag', 'class', 'ce', 'focal'}
-_LOCALISATION = set(
-    'bbox box iou giou loc xy wh offset off center centerness dfl l1 pts reg corner shape pull push mask dice'.split()
-)
-
-
-def loss_group(name: str) -> Optional[str]:
-    """``'cls'`` or ``'loc'`` for the name of a detector's loss entry, None if it is neither."""
-    words = set(re.split(r'[._\d]+', name.lower()))
-    if words & _CLASSIFICATION:
-        return 'cls'
-    return 'loc' if words & _LOCALISATION else None
 
 
 class DetectionTask(Task):
@@ -44,6 +30,11 @@ class DetectionTask(Task):
     """
 
     name = 'detection'
+    noun = 'detector'
+    has_class_scores = False
+    has_decisions = False
+    has_loss_parts = True
+    has_label_map = False
     # The head that a tap reads, besides the features that are always computed.
     _tapped_head: Optional[str] = None
 
@@ -114,8 +105,8 @@ class DetectionTask(Task):
         moved = copy.deepcopy(list(data_samples))
         for sample in moved:
             if not annotations_in_input_frame:
-                _move_to_input_frame(sample)
-            visible = _is_visible(sample)
+                move_to_input_frame(sample)
+            visible = is_visible(sample)
             if not visible.all():
                 print_log(
                     f'{_name(sample)}: {int((~visible).sum())} of {len(visible)} boxes have no area inside the image; '
@@ -128,9 +119,9 @@ class DetectionTask(Task):
 
     def check_samples(self, data_samples: Sequence) -> None:
         for sample in data_samples:
-            visible = _is_visible(sample)
+            visible = is_visible(sample)
             if not visible.all():
-                box = _as_tensor(sample.gt_instances.bboxes)[~visible][0].tolist()
+                box = as_tensor(sample.gt_instances.bboxes)[~visible][0].tolist()
                 raise ValueError(
                     f'{_name(sample)}: the box {box} has no area inside the image; mend it, or leave such boxes out '
                     "with dict(type='FilterAnnotations') in the pipeline (VOC: filter_cfg=dict(bbox_min_size=1))"
@@ -141,7 +132,7 @@ class DetectionTask(Task):
             return []
         instances = data_sample.gt_instances
         masks = [instances.masks.to_ndarray()] if 'masks' in instances else []
-        return [_as_tensor(instances.bboxes), instances.labels, *masks]
+        return [as_tensor(instances.bboxes), instances.labels, *masks]
 
     @staticmethod
     def _check_annotated(data_samples: Sequence) -> None:
@@ -203,23 +194,8 @@ class DetectionTask(Task):
 
     def class_features(self, features: Tensor, data_samples: Sequence) -> tuple[Tensor, Tensor]:
         """Mean of the map inside each box, ``(M, L)``; the label of a box without area is ``NO_CLASS``."""
-        from mmcv.ops import roi_align
-
-        device = features.device
-        boxes = [_as_tensor(sample.gt_instances.bboxes).to(features) for sample in data_samples]
-        image = torch.repeat_interleave(
-            torch.arange(len(boxes), device=device),
-            torch.tensor([len(b) for b in boxes], device=device),
-            output_size=sum(len(b) for b in boxes),
-        )
-        height, width = data_samples[0].batch_input_shape
-        scale = features.new_tensor([features.shape[-1] / width, features.shape[-2] / height]).repeat(2)
-        limit = features.new_tensor([features.shape[-1], features.shape[-2]]).repeat(2)
-        first, second, has_area = _clip(torch.cat(boxes) * scale, limit)
-        # RoIAlign stops at corners in the wrong order.
-        rois = torch.cat([image[:, None].to(features.dtype), first, torch.maximum(first, second)], 1)
-        vectors = roi_align(features, rois, (1, 1), 1.0, 0, 'avg', True).flatten(1)
-        return vectors, self.labels(data_samples, device).where(has_area, NO_CLASS)
+        vectors, has_area = box_features(features, data_samples)
+        return vectors, self.labels(data_samples, features.device).where(has_area, NO_CLASS)
 
     def label_map(self, data_samples: Sequence, size: Sequence[int], device: torch.device) -> Tensor:
         raise ValueError('a detector has no label map; leave condition_on_labels out')
@@ -270,34 +246,3 @@ def _belongs_to_head(module: nn.Module) -> bool:
 
 def _name(sample) -> str:
     return sample.get('img_path') or 'an image of the batch'
-
-
-def _as_tensor(boxes) -> Tensor:
-    return getattr(boxes, 'tensor', boxes)
-
-
-def _clip(boxes: Tensor, limit: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """First and second corners ``(M, 2)`` of boxes cut off at an image's edge, and whether an area is left ``(M,)``."""
-    first, second = torch.minimum(boxes.clamp(min=0), limit).split(2, 1)
-    return first, second, (second > first).all(1)
-
-
-def _is_visible(sample) -> Tensor:
-    """Whether each box has an area inside the image, ``(M,)``."""
-    instances = sample.get('gt_instances')
-    if instances is None or 'bboxes' not in instances:
-        return torch.ones(0, dtype=torch.bool)
-    boxes = _as_tensor(instances.bboxes)
-    height, width = sample.img_shape[:2]
-    return _clip(boxes, boxes.new_tensor([width, height]).repeat(2))[2]
-
-
-def _move_to_input_frame(sample) -> None:
-    matrix = input_matrix(sample, sample.ori_shape[:2])
-    for instances in (sample.get('gt_instances'), sample.get('ignored_instances')):
-        if instances is None:
-            continue
-        if 'bboxes' in instances:
-            instances.bboxes = move_boxes(instances.bboxes, matrix)
-        if 'masks' in instances:
-            instances.masks = move_masks(instances.masks, matrix, tuple(sample.img_shape[:2]))

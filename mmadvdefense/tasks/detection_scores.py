@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
+from torch import Tensor
 
+from .boxes import as_tensor, is_annotated
 from .frames import placement
 from .sample_scores import CONFIDENCE, box_f1
 
 
-def ignored_are_crowds(dataset) -> bool:
+def ignored_are_crowds(dataset: Any) -> bool:
     """Whether a data set's ignored boxes are crowds (COCO and what is stored like it) or difficult objects (VOC's XML).
 
     The hosts' metrics treat them differently: a detection lies on a crowd if most of its own area does, since the box
@@ -22,12 +25,7 @@ def ignored_are_crowds(dataset) -> bool:
     return all(base.__name__ != 'XMLDataset' for base in type(dataset).__mro__)
 
 
-def is_annotated(sample) -> bool:
-    """Whether a data sample has ground-truth boxes, be they none: whether the pipeline loaded annotations."""
-    return 'gt_instances' in sample and 'bboxes' in sample.gt_instances
-
-
-def detection_score(sample, annotations_in_input_frame: bool, crowds: bool, has_classes: bool = True) -> float:
+def detection_score(sample: Any, annotations_in_input_frame: bool, crowds: bool, has_classes: bool = True) -> float:
     """F1 of an image's boxes in 0-1, NaN where there is no ground truth.
 
     Args:
@@ -55,5 +53,5 @@ def detection_score(sample, annotations_in_input_frame: bool, crowds: bool, has_
     return box_f1(boxes, labels[0], true_boxes, labels[1], ignored_boxes, labels[2], crowds)
 
 
-def _corners(boxes) -> torch.Tensor:
-    return getattr(boxes, 'tensor', boxes).float().cpu()
+def _corners(boxes: Any) -> Tensor:
+    return as_tensor(boxes).float().cpu()

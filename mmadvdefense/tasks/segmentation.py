@@ -28,6 +28,7 @@ class SegmentationTask(Task):
     """A label a pixel; features are the input of the last head's ``conv_seg``, or the backbone's if it has none."""
 
     name = 'segmentation'
+    noun = 'segmentor'
 
     # --- the model ------------------------------------------------------------------------------------------
 

@@ -22,6 +22,10 @@ class UnscoredTask(Task):
     """
 
     name = 'unknown'
+    noun = 'model without classes'
+    has_class_scores = False
+    has_decisions = False
+    has_label_map = False
 
     def __init__(self, model: nn.Module, reason: str):
         super().__init__(model)
@@ -32,6 +36,12 @@ class UnscoredTask(Task):
             f'{type(self.model).__name__} {self.reason}, so it has no class scores to attack or to defend; take a '
             'classifier, segmentor or detector that is made of it'
         )
+
+    def require_class_scores(self, user: str, instead: str) -> None:
+        self._refuse()
+
+    def require_decisions(self, user: str, instead: str) -> None:
+        self._refuse()
 
     def preprocess(self, preprocessor: nn.Module, images: Pixels, training: bool = False) -> Tensor:
         self._refuse()
@@ -77,7 +87,9 @@ class HeadlessTask(UnscoredTask):
     """A classifier without its head: attacks on features alone run on it, and no others."""
 
     name = 'classification'
+    noun = 'classifier'
     dense = False
+    lends_features = True
 
     def preprocess(self, preprocessor: nn.Module, images: Pixels, training: bool = False) -> Tensor:
         return Task.preprocess(self, preprocessor, images, training)

@@ -10,7 +10,7 @@ from torch import nn
 
 from ..attacks import Attack, AttackSource
 from ..pixels import check_channels
-from ..tasks import ClassificationTask, DetectionTask, Task, task_of
+from ..tasks import Task, task_of
 
 
 def check_num_classes(model: nn.Module, dataset) -> None:
@@ -35,7 +35,7 @@ def check_same_classes(source: nn.Module, target: nn.Module, attack: Optional[At
     """
     needs_labels = attack is None or attack.needs_labels
     ours, theirs = task_of(target), task_of(source)
-    if ours.name != theirs.name and (needs_labels or theirs.name != ClassificationTask.name):
+    if not ours.is_like(theirs) and (needs_labels or not theirs.lends_features):
         raise ValueError(
             f'the attack source is a model for {theirs.name}, the target one for {ours.name}; on another task, attacks '
             'on features alone (SSP, FDA, DR, TAP without label_weight) run on a classifier, and no others'
@@ -63,8 +63,8 @@ def check_discriminator(discriminator: Optional[nn.Module], condition_on_labels:
     """Raise a ``ValueError`` if a discriminator does not take images, or images and one-hot labels where it should."""
     if discriminator is None:
         return
-    if condition_on_labels and isinstance(task, DetectionTask):
-        raise ValueError('a detector has no label map for the discriminator; leave condition_on_labels out')
+    if condition_on_labels and not task.has_label_map:
+        raise ValueError(f'a {task.noun} has no label map for the discriminator; leave condition_on_labels out')
     wanted = 3 + (task.num_classes if condition_on_labels else 0)
     first = next((module for module in discriminator.modules() if isinstance(module, nn.Conv2d)), None)
     if first is not None and first.in_channels != wanted:
