@@ -329,7 +329,7 @@ def patch_weighted_cross_entropy() -> bool:
         return False
     from torch import Tensor
 
-    losses = import_module('mmseg.models.losses.cross_entropy_loss')
+    losses: Any = import_module('mmseg.models.losses.cross_entropy_loss')
     original = losses.cross_entropy
     if not _fails_on_ignored_pixels(original):
         return False

@@ -48,7 +48,7 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
 def unwrap(model: nn.Module) -> nn.Module:
     """The host model itself, without the wrappers of distributed training, test-time augmentation, averaged weights."""
     while is_model_wrapper(model) or isinstance(model, _WRAPPERS):
-        model = model.module
+        model = model.get_submodule('module')
     return model
 
 

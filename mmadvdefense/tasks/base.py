@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from typing import Optional, Sequence
+from typing import Any, Optional, Sequence, Union
 
 import torch
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from ..pixels import Pixels
@@ -42,7 +43,7 @@ class Task(ABC):
     # Whether attacks on features alone may take them from such a model, whatever the task of the attacked model.
     lends_features: bool = False
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: BaseModel):
         self.model = model
 
     def require_class_scores(self, user: str, instead: str) -> None:
@@ -171,7 +172,7 @@ class Task(ABC):
     def labels(self, data_samples: Sequence, device: torch.device) -> Tensor:
         """Ground-truth class indices in the input frame."""
 
-    def predicted(self, logits: Tensor, data_samples: Sequence) -> Sequence[Tensor]:
+    def predicted(self, logits: Tensor, data_samples: Sequence) -> Union[Tensor, Sequence[Tensor]]:
         """What the model itself says, in the form in which :meth:`relabel` takes it for samples of the pipeline."""
         return logits.argmax(1)
 
@@ -184,7 +185,7 @@ class Task(ABC):
         """Copies of prepared samples whose ground truth is ``target``."""
 
     @abstractmethod
-    def ground_truth(self, data_sample) -> list:
+    def ground_truth(self, data_sample: Any) -> list:
         """The tensors and arrays that an attack may look at besides the image."""
 
     @abstractmethod

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Optional, Sequence, Union
+from typing import Any, Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
+from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..pixels import Pixels
@@ -112,7 +113,7 @@ class ClassificationTask(ImageTask):
                 sample.set_gt_score(F.one_hot(label, self.num_classes).to(sample.gt_score))
         return relabelled
 
-    def ground_truth(self, data_sample) -> list:
+    def ground_truth(self, data_sample: Any) -> list:
         return [data_sample.get(name) for name in ('gt_label', 'gt_score') if name in data_sample]
 
     def score_samples(
@@ -155,7 +156,7 @@ def class_scores_of(output: Union[Tensor, Sequence[Tensor]]) -> Tensor:
     if isinstance(output, Tensor):
         return output
     same = len({scores.shape for scores in output}) == 1
-    return sum(output) if same else output[-1]
+    return sum(output[1:], output[0]) if same else output[-1]
 
 
 def predicted_labels(predictions: Sequence, name: str) -> Tensor:
@@ -173,7 +174,7 @@ def predicted_labels(predictions: Sequence, name: str) -> Tensor:
     return torch.cat(labels)
 
 
-def number_of_classes(head: Optional[nn.Module]) -> Optional[int]:
+def number_of_classes(head: Optional[BaseModule]) -> Optional[int]:
     """How many classes a head tells apart, None if it does not say."""
     if head is None:
         return None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 from mmengine.logging import print_log
+from mmengine.model import BaseDataPreprocessor, BaseModel, BaseModule
 from torch import Tensor, nn
 
 from ..pixels import Pixels
@@ -38,7 +39,7 @@ class DetectionTask(Task):
     # The head that a tap reads, besides the features that are always computed.
     _tapped_head: Optional[str] = None
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: BaseModel):
         super().__init__(_predicting(model))
 
     # --- the model ------------------------------------------------------------------------------------------
@@ -82,7 +83,7 @@ class DetectionTask(Task):
     # --- ground truth ---------------------------------------------------------------------------------------
 
     def prepare_samples(
-        self, preprocessor: nn.Module, images: Pixels, data_samples: Sequence, training: bool = False
+        self, preprocessor: BaseDataPreprocessor, images: Pixels, data_samples: Sequence, training: bool = False
     ) -> list:
         samples = super().prepare_samples(preprocessor, images, data_samples)
         samples = [sample.to(preprocessor.device) for sample in samples]
@@ -127,7 +128,7 @@ class DetectionTask(Task):
                     "with dict(type='FilterAnnotations') in the pipeline (VOC: filter_cfg=dict(bbox_min_size=1))"
                 )
 
-    def ground_truth(self, data_sample) -> list:
+    def ground_truth(self, data_sample: Any) -> list:
         if not is_annotated(data_sample):
             return []
         instances = data_sample.gt_instances
@@ -206,7 +207,7 @@ class DetectionTask(Task):
     def num_classes(self) -> int:
         for name in ('roi_head.bbox_head', 'bbox_head', 'mask_head', 'panoptic_head'):
             try:
-                head = self.model.get_submodule(name)
+                head: BaseModule = self.model.get_submodule(name)
             except AttributeError:
                 continue
             head = head[-1] if isinstance(head, nn.ModuleList) else head
@@ -232,7 +233,7 @@ class DetectionTask(Task):
         return any(base.__name__ == 'RPN' for base in type(self.model).__mro__)
 
 
-def _predicting(model: nn.Module) -> nn.Module:
+def _predicting(model: BaseModel) -> BaseModel:
     """The detector itself; of the two that semi-supervised training keeps, the one that tests run."""
     if not hasattr(model, 'semi_test_cfg'):
         return model
@@ -244,5 +245,5 @@ def _belongs_to_head(module: nn.Module) -> bool:
     return type(module).__name__.endswith('Head') or '_heads.' in type(module).__module__
 
 
-def _name(sample) -> str:
+def _name(sample: Any) -> str:
     return sample.get('img_path') or 'an image of the batch'

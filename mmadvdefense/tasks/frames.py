@@ -64,7 +64,7 @@ def check_frame(dataset) -> None:
 
 def _wanted_meta(moves: Sequence[Step], steps: Sequence[Step]) -> list[str]:
     """What tells where an image was moved to; a ``ValueError`` for a transform that does not tell."""
-    wanted = []
+    wanted: list[str] = []
     for step in moves:
         told_by = next((_TOLD_BY[kind] for kind in step.kinds if kind in _TOLD_BY), None)
         if told_by is None or ('RandomCenterCropPad' in step.kinds and not step.settings.get('test_mode')):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 import torch.nn.functional as F
+from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..pixels import Pixels
@@ -174,7 +175,7 @@ class SegmentationTask(Task):
                 name = sample.get('img_path') or 'an image of the batch'
                 raise ValueError(f'{name} has no ground truth (gt_sem_seg); the pipeline needs LoadAnnotations')
 
-    def ground_truth(self, data_sample) -> list:
+    def ground_truth(self, data_sample: Any) -> list:
         return [data_sample.gt_sem_seg.data] if 'gt_sem_seg' in data_sample else []
 
     def score_samples(
@@ -258,7 +259,7 @@ class SegmentationTask(Task):
         return f'decode_head.{len(head) - 1}' if isinstance(head, nn.ModuleList) else 'decode_head'
 
     @property
-    def _decode_head(self) -> nn.Module:
+    def _decode_head(self) -> BaseModule:
         return self.model.get_submodule(self._decode_head_name)
 
     def _resize(self, logits: Tensor, size: Sequence[int]) -> Tensor:

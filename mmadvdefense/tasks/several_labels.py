@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Iterator, Optional, Sequence
+from typing import Any, Iterator, Optional, Sequence
 
 import torch
 import torch.nn.functional as F
+from mmengine.model import BaseModel, BaseModule
 from torch import Tensor, nn
 
 from .classification import ImageTask, class_scores_of, number_of_classes, predicted_labels
@@ -42,7 +43,7 @@ class Part:
     """
 
     path: tuple[str, ...]
-    head: nn.Module
+    head: BaseModule
     num_classes: int
     offset: int
 
@@ -145,7 +146,7 @@ class SeveralLabelsTask(ImageTask):
     ``(N, K, D)`` and labels ``(N, D)``: what segmentors have for pixels. K is the largest number of classes.
     """
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: BaseModel):
         super().__init__(model)
         heads = list(_heads(model.head))
         self.name = 'multi-label classification' if heads[0][0] == () else 'multi-task classification'
@@ -206,7 +207,7 @@ class SeveralLabelsTask(ImageTask):
                     part.relabel(sample, labels)
         return relabelled
 
-    def ground_truth(self, data_sample) -> list:
+    def ground_truth(self, data_sample: Any) -> list:
         own = [part.samples([data_sample])[0] for part in self.parts]
         return [one.get(name) for one in own if one is not None for name in ('gt_label', 'gt_score') if name in one]
 
@@ -259,7 +260,7 @@ class SeveralLabelsTask(ImageTask):
         return sum(part.num_classes for part in self.parts)
 
 
-def _heads(head: nn.Module, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], nn.Module]]:
+def _heads(head: BaseModule, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], BaseModule]]:
     """The heads inside of a head, with the names of their tasks; tasks may have tasks of their own."""
     tasks = getattr(head, 'task_heads', None)
     if tasks is None:

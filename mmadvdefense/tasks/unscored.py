@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NoReturn, Optional, Sequence
+from typing import Any, NoReturn, Optional, Sequence
 
 import torch
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from ..pixels import Pixels
@@ -27,7 +28,7 @@ class UnscoredTask(Task):
     has_decisions = False
     has_label_map = False
 
-    def __init__(self, model: nn.Module, reason: str):
+    def __init__(self, model: BaseModel, reason: str):
         super().__init__(model)
         self.reason = reason
 
@@ -61,7 +62,7 @@ class UnscoredTask(Task):
     def relabel(self, data_samples: Sequence, target: Tensor) -> list:
         self._refuse()
 
-    def ground_truth(self, data_sample) -> list:
+    def ground_truth(self, data_sample: Any) -> list:
         return []
 
     def score_samples(
