@@ -1,4 +1,4 @@
-"""Image classification with one label an image (MMPretrain's classifiers)."""
+"""Image classification with one label per image (MMPretrain's classifiers)."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class ImageTask(Task):
     def classifier(self) -> str:
         """The name of the last linear (or 1x1 convolution) layer of the head.
 
-        The head of VGG and its like has no weights: there the backbone ends in the linear layer. Models of timm and
-        transformers have no head of their own.
+        Heads such as VGG's have no weights: there the backbone ends in the linear layer. Models of timm and
+        transformers have no separate head.
         """
         head = getattr(self.model, 'head', None)
         layers = [] if head is None else _classifying(head, 'head.')
@@ -61,7 +61,7 @@ class ImageTask(Task):
 
 
 class ClassificationTask(ImageTask):
-    """One label an image."""
+    """One label per image."""
 
     name = 'classification'
     one_label = True
@@ -85,7 +85,7 @@ class ClassificationTask(ImageTask):
         self, preprocessor: nn.Module, images: Pixels, data_samples: Sequence, training: bool = False
     ) -> list:
         if any('gt_label' in sample for sample in data_samples):
-            # MMPretrain takes it that either all samples have labels or none.
+            # MMPretrain assumes that either all samples have labels or none.
             self._check_labelled(data_samples)
         return super().prepare_samples(preprocessor, images, data_samples, training)
 
@@ -143,7 +143,7 @@ class ClassificationTask(ImageTask):
 
     @property
     def _inner_classes(self) -> Optional[int]:
-        """What timm and transformers say of the models that MMPretrain wraps."""
+        """The number that models of timm and transformers, which MMPretrain wraps, give themselves."""
         inner = getattr(self.model, 'model', None)
         return getattr(inner, 'num_classes', None) or getattr(inner, 'num_labels', None)
 
@@ -163,19 +163,19 @@ def predicted_labels(predictions: Sequence, name: str) -> Tensor:
     """``(N,)``, the class that the host puts each image in.
 
     Raises:
-        ValueError: if it is not one class an image.
+        ValueError: if it is not one class per image.
     """
     labels = [sample.get('pred_label') for sample in predictions]
     if any(label is None or label.numel() != 1 for label in labels):
         raise ValueError(
-            f'{name} names none or several classes an image; images are scored and attacked one by one only where each '
-            'has a single label'
+            f'{name} predicts no class or several classes for an image; images are scored and attacked one by one only '
+            'where each has a single label'
         )
     return torch.cat(labels)
 
 
 def number_of_classes(head: Optional[BaseModule]) -> Optional[int]:
-    """How many classes a head tells apart, None if it does not say."""
+    """How many classes a head distinguishes; None if it does not say."""
     if head is None:
         return None
     number = getattr(head, 'num_classes', None)

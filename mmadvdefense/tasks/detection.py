@@ -20,14 +20,14 @@ from .loss_groups import loss_group
 from .sample_scores import NotScored, SampleScores
 from .taps import FeatureTap, ScoreTap
 
-# Label of boxes without an area, in the vectors that the class terms are given.
+# The label of boxes without an area, as the class terms see it.
 NO_CLASS = -100
 
 
 class DetectionTask(Task):
     """Boxes with labels; features are the last map of the backbone, averaged over each ground-truth box.
 
-    Its logits are the class scores of the dense head (of two-stage detectors: which proposals are objects).
+    The layer ``'logits'`` is the class scores of the dense head (in two-stage detectors: which proposals are objects).
     """
 
     name = 'detection'
@@ -36,7 +36,7 @@ class DetectionTask(Task):
     has_decisions = False
     has_loss_parts = True
     has_label_map = False
-    # The head that a tap reads, besides the features that are always computed.
+    # The head that a tap reads, in addition to the features that are always computed.
     _tapped_head: Optional[str] = None
 
     def __init__(self, model: BaseModel):
@@ -95,7 +95,7 @@ class DetectionTask(Task):
         return samples
 
     def in_input_frame(self, data_samples: Sequence, annotations_in_input_frame: bool) -> list:
-        """Boxes and masks in the frame of the input; test pipelines load them after ``Resize`` and its like.
+        """Boxes and masks in the frame of the input; test pipelines load them after ``Resize`` and similar transforms.
 
         Boxes without an area inside the image are left out with a warning: there is nothing to attack, and the
         logarithm of such a width makes a loss infinite.
@@ -124,7 +124,7 @@ class DetectionTask(Task):
             if not visible.all():
                 box = as_tensor(sample.gt_instances.bboxes)[~visible][0].tolist()
                 raise ValueError(
-                    f'{_name(sample)}: the box {box} has no area inside the image; mend it, or leave such boxes out '
+                    f'{_name(sample)}: the box {box} has no area inside the image; correct it, or leave such boxes out '
                     "with dict(type='FilterAnnotations') in the pipeline (VOC: filter_cfg=dict(bbox_min_size=1))"
                 )
 
@@ -146,7 +146,7 @@ class DetectionTask(Task):
     def score_samples(
         self, predictions: Sequence, annotations_in_input_frame: bool = False, ignored_are_crowds: bool = True
     ) -> SampleScores:
-        """Boxes that lie on an ignored one of their class (crowds, difficult objects) and find none count for nothing.
+        """Boxes that lie on an ignored box of their class (crowd, difficult object) and find no object are not counted.
 
         Proposals, which have no class, are scored as if all objects were of one.
         """
@@ -157,7 +157,7 @@ class DetectionTask(Task):
         return SampleScores(torch.tensor(scores, dtype=torch.float64))
 
     def labels(self, data_samples: Sequence, device: torch.device) -> Tensor:
-        """``(M,)`` classes of all boxes, image after image."""
+        """``(M,)`` classes of all boxes, image by image."""
         self._check_annotated(data_samples)
         return torch.cat([sample.gt_instances.labels for sample in data_samples]).to(device)
 
@@ -217,7 +217,7 @@ class DetectionTask(Task):
 
     @property
     def dataset_classes(self) -> Optional[int]:
-        """None where objects have no classes (proposals) or are named in words; stuff counts where it is predicted."""
+        """None if objects have no classes (proposals) or are named in words; stuff counts if it is predicted."""
         if self._proposes or getattr(self.model, 'language_model', None) is not None:
             return None
         fusion = getattr(self.model, 'panoptic_fusion_head', None)
@@ -234,14 +234,14 @@ class DetectionTask(Task):
 
 
 def _predicting(model: BaseModel) -> BaseModel:
-    """The detector itself; of the two that semi-supervised training keeps, the one that tests run."""
+    """The detector itself; of the two that semi-supervised training keeps, the one that is run in tests."""
     if not hasattr(model, 'semi_test_cfg'):
         return model
     return getattr(model, (model.semi_test_cfg or {}).get('predict_on', 'teacher'))
 
 
 def _belongs_to_head(module: nn.Module) -> bool:
-    # The host keeps parts of heads that are called otherwise (such as YOLACT's prototypes) in the same packages.
+    # Parts of heads with other names, such as YOLACT's prototypes, are in the same packages of the host.
     return type(module).__name__.endswith('Head') or '_heads.' in type(module).__module__
 
 

@@ -1,4 +1,4 @@
-"""Models of the hosts that say nothing of classes: they can be tested as they are, but not attacked or defended."""
+"""Models of the hosts that predict no classes: they can be tested as they are, but not attacked or defended."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .taps import FeatureTap
 
 
 class UnscoredTask(Task):
-    """Says in one line what the model is whenever class scores or ground truth of classes are asked for.
+    """Refuses in one line, which says what the model is, whenever class scores or labels are needed.
 
     Args:
         model: a self-supervised model, an image-text model, a depth estimator, a tracker, ...
-        reason: what it is, as the end of "it ...".
+        reason: what it does, as the end of "the model ...".
     """
 
     name = 'unknown'
@@ -85,7 +85,7 @@ class UnscoredTask(Task):
 
 
 class HeadlessTask(UnscoredTask):
-    """A classifier without its head: attacks on features alone run on it, and no others."""
+    """A classifier without its head: only attacks on features alone run on it."""
 
     name = 'classification'
     noun = 'classifier'
