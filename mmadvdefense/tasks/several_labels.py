@@ -71,9 +71,7 @@ class Part:
             return two_class_scores(output, threshold_logit(self.head.thr, type(self.head).__name__))
         topk = self.head.topk
         if topk >= output.shape[1]:
-            raise ValueError(
-                f'{type(self.head).__name__} always names all of its {output.shape[1]} labels (topk={topk})'
-            )
+            raise ValueError(f'{type(self.head).__name__} always names all {output.shape[1]} labels (topk={topk})')
         # Halfway between the last label that is named and the first that is not.
         boundary = output.topk(topk + 1).values[:, -2:].mean(1, keepdim=True)
         return two_class_scores(output, boundary)
@@ -103,9 +101,7 @@ class Part:
             return named_labels([sample.gt_label for sample in own], self.num_classes, device)
         if any(len(sample.gt_label) != 1 for sample in own):
             name = data_samples[0].get('img_path') or 'an image of the batch'
-            raise ValueError(
-                f'{name}: the task {self.name} has several labels, and its head puts an image in one class'
-            )
+            raise ValueError(f'{name}: {self.name} has several labels, but its head puts an image in one class')
         return torch.stack([sample.gt_label for sample in own]).to(device, non_blocking=True)
 
     def predicted(self, predictions: Sequence) -> Tensor:
