@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Callable, NamedTuple, Optional
 
+from .errors import DependencyError, MMAdvDefenseError, UsageError
 from .hosts import HOSTS
 
 MMCV_COMMAND = (
@@ -42,7 +43,7 @@ REQUIREMENTS = (
 )
 
 
-class CheckpointRefused(RuntimeError):
+class CheckpointRefused(MMAdvDefenseError, RuntimeError):
     """A checkpoint holds more than data, and nobody has said that it can be trusted."""
 
 
@@ -87,7 +88,7 @@ def require_dependencies() -> None:
     """
     complaints = [complaint for complaint in map(_complaint, REQUIREMENTS) if complaint]
     if complaints:
-        raise ImportError('mmadvdefense ' + '; '.join(complaints))
+        raise DependencyError('mmadvdefense ' + '; '.join(complaints))
 
 
 def require_host(name: str) -> None:
@@ -103,12 +104,14 @@ def require_host(name: str) -> None:
     """
     host = next((host for host in HOSTS.values() if name in (host.scope, host.distribution)), None)
     if host is None:
-        raise ValueError(f'{name!r} is not a host of mmadvdefense; the hosts are {", ".join(sorted(HOSTS))}')
+        raise UsageError(f'{name!r} is not a host of mmadvdefense; the hosts are {", ".join(sorted(HOSTS))}')
     complaint = _complaint(Requirement(host.distribution, host.versions))
     if complaint:
-        raise ImportError(f'a model of the scope {host.scope!r} {complaint}')
+        raise DependencyError(f'a model of the scope {host.scope!r} {complaint}')
     if host.needs_ops and find_spec('mmcv._ext') is None:
-        raise ImportError(f'a model of the scope {host.scope!r} needs mmcv with its ops, found without: {MMCV_COMMAND}')
+        raise DependencyError(
+            f'a model of the scope {host.scope!r} needs mmcv with its ops, found without: {MMCV_COMMAND}'
+        )
 
 
 def _complaint(requirement: Requirement) -> str:
@@ -253,7 +256,7 @@ def _foreign_content(path: Path) -> list[str]:
         head = file.read(len(_LEGACY_HEAD))
     is_zip = head.startswith(b'PK\x03\x04')
     if not is_zip and head != _LEGACY_HEAD:
-        raise ValueError(f'{path} is not a checkpoint of PyTorch, or it is damaged: its first bytes are {head[:8]!r}')
+        raise UsageError(f'{path} is not a checkpoint of PyTorch, or it is damaged: its first bytes are {head[:8]!r}')
     try:
         # First, because it lists all names, where loading stops at the first. It does not know the old format.
         foreign = torch.serialization.get_unsafe_globals_in_checkpoint(path) if is_zip else []
@@ -264,7 +267,7 @@ def _foreign_content(path: Path) -> list[str]:
         return [_offender(str(error))]
     except (RuntimeError, ValueError, EOFError, KeyError, OSError) as error:
         reason = str(error).strip().partition('\n')[0] or type(error).__name__
-        raise ValueError(f'{path} is not a checkpoint of PyTorch, or it is damaged: {reason}') from error
+        raise UsageError(f'{path} is not a checkpoint of PyTorch, or it is damaged: {reason}') from error
     return sorted(foreign)
 
 

@@ -10,6 +10,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from ..pixels import Pixels
 from .sample_scores import SampleScores
 from .taps import FeatureTap
@@ -54,12 +55,12 @@ class Task(ABC):
             instead: what can be used instead; the message ends with it.
         """
         if not self.has_class_scores:
-            raise ValueError(f'{user}: a {self.noun} has no one set of class scores; {instead}')
+            raise UsageError(f'{user}: a {self.noun} has no one set of class scores; {instead}')
 
     def require_decisions(self, user: str, instead: str) -> None:
         """Raise a ``ValueError`` if there are no decisions; the arguments are those of :meth:`require_class_scores`."""
         if not self.has_decisions:
-            raise ValueError(f'{user}: a {self.noun} makes no one decision on an image; {instead}')
+            raise UsageError(f'{user}: a {self.noun} makes no one decision on an image; {instead}')
 
     def is_like(self, other: Task) -> bool:
         """Whether another model is for the same task, so that their predictions mean the same."""
@@ -108,7 +109,7 @@ class Task(ABC):
         name = type(self.model).__name__
         logits = self.logits(inputs) if logits is None else logits
         if logits.ndim < 2 or decided.shape != logits[:, 0].shape:
-            raise ValueError(
+            raise UsageError(
                 f'{name} gives scores {tuple(logits.shape)} and predicts {tuple(decided.shape)}: these are not class '
                 f'scores of what it predicts; {_USE_LOSS}'
             )
@@ -118,7 +119,7 @@ class Task(ABC):
         slack = (_TIE * best.abs().mean()).clamp(min=8 * torch.finfo(best.dtype).eps)
         different = (behind > slack).double().mean().item()
         if different:
-            raise ValueError(
+            raise UsageError(
                 f'the prediction of {name} is not the largest of its class scores in {different:.1%} of the '
                 f'cases: it decides by something other than these scores; {_USE_LOSS}'
             )
@@ -136,7 +137,7 @@ class Task(ABC):
 
     def select_losses(self, losses: dict, part: str) -> list:
         """The entries of the host's losses that belong to one part of the task, such as localisation."""
-        raise ValueError(f'the losses of a {self.name} model have no part {part!r}')
+        raise UsageError(f'the losses of a {self.name} model have no part {part!r}')
 
     # --- ground truth ---------------------------------------------------------------------------------------
 

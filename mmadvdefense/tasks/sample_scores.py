@@ -9,6 +9,8 @@ from typing import Optional
 import torch
 from torch import Tensor
 
+from ..errors import UsageError
+
 # The least confidence of a detection that counts, and the least overlap at which it finds an object.
 CONFIDENCE = 0.3
 OVERLAP = 0.5
@@ -16,7 +18,7 @@ OVERLAP = 0.5
 CORRECT_FROM = 0.5
 
 
-class NotScored(ValueError):
+class NotScored(UsageError):
     """The images of a model are not scored one by one; the message says why. The host's own metric still works."""
 
 

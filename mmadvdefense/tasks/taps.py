@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from ..errors import StateError
 from ..models import find_layer
 
 
@@ -46,7 +47,7 @@ class FeatureTap:
     def take(self) -> Tensor:
         """The recorded tensor, which is then forgotten, so that its graph can be freed."""
         if self.value is None:
-            raise RuntimeError(f'the layer of the tap ({type(self.module).__name__}) did not run')
+            raise StateError(f'the layer of the tap ({type(self.module).__name__}) did not run')
         value, self.value = self.value, None
         return value
 

@@ -8,6 +8,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from ..pixels import Pixels
 from .base import Task
 from .sample_scores import NotScored, SampleScores
@@ -33,7 +34,7 @@ class UnscoredTask(Task):
         self.reason = reason
 
     def _refuse(self) -> NoReturn:
-        raise ValueError(
+        raise UsageError(
             f'{type(self.model).__name__} {self.reason}, so it has no class scores to attack or to defend; take a '
             'classifier, segmentor or detector that is made of it'
         )

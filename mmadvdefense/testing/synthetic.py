@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ..errors import UsageError
 from ..hosts import HOSTS
 from ..registry import DATASETS
 
@@ -41,7 +42,7 @@ class SyntheticImages(Dataset):
         length: int = BATCH_SIZE,
     ):
         if scope not in HOSTS:
-            raise ValueError(f'there are synthetic images for {", ".join(HOSTS)}, not for {scope!r}')
+            raise UsageError(f'there are synthetic images for {", ".join(HOSTS)}, not for {scope!r}')
         self.ground_truth = HOSTS[scope].ground_truth
         self.size = tuple(size)
         self.with_masks = with_masks
