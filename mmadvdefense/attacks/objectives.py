@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import UsageError
 from ..pixels import Pixels
 from ..registry import ATTACKS, in_own_scope
-from ..tasks import DetectionTask, Task
+from ..tasks import Task
 from .batch import AttackBatch
 
 
@@ -27,11 +28,8 @@ class Objective:
 
     def check_task(self, name: str, task: Task) -> None:
         """Raise a ``ValueError`` that begins with the attack's ``name``, if models of a task have not what it needs."""
-        if self.of_scores and task.name == DetectionTask.name:
-            raise ValueError(
-                f'{name}: a detector has no one set of class scores; use an objective on its losses: '
-                "'cls', 'loc' or 'cls+loc'"
-            )
+        if self.of_scores:
+            task.require_class_scores(name, "use an objective on its losses: 'cls', 'loc' or 'cls+loc'")
 
     def __call__(self, images: Pixels, batch: AttackBatch) -> Tensor:
         """A scalar: the sum over the batch, so that the gradient of an image does not depend on its neighbours."""
@@ -152,13 +150,13 @@ class DetectionObjective(HostLossObjective):
 
     def __init__(self, part: str = 'cls+loc'):
         if part not in ('cls', 'loc', 'cls+loc', 'random'):
-            raise ValueError(f"part must be 'cls', 'loc', 'cls+loc' or 'random', got {part!r}")
+            raise UsageError(f"part must be 'cls', 'loc', 'cls+loc' or 'random', got {part!r}")
         self.part = part
         self.stochastic = part == 'random'
 
     def check_task(self, name: str, task: Task) -> None:
-        if task.name != DetectionTask.name:
-            raise ValueError(
+        if not task.has_loss_parts:
+            raise UsageError(
                 f'{name}: the losses of a {task.name} model have no part {self.part!r}; use '
                 "objective='cross_entropy', 'margin', 'kl' or 'task_loss'"
             )
@@ -194,7 +192,7 @@ def build_objective(config: Union[str, dict]) -> Objective:
     """
     if isinstance(config, str):
         if config not in OBJECTIVES:
-            raise ValueError(f'unknown attack objective {config!r}; known: {", ".join(OBJECTIVES)}')
+            raise UsageError(f'unknown attack objective {config!r}; known: {", ".join(OBJECTIVES)}')
         name, config = config, {'type': OBJECTIVES[config]}
         if config['type'] == 'DetectionObjective':
             config['part'] = 'random' if name == 'cls_or_loc' else name
