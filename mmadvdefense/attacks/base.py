@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..pixels import PIXEL_MAX, Pixels, check_channels, stack, unstack
 from ..randomness import Randomness
-from ..registry import ATTACKS, find_class, in_own_scope, named_types, type_name
+from ..registry import ATTACKS, OBJECTIVES, find_class, in_own_scope, named_types, type_name
 from ..validation import did_you_mean
 from .balls import BALLS, Ball
 from .batch import AttackBatch
@@ -176,12 +176,12 @@ _NORM_NAMES = {'linf': 'L-inf', 'l2': 'L2'}
 
 def attack_names() -> list[str]:
     """All registered attacks, sorted."""
-    return sorted(name for name, cls in ATTACKS.module_dict.items() if issubclass(cls, Attack))
+    return sorted(ATTACKS.module_dict)
 
 
 def attack_settings(config: dict) -> dict:
     """A copy of an attack's config that can be saved: it names the attack, and all within it, by their short names."""
-    return named_types(dict(config), ATTACKS)
+    return named_types(dict(config), ATTACKS, OBJECTIVES)
 
 
 def build_attack(config: Union[dict, Attack]) -> Attack:

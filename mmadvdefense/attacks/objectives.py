@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Optional, Sequence, Union
+from typing import Any, ClassVar, Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..pixels import Pixels
-from ..registry import ATTACKS, in_own_scope
+from ..registry import ATTACKS, OBJECTIVES, find_class, in_own_scope, type_name
 from ..tasks import DetectionTask, Task
+from ..validation import did_you_mean
 from .batch import AttackBatch
 
 
@@ -60,7 +61,7 @@ class HostLossObjective(Objective):
         return torch.stack(values)
 
 
-@ATTACKS.register_module()
+@OBJECTIVES.register_module()
 class CrossEntropyObjective(Objective):
     """Cross-entropy of the class scores (pixel-wise for segmentation)."""
 
@@ -89,7 +90,7 @@ def margins(logits: Tensor, labels: Tensor, ignore_index: Optional[int] = None) 
     return (others - own.squeeze(1)).where(known, 0)
 
 
-@ATTACKS.register_module()
+@OBJECTIVES.register_module()
 class MarginObjective(Objective):
     """By how much the best wrong class beats the true one; targeted: the target the best other one.
 
@@ -111,7 +112,7 @@ class MarginObjective(Objective):
         return value.flatten(1).sum(1) if value.ndim > 1 else value
 
 
-@ATTACKS.register_module()
+@OBJECTIVES.register_module()
 class KLObjective(Objective):
     """``KL(softmax O(x_c) || softmax O(x))``, the criterion of TRADES, as its authors compute it; needs no labels.
 
@@ -127,7 +128,7 @@ class KLObjective(Objective):
         return divergence.flatten(1).sum(1)
 
 
-@ATTACKS.register_module()
+@OBJECTIVES.register_module()
 class TaskLossObjective(HostLossObjective):
     """The host's own training loss: the sum of what it returns under names with ``loss``."""
 
@@ -140,7 +141,7 @@ class TaskLossObjective(HostLossObjective):
         return total if batch.target is None else -total
 
 
-@ATTACKS.register_module()
+@OBJECTIVES.register_module()
 class DetectionObjective(HostLossObjective):
     """A part of a detector's own loss (Zhang and Wang, ICCV 2019): what is there, or where it is.
 
@@ -173,29 +174,43 @@ def _sum(value: Union[Tensor, Sequence[Tensor]]) -> Tensor:
     return value.mean() if isinstance(value, Tensor) else sum(item.mean() for item in value)
 
 
-# Short names for configs and the command line.
-OBJECTIVES: dict[str, str] = {
-    'cross_entropy': 'CrossEntropyObjective',
-    'margin': 'MarginObjective',
-    'kl': 'KLObjective',
-    'task_loss': 'TaskLossObjective',
-    'cls': 'DetectionObjective',
-    'loc': 'DetectionObjective',
-    'cls+loc': 'DetectionObjective',
-    'cls_or_loc': 'DetectionObjective',
+# What configs and the command line may say in place of a whole config.
+WORDS: dict[str, dict[str, str]] = {
+    'cross_entropy': dict(type='CrossEntropyObjective'),
+    'margin': dict(type='MarginObjective'),
+    'kl': dict(type='KLObjective'),
+    'task_loss': dict(type='TaskLossObjective'),
+    'cls': dict(type='DetectionObjective', part='cls'),
+    'loc': dict(type='DetectionObjective', part='loc'),
+    'cls+loc': dict(type='DetectionObjective', part='cls+loc'),
+    'cls_or_loc': dict(type='DetectionObjective', part='random'),
 }
 
 
-def build_objective(config: Union[str, dict]) -> Objective:
-    """An objective from its short name or config.
+def build_objective(config: Union[str, dict[str, Any]]) -> Objective:
+    """An objective from its word or config.
 
     Raises:
-        ValueError: for an unknown short name; the message lists the known ones.
+        ValueError: for an unknown word or class (the message lists those that are known), a class that is registered
+            among the attacks, or bad or unknown parameters.
     """
     if isinstance(config, str):
-        if config not in OBJECTIVES:
-            raise ValueError(f'unknown attack objective {config!r}; known: {", ".join(OBJECTIVES)}')
-        name, config = config, {'type': OBJECTIVES[config]}
-        if config['type'] == 'DetectionObjective':
-            config['part'] = 'random' if name == 'cls_or_loc' else name
-    return ATTACKS.build(in_own_scope(config))
+        if config not in WORDS:
+            raise ValueError(f'unknown attack objective {config!r}; known: {", ".join(WORDS)}')
+        config = WORDS[config]
+    kind = config.get('type')
+    name, cls = type_name(kind), find_class(kind, OBJECTIVES)
+    if cls is None or not issubclass(cls, Objective):
+        misplaced = find_class(kind, ATTACKS)
+        if misplaced is not None and issubclass(misplaced, Objective):
+            raise ValueError(
+                f'{name} is registered in ATTACKS; objectives have a registry of their own, '
+                'mmadvdefense.registry.OBJECTIVES: decorate the class with @OBJECTIVES.register_module()'
+            )
+        shown = None if kind is None else name
+        raise ValueError(f'unknown attack objective {shown!r}; {did_you_mean(name, sorted(OBJECTIVES.module_dict))}')
+    try:
+        objective: Objective = OBJECTIVES.build(in_own_scope(config))
+    except TypeError as error:
+        raise ValueError(f'{name}: {error}') from error
+    return objective

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...pixels import Pixels, stack
-from ...registry import ATTACKS
+from ...registry import OBJECTIVES
 from ..batch import AttackBatch
 from ..objectives import Objective
 from .feature_maps import FeatureMap, read_feature_maps, read_features_and_scores, resolution_layers
@@ -68,7 +68,7 @@ class FeatureObjective(Objective):
         return self._clean_maps[batch.reference]
 
 
-@ATTACKS.register_module()
+@OBJECTIVES.register_module()
 class FeatureDistanceObjective(FeatureObjective):
     """Mean squared distance from the clean features (SSP, Naseer et al., CVPR 2020, equation 1).
 
@@ -82,7 +82,7 @@ class FeatureDistanceObjective(FeatureObjective):
         return features.mean((features.values - clean).square())
 
 
-@ATTACKS.register_module()
+@OBJECTIVES.register_module()
 class FeatureDisruptionObjective(FeatureObjective):
     """``log ||f at weak|| - log ||f at strong||`` summed over layers (FDA, Ganeshan et al., ICCV 2019, equation 4).
 
@@ -95,7 +95,7 @@ class FeatureDisruptionObjective(FeatureObjective):
         return _half_log(features.total(squares.where(weak, 0))) - _half_log(features.total(squares.where(~weak, 0)))
 
 
-@ATTACKS.register_module()
+@OBJECTIVES.register_module()
 class TransferablePerturbationObjective(FeatureObjective):
     """Distance of power-normalised features, and how smooth the change is (TAP, Zhou et al., ECCV 2018).
 
@@ -159,7 +159,7 @@ class TransferablePerturbationObjective(FeatureObjective):
         return features.sign() * features.abs().clamp(min=tiny).pow(self.power)
 
 
-@ATTACKS.register_module()
+@OBJECTIVES.register_module()
 class DispersionObjective(FeatureObjective):
     """Minus the standard deviation of all values of a feature map (DR, Lu et al., CVPR 2020, algorithm 1).
 
