@@ -24,7 +24,7 @@ OBJECTIVES = Registry('attack objective', scope='mmadvdefense', locations=['mmad
 
 
 def in_own_scope(config: dict) -> dict:
-    """A copy of ``config`` that ``ATTACKS`` and ``OBJECTIVES`` build in any default scope: hosts have none of their own."""
+    """A copy of ``config`` that ``ATTACKS`` and ``OBJECTIVES`` build in any default scope: no host has such classes."""
     return {**config, '_scope_': 'mmadvdefense'}
 
 

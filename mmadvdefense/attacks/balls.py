@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Union
 
 import torch
 from torch import Tensor
@@ -12,10 +13,22 @@ from ..randomness import Randomness
 
 
 class Ball(ABC):
-    """All images within ``eps`` of a clean image, inside the pixel range 0-255. Images are ``(N, 3, H, W)``."""
+    """All images within ``eps`` of a clean image, inside the pixel range 0-255. Images are ``(N, 3, H, W)``.
 
-    def __init__(self, eps: float):
-        self.eps = eps
+    Args:
+        eps: radius in pixels (0-255): one for all images, or a tensor with the radius of each, ``(N,)`` or
+            ``(N, 1, 1, 1)``.
+
+    Attributes:
+        eps: as given, a tensor always ``(N, 1, 1, 1)``.
+    """
+
+    def __init__(self, eps: Union[float, Tensor]):
+        self.eps = eps.view(-1, 1, 1, 1) if isinstance(eps, Tensor) else eps
+
+    def of(self, index: int) -> Ball:
+        """The ball of one image of the batch."""
+        return type(self)(self.eps[index]) if isinstance(self.eps, Tensor) else self
 
     def project(self, images: Tensor, clean: Tensor) -> Tensor:
         """The nearest images that lie in the ball and in the pixel range."""
@@ -30,7 +43,7 @@ class Ball(ABC):
 
     @abstractmethod
     def steepest(self, gradient: Tensor) -> Tensor:
-        """The direction of unit size that a linear function with this gradient grows fastest in."""
+        """The direction of unit size in which a linear function with this gradient grows fastest."""
 
     @abstractmethod
     def size(self, delta: Tensor) -> Tensor:
@@ -62,8 +75,8 @@ class L2Ball(Ball):
     """The Euclidean length of the change of an image is at most ``eps``."""
 
     def _project_delta(self, delta: Tensor) -> Tensor:
-        size = self.size(delta).clamp(min=torch.finfo(delta.dtype).tiny)
-        return delta * (self.eps / size).clamp(max=1).view(-1, 1, 1, 1)
+        size = self.size(delta).clamp(min=torch.finfo(delta.dtype).tiny).view(-1, 1, 1, 1)
+        return delta * (self.eps / size).clamp(max=1)
 
     def random_delta(self, clean: Tensor, randomness: Randomness) -> Tensor:
         direction = self.steepest(randomness.normal_like(clean))
@@ -77,7 +90,7 @@ class L2Ball(Ball):
         return gradient / self.size(gradient).clamp(min=tiny).view(-1, 1, 1, 1)
 
     def size(self, delta: Tensor) -> Tensor:
-        return delta.flatten(1).norm(dim=1)
+        return torch.linalg.vector_norm(delta.flatten(1), dim=1)
 
 
 BALLS: dict[str, type[Ball]] = {'linf': LinfBall, 'l2': L2Ball}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import reduce
 from typing import Optional, Sequence, Union
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from ...pixels import stack
 from ...randomness import Randomness
 from ...validation import check_integer
+from ..balls import Ball
 from ..base import Attack
 from ..batch import AttackBatch
 from ..ensemble import views
@@ -172,7 +174,7 @@ class GradientAttack(Attack):
             step = self.direction(gradient, state)
             if batch.mask is not None:
                 step = step * batch.mask
-            adversarial = self.ball.project(adversarial.add(step, alpha=step_size), clean)
+            adversarial = self.ball.project(step_along(adversarial, step, step_size), clean)
         # What an objective drew once for the batch holds for its other runs too.
         batch._choice = seen_by[0]._choice
         return adversarial
@@ -182,10 +184,21 @@ class GradientAttack(Attack):
             return self.start(batch.clean, batch.randomness)
         # One by one: neither an image's random numbers nor its norm may depend on how far its neighbours pad it.
         starts = [
-            self.start(image[None], batch.randomness.of(index))[0]
+            self._with(self.ball.of(index)).start(image[None], batch.randomness.of(index))[0]
             for index, image in enumerate(batch.pixels(batch.clean))
         ]
         return stack(starts)[0]
+
+    def _with(self, ball: Ball) -> GradientAttack:
+        """The same attack in another ball."""
+        attack = copy.copy(self)
+        attack.ball = ball
+        return attack
+
+
+def step_along(images: Tensor, direction: Tensor, size: Union[float, Tensor]) -> Tensor:
+    """Images moved by ``size`` along a direction of unit size; a tensor ``(N, 1, 1, 1)`` has a size for each image."""
+    return images + size * direction if isinstance(size, Tensor) else images.add(direction, alpha=size)
 
 
 def step_list(

@@ -7,45 +7,12 @@ from typing import Optional, Sequence, Union
 
 from torch import Tensor
 
-from ...randomness import Randomness
 from ...registry import ATTACKS, type_name
-from ..balls import BALLS, Ball
+from ..balls import BALLS
 from ..base import Attack, build_attack
 from ..batch import AttackBatch
 from ..source import AttackSource
 from .loop import GradientAttack
-
-# Divides by a budget of 0; what comes of it is multiplied by the budget.
-_TINY = 1e-6
-
-
-class ScaledBall(Ball):
-    """A ball of another radius for each image: the unit ball of a norm, stretched.
-
-    Args:
-        norm: a key of ``BALLS``.
-        radius: pixels, ``(N, 1, 1, 1)``, or one number for all images.
-        scale_steps: whether a step of size 1 is as long as the radius, and not one pixel.
-    """
-
-    def __init__(self, norm: str, radius: Union[Tensor, float], scale_steps: bool):
-        super().__init__(radius)
-        self._unit = BALLS[norm](1.0)
-        self._scale_steps = scale_steps
-
-    def _project_delta(self, delta: Tensor) -> Tensor:
-        divisor = self.eps.clamp(min=_TINY) if isinstance(self.eps, Tensor) else max(self.eps, _TINY)
-        return self._unit._project_delta(delta / divisor) * self.eps
-
-    def random_delta(self, clean: Tensor, randomness: Randomness) -> Tensor:
-        return self._unit.random_delta(clean, randomness) * self.eps
-
-    def steepest(self, gradient: Tensor) -> Tensor:
-        direction = self._unit.steepest(gradient)
-        return direction * self.eps if self._scale_steps else direction
-
-    def size(self, delta: Tensor) -> Tensor:
-        return self._unit.size(delta)
 
 
 @ATTACKS.register_module()
@@ -116,19 +83,8 @@ class RandomBudget(Attack):
 
     def perturb(self, batch: AttackBatch) -> Tensor:
         budgets = self.draw(batch)
-        if batch.layout.is_uniform:
-            return self._within(budgets, batch)
-        # Random starts of images of different sizes are drawn one by one, in a ball that has one radius for all.
-        adversarial = batch.clean.clone()
-        for budget in budgets.unique().tolist():
-            index = (budgets.flatten() == budget).nonzero().flatten().tolist()
-            part = batch.select(index).cropped()
-            height, width = part.clean.shape[-2:]
-            adversarial[index, :, :height, :width] = self._within(budget, part)
-            batch.merge(part, index)
-        return adversarial
-
-    def _within(self, budgets: Union[Tensor, float], batch: AttackBatch) -> Tensor:
         attack = copy.copy(self.attack)
-        attack.ball = ScaledBall(self.norm, budgets, self._scale_steps)
+        attack.ball = BALLS[self.norm](budgets)
+        if self._scale_steps:
+            attack.step_sizes = tuple(size * budgets for size in self.attack.step_sizes)
         return attack.perturb(batch)

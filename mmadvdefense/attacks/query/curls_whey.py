@@ -207,10 +207,7 @@ class Curls:
         return self.oracle.ball.steepest(gradient).chunk(2), losses.detach().chunk(2)
 
     def _within(self, images: Tensor, index: list[int], radius: Tensor) -> Tensor:
-        # One radius an image, in the shape in which each ball compares it.
-        linf = self.steps.norm == 'linf'
-        ball = BALLS[self.steps.norm](radius[index].view(-1, 1, 1, 1) if linf else radius[index])
-        return ball.project(images, self.oracle.clean[index])
+        return BALLS[self.steps.norm](radius[index]).project(images, self.oracle.clean[index])
 
     def _ask(self, index: list[int], points: Tensor) -> list[int]:
         """Which images fool the model there; these are also asked about half of the way, a quarter and so on."""

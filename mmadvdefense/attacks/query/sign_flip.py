@@ -128,7 +128,7 @@ class _Walk:
 
 
 def _cut(points: Tensor, clean: Tensor, radius: Tensor) -> Tensor:
-    return LinfBall(radius.view(-1, 1, 1, 1)).project(points, clean)
+    return LinfBall(radius).project(points, clean)
 
 
 def _enlarge(grid: Tensor, like: Tensor) -> Tensor:
