@@ -49,8 +49,8 @@ class Attack(ABC):
         stochastic: whether its images depend on the seed.
 
     Args:
-        eps: radius of the ball in pixels (0-255), 8 is the literature's 8/255; None for attacks that look for the
-            smallest change and have no ball.
+        eps: radius of the ball in pixels (0-255), 8 is the literature's 8/255; None for minimum-norm attacks, which
+            have no ball.
         norm: ``'linf'`` or ``'l2'``.
         targeted: False, or how the target class is chosen: a name of ``mmadvdefense.attacks.targets``, where
             ``'top_wrong_2'`` is the second most likely wrong class, and so on.

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..registry import ATTACKS
 from .base import Attack, build_attack
 from .batch import AttackBatch
-from .criteria import misled
+from .criteria import misleads_all_sources
 from .source import AttackSource
 
 _BY_NEED = ('gradients', 'scores', 'decisions', 'nothing')
@@ -64,9 +64,9 @@ class FirstSuccess(Attack):
             found = attack._inside(attack.perturb(part), part)
             height, width = found.shape[-2:]
             adversarial[active, :, :height, :width] = found
-            done = [True] * len(active) if attack is self.attacks[-1] else misled(found, part).tolist()
+            done = [True] * len(active) if attack is self.attacks[-1] else misleads_all_sources(found, part).tolist()
             batch.merge(part, active)
-            active = [index for index, enough in zip(active, done) if not enough]
+            active = [index for index, is_done in zip(active, done) if not is_done]
             if not active:
                 break
         return adversarial

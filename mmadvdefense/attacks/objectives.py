@@ -72,6 +72,11 @@ class CrossEntropyObjective(Objective):
         return -batch.source.task.cross_entropy(logits, batch.target)
 
 
+def is_labelled(labels: Tensor, ignore_index: Optional[int]) -> Tensor:
+    """Which of the labels stand for a class, bool like ``labels``."""
+    return torch.ones_like(labels, dtype=torch.bool) if ignore_index is None else labels != ignore_index
+
+
 def margins(logits: Tensor, labels: Tensor, ignore_index: Optional[int] = None) -> Tensor:
     """``max_{k != y} z_k - z_y``: above 0 where the model errs (f6 of Carlini and Wagner, S&P 2017, unbounded).
 
@@ -83,7 +88,7 @@ def margins(logits: Tensor, labels: Tensor, ignore_index: Optional[int] = None) 
     Returns:
         ``(N, ...)``, one an image or pixel.
     """
-    known = torch.ones_like(labels, dtype=torch.bool) if ignore_index is None else labels != ignore_index
+    known = is_labelled(labels, ignore_index)
     index = labels.where(known, 0).unsqueeze(1)
     own = logits.gather(1, index)
     others = logits.scatter(1, index, -torch.inf).amax(1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..batch import AttackBatch
-from ..criteria import misled
+from ..criteria import misleads_all_sources
 from ..ensemble import views
 from ..objectives import Objective
 
@@ -83,7 +83,7 @@ class Strongest:
             for view in views(batch, self.objective):
                 value = value + self.objective.values(pixels, view)
             if batch.source.task.one_label:
-                success = success + misled(images, batch)
+                success = success + misleads_all_sources(images, batch)
         # What is no number would never be beaten.
         return success, value.where(~value.isnan(), -torch.inf)
 

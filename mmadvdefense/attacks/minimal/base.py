@@ -1,4 +1,4 @@
-"""What attacks that look for the smallest change share: class scores, which pixels err, and which images are left."""
+"""What minimum-norm attacks share: class scores, when an image is done, and which images are left."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from torch import Tensor
 from ...tasks import DetectionTask
 from ...validation import check_integer
 from ..batch import AttackBatch
+from ..criteria import meets_threshold
+from ..objectives import is_labelled
 from ..source import AttackSource
 
 # The attack success rate that minimal perturbations of segmentors are compared at (Rony et al., CVPR 2023).
@@ -52,13 +54,19 @@ def class_scores(images: Tensor, batch: AttackBatch) -> tuple[Tensor, Tensor, Te
     if logits.shape[1] < 2:
         raise ValueError(f'{type(batch.source.model).__name__} has a single class score, so there is no other class')
     labels = labels.reshape(len(labels), -1)
-    known = torch.ones_like(labels, dtype=torch.bool) if task.ignore_index is None else labels != task.ignore_index
+    known = is_labelled(labels, task.ignore_index)
     return logits.flatten(2) if logits.ndim > 2 else logits.unsqueeze(2), labels, known
 
 
-def enough(reached: Tensor, known: Tensor, share: float) -> Tensor:
-    """Whether a share of each image's known pixels has reached its goal, ``(N,)``; true where none is known."""
-    return (reached & known).sum(1) >= share * known.sum(1)
+def is_done(reached: Tensor, known: Tensor, success_threshold: float) -> Tensor:
+    """Whether enough of the labelled pixels of each image have reached the goal, ``(N,)`` bool.
+
+    Args:
+        reached: ``(N, P)`` bool.
+        known: ``(N, P)`` bool, pixels that belong to a class. Nothing is left to do where there are none.
+        success_threshold: the share of them that is enough.
+    """
+    return meets_threshold(reached, known, success_threshold) | ~known.any(1)
 
 
 class ActiveImages:

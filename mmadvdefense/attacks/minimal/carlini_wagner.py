@@ -18,10 +18,10 @@ from .penalty_descent import PenaltyDescent
 
 @ATTACKS.register_module()
 class CarliniWagner(Attack):
-    """The minimum-norm attack of Carlini and Wagner (S&P 2017): the smallest L2 change that makes the model err.
+    """The minimum-norm attack of Carlini and Wagner (S&P 2017): the change of least L2 length that makes the model err.
 
     Found by :class:`~mmadvdefense.attacks.minimal.penalty_descent.PenaltyDescent`; a binary search for each image finds
-    the weight of the margin that gives the smallest change. An image for which none is found, or that needs none, is
+    the weight of the margin that gives the minimum norm. An image for which none is found, or that needs none, is
     left as it is. Pixels that are 0 or 255 hardly move.
 
     Tables with a budget often call another attack C&W: see :class:`CarliniWagnerBounded`.

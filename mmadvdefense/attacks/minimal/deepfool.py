@@ -15,7 +15,7 @@ from ..base import Attack
 from ..batch import AttackBatch
 from ..objectives import margins
 from ..source import AttackSource
-from .base import SUCCESS_THRESHOLD, ActiveImages, check_class_scores, check_minimal_settings, class_scores, enough
+from .base import SUCCESS_THRESHOLD, ActiveImages, check_class_scores, check_minimal_settings, class_scores, is_done
 
 # Pixels that each step goes further, as in the authors' code: else an image on a boundary would stay there.
 _NUDGE = 1e-3
@@ -98,7 +98,7 @@ class DeepFool(Attack):
                 predicted = logits.argmax(1)
                 left = known & ((predicted == labels) if batch.target is None else (predicted != labels))
                 leads = (self._leads if batch.target is None else self._lags)(logits, labels, left)
-            going = ~enough(~left, known, self.success_threshold)
+            going = ~is_done(~left, known, self.success_threshold)
             if not going.any():
                 break
             step = self._step(leads, images)[going]

@@ -8,7 +8,7 @@ from torch import Tensor
 from ...pixels import PIXEL_MAX
 from ..batch import AttackBatch
 from ..objectives import margins
-from .base import ActiveImages, class_scores, enough
+from .base import ActiveImages, class_scores, is_done
 
 # tanh never reaches the ends of the pixel range; as near to them as the authors' code goes.
 _SHRINK = 1 - 1e-6
@@ -84,7 +84,7 @@ class PenaltyDescent:
         logits, labels, known = class_scores(images, batch)
         margin = margins(logits, labels, batch.source.task.ignore_index)
         margin = margin if batch.target is None else -margin
-        reached = enough((margin > 0) & (margin >= self.confidence), known, self.success_threshold)
+        reached = is_done((margin > 0) & (margin >= self.confidence), known, self.success_threshold)
         return (self.confidence - margin).clamp(min=0).where(known, 0).sum(1), reached
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...pixels import Pixels
 from ..balls import Ball
 from ..batch import AttackBatch
-from ..criteria import is_adversarial
+from ..criteria import is_misclassified
 from ..objectives import Objective
 
 # Rounding, relative to the budget and in pixels.
@@ -30,7 +30,7 @@ class Oracle:
         access: ``'scores'`` or ``'decisions'``; an attacker with decisions cannot ask for scores.
         limit: how many questions may be asked for each image.
         objective: what scores are the values of.
-        success_threshold: see :func:`~mmadvdefense.attacks.criteria.is_adversarial`.
+        success_threshold: see :func:`~mmadvdefense.attacks.criteria.is_misclassified`.
 
     Attributes:
         clean: ``(N, 3, H, W)`` pixels 0-255.
@@ -88,7 +88,7 @@ class Oracle:
             RuntimeError: if an image has been asked about as often as it may.
         """
         part = self._question(index)
-        fooled = is_adversarial(part.logits(part.pixels(images)), part, self.success_threshold)
+        fooled = is_misclassified(part.logits(part.pixels(images)), part, self.success_threshold)
         self._note(images, index, part, fooled, self._score[index])
         return fooled
 
@@ -109,7 +109,7 @@ class Oracle:
         values = values.where(~undefined, -torch.inf)
         fooled = torch.zeros_like(values, dtype=torch.bool)
         if part.answer is not None:
-            fooled = is_adversarial(part.answer, part, self.success_threshold)
+            fooled = is_misclassified(part.answer, part, self.success_threshold)
         self._note(images, index, part, fooled, values)
         return values
 
