@@ -30,12 +30,9 @@ class Ball(ABC):
         """The ball of one image of the batch."""
         return type(self)(self.eps[index]) if isinstance(self.eps, Tensor) else self
 
+    @abstractmethod
     def project(self, images: Tensor, clean: Tensor) -> Tensor:
         """The nearest images that lie in the ball and in the pixel range."""
-        return (clean + self._project_delta(images - clean)).clamp(0, PIXEL_MAX)
-
-    @abstractmethod
-    def _project_delta(self, delta: Tensor) -> Tensor: ...
 
     @abstractmethod
     def random_delta(self, clean: Tensor, randomness: Randomness) -> Tensor:
@@ -58,9 +55,6 @@ class LinfBall(Ball):
         low, high = (clean - self.eps).clamp_(min=0), (clean + self.eps).clamp_(max=PIXEL_MAX)
         return torch.minimum(torch.maximum(images, low), high)
 
-    def _project_delta(self, delta: Tensor) -> Tensor:
-        return delta.clamp(-self.eps, self.eps)
-
     def random_delta(self, clean: Tensor, randomness: Randomness) -> Tensor:
         return (randomness.uniform_like(clean) * 2 - 1) * self.eps
 
@@ -74,9 +68,10 @@ class LinfBall(Ball):
 class L2Ball(Ball):
     """The Euclidean length of the change of an image is at most ``eps``."""
 
-    def _project_delta(self, delta: Tensor) -> Tensor:
+    def project(self, images: Tensor, clean: Tensor) -> Tensor:
+        delta = images - clean
         size = self.size(delta).clamp(min=torch.finfo(delta.dtype).tiny).view(-1, 1, 1, 1)
-        return delta * (self.eps / size).clamp(max=1)
+        return (clean + delta * (self.eps / size).clamp(max=1)).clamp(0, PIXEL_MAX)
 
     def random_delta(self, clean: Tensor, randomness: Randomness) -> Tensor:
         direction = self.steepest(randomness.normal_like(clean))
@@ -90,7 +85,8 @@ class L2Ball(Ball):
         return gradient / self.size(gradient).clamp(min=tiny).view(-1, 1, 1, 1)
 
     def size(self, delta: Tensor) -> Tensor:
-        return torch.linalg.vector_norm(delta.flatten(1), dim=1)
+        size: Tensor = torch.linalg.vector_norm(delta.flatten(1), dim=1)
+        return size
 
 
 BALLS: dict[str, type[Ball]] = {'linf': LinfBall, 'l2': L2Ball}

@@ -1,7 +1,8 @@
-"""What an attack maximises. A targeted attack minimises the same towards its target."""
+"""What an attack maximizes. A targeted attack minimizes the same towards its target."""
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any, ClassVar, Optional, Sequence, Union
 
 import torch
@@ -16,18 +17,18 @@ from .batch import AttackBatch
 
 
 class Objective:
-    """A number an image that an attack maximises."""
+    """A function of each image that an attack maximizes."""
 
     targetable: ClassVar[bool] = True
     # Whether it is about the true classes, which a source of other data cannot know.
     needs_labels: bool = True
     # Whether it is a function of class scores, which those of an ensemble can be averaged for.
     of_scores: ClassVar[bool] = True
-    # Whether what it measures is drawn for each batch.
+    # Whether it is drawn at random for each batch.
     stochastic: bool = False
 
     def check_task(self, name: str, task: Task) -> None:
-        """Raise a ``ValueError`` that begins with the attack's ``name``, if models of a task have not what it needs."""
+        """Raise a ``ValueError`` that begins with the attack's ``name``, if models of a task lack what it needs."""
         if self.of_scores and task.name == DetectionTask.name:
             raise ValueError(
                 f'{name}: a detector has no one set of class scores; use an objective on its losses: '
@@ -39,7 +40,7 @@ class Objective:
         return self.values(images, batch).sum()
 
     def values(self, images: Pixels, batch: AttackBatch) -> Tensor:
-        """``(N,)``, one an image."""
+        """``(N,)``, one value per image."""
         raise NotImplementedError
 
 
@@ -52,7 +53,7 @@ class HostLossObjective(Objective):
         raise NotImplementedError
 
     def values(self, images: Pixels, batch: AttackBatch) -> Tensor:
-        """``(N,)``, each image asked about alone."""
+        """``(N,)``, each image queried alone."""
         values = []
         for index, image in enumerate(images):
             part = batch.select([index])
@@ -86,7 +87,7 @@ def margins(logits: Tensor, labels: Tensor, ignore_index: Optional[int] = None) 
         ignore_index: label without a class, where the margin is 0.
 
     Returns:
-        ``(N, ...)``, one an image or pixel.
+        ``(N, ...)``, one per image or pixel.
     """
     known = is_labelled(labels, ignore_index)
     index = labels.where(known, 0).unsqueeze(1)
@@ -99,7 +100,7 @@ def margins(logits: Tensor, labels: Tensor, ignore_index: Optional[int] = None) 
 class MarginObjective(Objective):
     """By how much the best wrong class beats the true one; targeted: the target the best other one.
 
-    For segmentation the sum over pixels, each counted up to ``confidence``: what is wrong already needs no more.
+    For segmentation the sum over pixels, each counted up to ``confidence``: pixels that are wrong need no more.
 
     Args:
         confidence: the margin beyond which nothing is gained (kappa of Carlini and Wagner); None for no bound.
@@ -142,7 +143,7 @@ class TaskLossObjective(HostLossObjective):
         if batch.target is not None:
             samples = batch.source.task.relabel(samples, batch.target)
         losses = batch.losses(images, samples)
-        total = sum(_sum(value) for name, value in losses.items() if 'loss' in name)
+        total = reduce(torch.add, (_sum(value) for name, value in losses.items() if 'loss' in name))
         return total if batch.target is None else -total
 
 
@@ -172,11 +173,11 @@ class DetectionObjective(HostLossObjective):
     def __call__(self, images: Pixels, batch: AttackBatch) -> Tensor:
         part = batch.choose(('cls', 'loc')) if self.part == 'random' else self.part
         losses = batch.losses(images)
-        return sum(_sum(value) for value in batch.source.task.select_losses(losses, part))
+        return reduce(torch.add, map(_sum, batch.source.task.select_losses(losses, part)))
 
 
 def _sum(value: Union[Tensor, Sequence[Tensor]]) -> Tensor:
-    return value.mean() if isinstance(value, Tensor) else sum(item.mean() for item in value)
+    return value.mean() if isinstance(value, Tensor) else reduce(torch.add, (item.mean() for item in value))
 
 
 # What configs and the command line may say in place of a whole config.

@@ -25,8 +25,8 @@ class FeatureAttack(GradientAttack):
 
     def __init__(self, eps: float, *args: Any, random_start: Optional[str] = 'uniform', **options: Any):
         settings = {name: options.pop(name) for name in self.objective_settings if name in options}
-        objective = dict(type=self.objective_type, **settings)
-        super().__init__(eps, *args, objective=objective, random_start=random_start, **options)
+        options.update(objective=dict(type=self.objective_type, **settings), random_start=random_start)
+        super().__init__(eps, *args, **options)
 
 
 @ATTACKS.register_module()

@@ -59,4 +59,5 @@ class TIFGSM(GradientAttack):
         self, eps: float, *args: Any, kernel_size: int = 15, kernel_sigma: Optional[float] = None, **options: Any
     ):
         sigma = (kernel_size - 1) / 6 if kernel_sigma is None else kernel_sigma
-        super().__init__(eps, *args, kernel_size=kernel_size, kernel_sigma=sigma, **options)
+        options.update(kernel_size=kernel_size, kernel_sigma=sigma)
+        super().__init__(eps, *args, **options)

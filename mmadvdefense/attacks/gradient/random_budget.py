@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Optional, Sequence, Union
+from typing import Any, Optional, Sequence, Union
 
 from torch import Tensor
 
@@ -17,23 +17,23 @@ from .loop import GradientAttack
 
 @ATTACKS.register_module()
 class RandomBudget(Attack):
-    """Runs a gradient attack with an integer of pixels as the budget of each image, drawn anew for each, as HGD's
-    training images are made (Liao et al., CVPR 2018, section 4.1).
+    """Runs a gradient attack with a budget of its own for each image, an integer drawn at random, as HGD makes its
+    training images (Liao et al., CVPR 2018, section 4.1).
 
     Args:
         attack: config of the attack, without ``eps`` and ``step_size``.
         eps: smallest and largest budget in pixels (0-255), both included; an image with a budget of 0 stays clean.
         step_size: pixels, or ``'eps/steps'``.
         relative_step: length of a step as a share of the image's budget, in place of ``step_size``; above 1/steps the
-            attack can turn round at the edge of its ball, as Align's training attack does with 0.0175/0.031.
+            attack can turn around at the edge of its ball, as Align's training attack does with 0.0175/0.031.
 
     Raises:
-        ValueError: for a range that is none, or an attack that is not of the gradient attacks' one loop.
+        ValueError: for a bad range, or an attack that does not run the loop of the gradient attacks.
     """
 
     def __init__(
         self,
-        attack: dict,
+        attack: dict[str, Any],
         eps: Sequence[int],
         step_size: Union[float, str] = 'eps/steps',
         relative_step: Optional[float] = None,
@@ -41,9 +41,9 @@ class RandomBudget(Attack):
         given = sorted({'eps', 'step_size', 'step_sizes'} & attack.keys())
         if given:
             raise ValueError(f'RandomBudget: {", ".join(given)} of the attack is what it draws; leave it out there')
-        low, high = eps if isinstance(eps, (list, tuple)) and len(eps) == 2 else (None, None)
-        if low is None or not 0 <= low < high or int(low) != low or int(high) != high:
+        if not (isinstance(eps, (list, tuple)) and len(eps) == 2 and 0 <= eps[0] < eps[1]) or any(x % 1 for x in eps):
             raise ValueError(f'RandomBudget: eps is a range of whole pixels such as (1, 16), got {eps!r}')
+        low, high = int(eps[0]), int(eps[1])
         self._scale_steps = step_size == 'eps/steps'
         if isinstance(step_size, str) and not self._scale_steps:
             raise ValueError(f"RandomBudget: step_size is in pixels (0-255) or 'eps/steps', got {step_size!r}")
@@ -51,13 +51,14 @@ class RandomBudget(Attack):
             raise ValueError(f'RandomBudget: relative_step={relative_step} is a positive share, without a step_size')
         # In units of the budget, or pixels for steps that do not grow with it.
         step = (relative_step or 1 / (attack.get('steps') or 1)) if self._scale_steps else step_size
-        self.attack = build_attack({**attack, 'eps': 1.0, 'step_size': step})
-        if not (isinstance(self.attack, GradientAttack) and type(self.attack).perturb is GradientAttack.perturb):
+        built = build_attack({**attack, 'eps': 1.0, 'step_size': step})
+        if not (isinstance(built, GradientAttack) and type(built).perturb is GradientAttack.perturb):
             raise ValueError(
                 f'RandomBudget wraps gradient attacks such as BIM and PGD, not {type_name(attack["type"])}'
             )
-        super().__init__(high, self.attack.norm, self.attack.targeted)
-        self.low, self.high = int(low), int(high)
+        self.attack = built
+        super().__init__(high, built.norm, built.targeted)
+        self.low, self.high = low, high
         self.supports_eot = self.attack.supports_eot
         self.stochastic = True
 
@@ -70,7 +71,7 @@ class RandomBudget(Attack):
 
     def describe(self) -> str:
         largest = copy.copy(self.attack)
-        largest.eps = self.eps
+        largest.eps = float(self.high)
         return f'{largest.describe()}, budgets {self.low}-{self.high}'
 
     def choose_targets(self, batch: AttackBatch) -> Optional[Tensor]:

@@ -14,7 +14,7 @@ from ..criteria import meets_threshold
 from ..objectives import is_labelled
 from ..source import AttackSource
 
-# The attack success rate that minimal perturbations of segmentors are compared at (Rony et al., CVPR 2023).
+# The attack success rate at which minimal perturbations of segmentors are compared (Rony et al., CVPR 2023).
 SUCCESS_THRESHOLD = 0.99
 
 
@@ -36,7 +36,7 @@ def check_class_scores(name: str, source: AttackSource) -> None:
 
 
 def class_scores(images: Tensor, batch: AttackBatch) -> tuple[Tensor, Tensor, Tensor]:
-    """What the source makes of images, whether it scores an image or each of its pixels.
+    """Class scores and labels in one shape, whether the source scores an image or each of its pixels.
 
     Args:
         images: ``(N, 3, H, W)`` pixels 0-255.
@@ -70,7 +70,7 @@ def is_done(reached: Tensor, known: Tensor, success_threshold: float) -> Tensor:
 
 
 class ActiveImages:
-    """The images of a batch that an attack still works on.
+    """The images of a batch that an attack is still working on.
 
     Attributes:
         part: the batch of these images.
@@ -80,19 +80,25 @@ class ActiveImages:
     def __init__(self, batch: AttackBatch):
         self._batch = batch
         self.at = torch.arange(len(batch), device=batch.clean.device)
-        self.part: Optional[AttackBatch] = batch.select(range(len(batch)))
+        self._part: Optional[AttackBatch] = batch.select(range(len(batch)))
+
+    @property
+    def part(self) -> AttackBatch:
+        if self._part is None:
+            raise RuntimeError('the attack works on no image any more')
+        return self._part
 
     def keep(self, chosen: Tensor) -> bool:
-        """Go on with the chosen ones, ``(n,)`` bool. Returns whether there are any."""
+        """Continue with the chosen ones, ``(n,)`` bool. Returns whether there are any."""
         positions = self.at[chosen].tolist()
         if len(positions) < len(self.at):
             self.close()
             self.at = self.at[chosen]
-            self.part = self._batch.select(positions) if positions else None
+            self._part = self._batch.select(positions) if positions else None
         return bool(positions)
 
     def close(self) -> None:
         """Add the queries of the part to those of the batch."""
-        if self.part is not None:
-            self._batch.merge(self.part, self.at.tolist())
-            self.part = None
+        if self._part is not None:
+            self._batch.merge(self._part, self.at.tolist())
+            self._part = None

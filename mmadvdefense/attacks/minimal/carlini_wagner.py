@@ -132,7 +132,8 @@ class CarliniWagnerBounded(PGD):
     """
 
     def __init__(self, eps: float, *args: Any, confidence: float = 50.0, **options: Any):
-        super().__init__(eps, *args, objective=dict(type='MarginObjective', confidence=confidence), **options)
+        options.update(objective=dict(type='MarginObjective', confidence=confidence))
+        super().__init__(eps, *args, **options)
 
     def check_source(self, source: AttackSource) -> None:
         # Names the attacks that detectors have, where the objective only says what it lacks.
