@@ -97,7 +97,7 @@ def _at(table: Tensor, index: Tensor) -> Tensor:
 
 
 def _wrong(logits: Tensor, labels: Tensor, classes: Optional[Tensor], score: float) -> tuple[Tensor, Tensor]:
-    """Whether each label is a class, and the scores with ``score`` for the true class and for no target."""
+    """Whether each label is a class, and the scores with ``score`` in place of all that cannot be targets."""
     mask = _mask(logits, classes)
     known, index = _known(labels, mask)
     return known, logits.where(mask, score).scatter(1, index, score)

@@ -54,7 +54,7 @@ class InputDiversity:
         return torch.where((resized_at_all < self.probability)[:, :, None, None], resized, images)
 
     def _resample(self, side: Tensor, scale: Tensor, place: Tensor, canvas: int, dense: bool) -> Tensor:
-        """``(N, canvas, canvas)``: matrices that lines of pixels are multiplied by; sides, scales, places ``(N, 1)``."""
+        """``(N, canvas, canvas)``: matrices for lines of pixels; sides, scales and places ``(N, 1)``."""
         new = (side * scale).round().clamp(min=1)
         if dense:
             between = max(1, math.ceil(canvas * self.scales[1]))
