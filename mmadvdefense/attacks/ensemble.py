@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from ..pixels import Pixels
 from ..randomness import Randomness
 from ..tasks import Task
@@ -37,9 +38,9 @@ class EnsembleSource(AttackSource):
 
     def __init__(self, sources: Sequence[AttackSource], combine: str = 'logits'):
         if combine not in ('logits', 'losses'):
-            raise ValueError(f"an ensemble combines 'logits' or 'losses', got {combine!r}")
+            raise UsageError(f"an ensemble combines 'logits' or 'losses', got {combine!r}")
         if not sources:
-            raise ValueError('an ensemble needs at least one source model')
+            raise UsageError('an ensemble needs at least one source model')
         _check_alike(sources)
         self.sources = list(sources)
         self.combine = combine
@@ -67,7 +68,7 @@ class EnsembleSource(AttackSource):
             ValueError: if losses are combined instead.
         """
         if self.combine == 'losses':
-            raise ValueError(
+            raise UsageError(
                 "an ensemble with combine='losses' has no class scores of its own, which this attack or objective "
                 "asks for; use combine='logits'"
             )
@@ -132,13 +133,18 @@ def _check_alike(sources: Sequence[AttackSource]) -> None:
     first = sources[0]
     for index, other in enumerate(sources[1:], 1):
         names = [f'source {i} ({type(source.model).__name__})' for i, source in ((0, first), (index, other))]
-        for what, ours, theirs in (
-            ('task', first.task.name, other.task.name),
-            ('device', first.device, other.device),
-            ('number of classes', first.task.num_classes, other.task.num_classes),
+        for what, ours, theirs, alike in (
+            ('task', first.task.name, other.task.name, first.task.is_like(other.task)),
+            ('device', first.device, other.device, first.device == other.device),
+            (
+                'number of classes',
+                first.task.num_classes,
+                other.task.num_classes,
+                first.task.num_classes == other.task.num_classes,
+            ),
         ):
-            if ours != theirs:
-                raise ValueError(
+            if not alike:
+                raise UsageError(
                     f'the models of an ensemble differ in their {what}: {names[0]} has {ours}, {names[1]} has {theirs}'
                 )
 
@@ -155,9 +161,12 @@ class EnsembleTask(Task):
 
     def __init__(self, tasks: Sequence[Task]):
         self.tasks = list(tasks)
-        self.name = tasks[0].name
-        self.dense = tasks[0].dense
-        self.one_label = tasks[0].one_label
+        # They are all for one task, so that the first can do what all of them can.
+        first = tasks[0]
+        self.name, self.noun = first.name, first.noun
+        self.dense, self.one_label = first.dense, first.one_label
+        self.has_class_scores, self.has_decisions = first.has_class_scores, first.has_decisions
+        self.has_loss_parts, self.has_label_map = first.has_loss_parts, first.has_label_map
 
     def samples_of(self, data_samples: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
         """The data samples of each model."""
@@ -212,7 +221,7 @@ class EnsembleTask(Task):
     def score_samples(
         self, predictions: Sequence[Any], annotations_in_input_frame: bool = False, ignored_are_crowds: bool = True
     ) -> NoReturn:
-        raise ValueError('an ensemble is attacked, not scored; score each of its models')
+        raise UsageError('an ensemble is attacked, not scored; score each of its models')
 
     def labels(self, data_samples: Sequence[tuple[Any, ...]], device: torch.device) -> Tensor:
         samples = self.samples_of(data_samples)
@@ -237,7 +246,7 @@ class EnsembleTask(Task):
     # --- features -------------------------------------------------------------------------------------------
 
     def feature_tap(self, layer: Optional[str] = None) -> NoReturn:
-        raise ValueError('an ensemble has no one layer to read features from; attack one source model')
+        raise UsageError('an ensemble has no one layer to read features from; attack one source model')
 
     def class_features(self, features: Tensor, data_samples: Sequence[Any]) -> NoReturn:
         self.feature_tap()

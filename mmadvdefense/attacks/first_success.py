@@ -6,6 +6,7 @@ from typing import Any, Sequence, Union
 
 from torch import Tensor
 
+from ..errors import UsageError
 from ..registry import ATTACKS
 from .base import Attack, build_attack, largest_budget
 from .batch import AttackBatch
@@ -33,11 +34,11 @@ class FirstSuccess(Attack):
     def __init__(self, attacks: Sequence[Union[dict[str, Any], Attack]]):
         self.attacks = [build_attack(attack) for attack in attacks]
         if not self.attacks:
-            raise ValueError('FirstSuccess needs at least one attack')
+            raise UsageError('FirstSuccess needs at least one attack')
         for what in ('norm', 'targeted'):
             values = [getattr(attack, what) for attack in self.attacks]
             if len(set(values)) > 1:
-                raise ValueError(f'FirstSuccess: its attacks must have one {what}, got {values}')
+                raise UsageError(f'FirstSuccess: its attacks must have one {what}, got {values}')
         first = self.attacks[0]
         super().__init__(largest_budget(self.attacks), first.norm, first.targeted)
         self.access = min((attack.access for attack in self.attacks), key=_BY_NEED.index)
@@ -46,7 +47,7 @@ class FirstSuccess(Attack):
 
     def check_source(self, source: AttackSource) -> None:
         if not source.task.one_label:
-            raise ValueError(
+            raise UsageError(
                 f'FirstSuccess asks which class an image is in, which a {source.task.name} model does not say; '
                 'use restarts of one attack'
             )

@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import UsageError
 from ..pixels import Pixels
 from ..registry import ATTACKS, OBJECTIVES, find_class, in_own_scope, type_name
-from ..tasks import DetectionTask, Task
+from ..tasks import Task
 from ..validation import did_you_mean
 from .batch import AttackBatch
 
@@ -29,11 +30,8 @@ class Objective:
 
     def check_task(self, name: str, task: Task) -> None:
         """Raise a ``ValueError`` that begins with the attack's ``name``, if models of a task lack what it needs."""
-        if self.of_scores and task.name == DetectionTask.name:
-            raise ValueError(
-                f'{name}: a detector has no one set of class scores; use an objective on its losses: '
-                "'cls', 'loc' or 'cls+loc'"
-            )
+        if self.of_scores:
+            task.require_class_scores(name, "use an objective on its losses: 'cls', 'loc' or 'cls+loc'")
 
     def __call__(self, images: Pixels, batch: AttackBatch) -> Tensor:
         """A scalar: the sum over the batch, so that the gradient of an image does not depend on its neighbours."""
@@ -159,13 +157,13 @@ class DetectionObjective(HostLossObjective):
 
     def __init__(self, part: str = 'cls+loc'):
         if part not in ('cls', 'loc', 'cls+loc', 'random'):
-            raise ValueError(f"part must be 'cls', 'loc', 'cls+loc' or 'random', got {part!r}")
+            raise UsageError(f"part must be 'cls', 'loc', 'cls+loc' or 'random', got {part!r}")
         self.part = part
         self.stochastic = part == 'random'
 
     def check_task(self, name: str, task: Task) -> None:
-        if task.name != DetectionTask.name:
-            raise ValueError(
+        if not task.has_loss_parts:
+            raise UsageError(
                 f'{name}: the losses of a {task.name} model have no part {self.part!r}; use '
                 "objective='cross_entropy', 'margin', 'kl' or 'task_loss'"
             )
@@ -202,21 +200,21 @@ def build_objective(config: Union[str, dict[str, Any]]) -> Objective:
     """
     if isinstance(config, str):
         if config not in WORDS:
-            raise ValueError(f'unknown attack objective {config!r}; known: {", ".join(WORDS)}')
+            raise UsageError(f'unknown attack objective {config!r}; known: {", ".join(WORDS)}')
         config = WORDS[config]
     kind = config.get('type')
     name, cls = type_name(kind), find_class(kind, OBJECTIVES)
     if cls is None or not issubclass(cls, Objective):
         misplaced = find_class(kind, ATTACKS)
         if misplaced is not None and issubclass(misplaced, Objective):
-            raise ValueError(
+            raise UsageError(
                 f'{name} is registered in ATTACKS; objectives have a registry of their own, '
                 'mmadvdefense.registry.OBJECTIVES: decorate the class with @OBJECTIVES.register_module()'
             )
         shown = None if kind is None else name
-        raise ValueError(f'unknown attack objective {shown!r}; {did_you_mean(name, sorted(OBJECTIVES.module_dict))}')
+        raise UsageError(f'unknown attack objective {shown!r}; {did_you_mean(name, sorted(OBJECTIVES.module_dict))}')
     try:
         objective: Objective = OBJECTIVES.build(in_own_scope(config))
     except TypeError as error:
-        raise ValueError(f'{name}: {error}') from error
+        raise UsageError(f'{name}: {error}') from error
     return objective

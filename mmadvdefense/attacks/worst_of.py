@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Sequence
 
 from torch import Tensor
 
+from ..errors import UsageError
 from ..registry import ATTACKS
 from ..tasks import Task
 from ..validation import check_integer
@@ -64,7 +65,7 @@ class WorstOf(Attack):
         for config in attacks:
             attack = build_attack(config)
             if self.restarts > 1 and not attack.stochastic:
-                raise ValueError(
+                raise UsageError(
                     f'{name}: all restarts of {attack.describe()} would be the same, since it draws nothing at random'
                 )
             single = [Candidate(attack, dict(config))]
@@ -73,11 +74,11 @@ class WorstOf(Attack):
             again = range(0, highest * self.restarts, highest)
             self._candidates += [part._replace(restart=part.restart + first) for part in parts for first in again]
         if not self._candidates:
-            raise ValueError(f'{name} needs at least one attack')
+            raise UsageError(f'{name} needs at least one attack')
         built = [candidate.attack for candidate in self._candidates]
         norms = sorted({attack.norm for attack in built})
         if len(norms) > 1:
-            raise ValueError(f'{name}: its attacks must have one norm, got {norms}')
+            raise UsageError(f'{name}: its attacks must have one norm, got {norms}')
         super().__init__(largest_budget(built), norms[0])
         self.access = min((attack.access for attack in built), key=_BY_NEED.index)
         self.supports_eot = all(attack.supports_eot for attack in built)
@@ -104,8 +105,8 @@ class WorstOf(Attack):
     def perturb(self, batch: AttackBatch) -> Tensor:
         raise self._refusal()
 
-    def _refusal(self) -> ValueError:
-        return ValueError(
+    def _refusal(self) -> UsageError:
+        return UsageError(
             f'{type(self).__name__} takes what is worst for the model that is tested, so it is for tests alone '
             '(tools/test.py, tools/robustness.py, AttackHook); anywhere else name one attack'
         )
@@ -132,7 +133,7 @@ class EachTarget(WorstOf):
         config = {**attack, **settings}
         check_integer('EachTarget', num_targets=num_targets)
         if config.pop('targeted', 'top_wrong') != 'top_wrong':
-            raise ValueError(
+            raise UsageError(
                 "EachTarget chooses the targets of its attack, the most likely wrong classes: leave its 'targeted' out"
             )
         ranks = range(1, int(num_targets) + 1)

@@ -40,7 +40,8 @@ def evaluate(
     """Run the test loop once for every condition, without and with the purifier.
 
     Both meet the very same adversarial images, unless the attacker knows the purifier. A model without a purifier is
-    scored without only, and an attack on the purifier with it only.
+    scored without only. Without it, adaptive attackers are gray-box and scored as such, unless a condition is that
+    already; one who has nothing but a purifier of its own is scored with the purifier only.
 
     Args:
         runner: with a test loop; its checkpoint is loaded by the first run.
@@ -65,17 +66,32 @@ def evaluate(
             fitting_source(build_attack(condition.attack), condition.threat, unwrap(runner.model))
     results = []
     with tempfile.TemporaryDirectory(dir=_work_dir(runner), prefix='adversarial-') as cache:
-        for condition in conditions:
+        for condition, undefended in zip(conditions, _without_purifier(conditions)):
             for enabled in purifier:
-                if condition.threat_model in NEEDS_PURIFIER and not enabled:
+                tested = condition if enabled else undefended
+                if tested is None:
                     continue
                 with switched(preprocessor, enabled):
-                    result = score(runner, condition, seed, quantize, cache)
+                    result = score(runner, tested, seed, quantize, cache)
                 clean = next((r for r in results if r.purifier == enabled and r.condition.attack is None), None)
                 note_changes(result, clean)
                 results.append(result)
                 warn_of(result, results)
     return results
+
+
+def _without_purifier(conditions: Sequence[Condition]) -> list[Optional[Condition]]:
+    """Each condition for the model without its purifier; None if it is meaningless there, or the same as another."""
+    found: list[Optional[Condition]] = []
+    for condition in conditions:
+        threat = condition.threat and condition.threat.without_purifier()
+        if threat == condition.threat:
+            found.append(condition)
+            continue
+        known = [(other.attack, other.threat) for other in (*conditions, *found) if other is not None]
+        repeated = threat is None or (condition.attack, threat) in known
+        found.append(None if repeated else Condition.under(threat, condition.name, condition.attack))
+    return found
 
 
 def warn_of(result: Result, others: Sequence[Result]) -> None:

@@ -12,18 +12,13 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from .. import compat
+from ..errors import UsageError
+from ..hosts import HOSTS, host_of_class
 from ..pipelines import native_channel_order
 from ..pixels import Pixels, check_channels, check_pixels
 from ..randomness import Randomness, derive_seed, image_identity
 from ..registry import MODELS, type_path
 from .compression import compress_jpeg
-
-# Each host's own preprocessor, by the default scope of its configs.
-NATIVE_TYPES = {
-    'mmpretrain': 'mmpretrain.ClsDataPreprocessor',
-    'mmseg': 'mmseg.SegDataPreProcessor',
-    'mmdet': 'mmdet.DetDataPreprocessor',
-}
 
 
 class Purifier(BaseDataPreprocessor, ABC):
@@ -57,23 +52,23 @@ class Purifier(BaseDataPreprocessor, ABC):
         scope = DefaultScope.get_current_instance()
         scope_name = scope.scope_name if scope else None
         if native_type is None:
-            if scope_name not in NATIVE_TYPES:
-                raise ValueError(
+            if scope_name not in HOSTS:
+                raise UsageError(
                     f'{type(self).__name__} cannot tell which preprocessor to wrap in default scope {scope_name!r}: '
-                    f"set default_scope to one of {', '.join(NATIVE_TYPES)}, or pass native_type='...DataPreprocessor'"
+                    f"set default_scope to one of {', '.join(HOSTS)}, or pass native_type='...DataPreprocessor'"
                 )
-            native_type = NATIVE_TYPES[scope_name]
+            native_type = HOSTS[scope_name].native_type
         native_path = type_path(native_type)
-        compat.apply_for_scope(native_path.split('.')[0] if '.' in native_path else scope_name)
+        compat.apply_for_scope(native_path.partition('.')[0] if '.' in native_path else scope_name)
         if native.pop('batch_augments', None) and 'ClsDataPreprocessor' in native_path:
             # Mixup and its like would mix images that the attack never saw, but they switch on soft labels, and
             # the host's loss may rely on those.
             native['to_onehot'] = True
         channel_order = channel_order or channel_order_of(native)
         if channel_order not in ('bgr', 'rgb', None):
-            raise ValueError(f"channel_order is 'bgr' or 'rgb', how the pipeline loads images; got {channel_order!r}")
+            raise UsageError(f"channel_order is 'bgr' or 'rgb', how the pipeline loads images; got {channel_order!r}")
         if jpeg_quality is not None and not 1 <= jpeg_quality <= 100:
-            raise ValueError(f'jpeg_quality must be in 1-100, got {jpeg_quality}')
+            raise UsageError(f'jpeg_quality must be in 1-100, got {jpeg_quality}')
         self.jpeg_quality = jpeg_quality
         self.channel_order = channel_order
         if jpeg_quality is not None:
@@ -168,16 +163,16 @@ class Purifier(BaseDataPreprocessor, ABC):
         return None
 
     def _check_geometry(self, purifier: Purifier) -> None:
-        hosts = {cls.__module__.split('.')[0] for cls in type(self.native).__mro__}
-        if not purifier.keeps_geometry and hosts & {'mmseg', 'mmdet'}:
-            raise ValueError(
+        host = host_of_class(type(self.native))
+        if not purifier.keeps_geometry and host is not None and host.dense:
+            raise UsageError(
                 f'{type(purifier).__name__} moves what images show, and boxes and masks would stay where they are: '
                 f'it is for classifiers alone, not for {type(self.native).__name__}'
             )
 
     def _require_channel_order(self, what: str) -> None:
         if self.channel_order is None:
-            raise ValueError(f"{what} needs channel_order='bgr' or 'rgb': how the pipeline loads images")
+            raise UsageError(f"{what} needs channel_order='bgr' or 'rgb': how the pipeline loads images")
 
     def _share_device(self) -> Purifier:
         self.native._device = self._device

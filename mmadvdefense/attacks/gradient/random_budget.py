@@ -7,6 +7,7 @@ from typing import Any, Optional, Sequence, Union
 
 from torch import Tensor
 
+from ...errors import UsageError
 from ...registry import ATTACKS, type_name
 from ..balls import BALLS
 from ..base import Attack, build_attack
@@ -40,20 +41,20 @@ class RandomBudget(Attack):
     ):
         given = sorted({'eps', 'step_size', 'step_sizes'} & attack.keys())
         if given:
-            raise ValueError(f'RandomBudget: {", ".join(given)} of the attack is what it draws; leave it out there')
+            raise UsageError(f'RandomBudget: {", ".join(given)} of the attack is what it draws; leave it out there')
         if not (isinstance(eps, (list, tuple)) and len(eps) == 2 and 0 <= eps[0] < eps[1]) or any(x % 1 for x in eps):
-            raise ValueError(f'RandomBudget: eps is a range of whole pixels such as (1, 16), got {eps!r}')
+            raise UsageError(f'RandomBudget: eps is a range of whole pixels such as (1, 16), got {eps!r}')
         low, high = int(eps[0]), int(eps[1])
         self._scale_steps = step_size == 'eps/steps'
         if isinstance(step_size, str) and not self._scale_steps:
-            raise ValueError(f"RandomBudget: step_size is in pixels (0-255) or 'eps/steps', got {step_size!r}")
+            raise UsageError(f"RandomBudget: step_size is in pixels (0-255) or 'eps/steps', got {step_size!r}")
         if relative_step is not None and not (self._scale_steps and relative_step > 0):
-            raise ValueError(f'RandomBudget: relative_step={relative_step} is a positive share, without a step_size')
+            raise UsageError(f'RandomBudget: relative_step={relative_step} is a positive share, without a step_size')
         # In units of the budget, or pixels for steps that do not grow with it.
         step = (relative_step or 1 / (attack.get('steps') or 1)) if self._scale_steps else step_size
         built = build_attack({**attack, 'eps': 1.0, 'step_size': step})
         if not (isinstance(built, GradientAttack) and type(built).perturb is GradientAttack.perturb):
-            raise ValueError(
+            raise UsageError(
                 f'RandomBudget wraps gradient attacks such as BIM and PGD, not {type_name(attack["type"])}'
             )
         self.attack = built

@@ -7,6 +7,7 @@ from typing import Any, Optional, Union
 import torch
 from torch import Tensor
 
+from ...errors import UsageError
 from ...registry import ATTACKS
 from ..base import Attack
 from ..batch import AttackBatch
@@ -62,14 +63,14 @@ class CarliniWagner(Attack):
         if eps is not None or norm != 'l2' or others:
             raise _misplaced(eps, norm, others)
         if clip_to is not None and not clip_to >= 0:
-            raise ValueError(f'CarliniWagner: clip_to is a radius in pixels (0-255) and must be >= 0, got {clip_to}')
+            raise UsageError(f'CarliniWagner: clip_to is a radius in pixels (0-255) and must be >= 0, got {clip_to}')
         super().__init__(clip_to, norm, targeted)
         check_minimal_settings('CarliniWagner', success_threshold, steps=steps, binary_search_steps=binary_search_steps)
         for what, value in dict(initial_const=initial_const, learning_rate=learning_rate).items():
             if not value > 0:
-                raise ValueError(f'CarliniWagner: {what} must be > 0, got {value}')
+                raise UsageError(f'CarliniWagner: {what} must be > 0, got {value}')
         if not confidence >= 0:
-            raise ValueError(f'CarliniWagner: confidence is a margin of class scores >= 0, got {confidence}')
+            raise UsageError(f'CarliniWagner: confidence is a margin of class scores >= 0, got {confidence}')
         self.stochastic = self.targeted == 'random'
         self.steps = int(steps)
         self.binary_search_steps = int(binary_search_steps)
@@ -109,10 +110,10 @@ class CarliniWagner(Attack):
         return nearest
 
 
-def _misplaced(eps: Optional[float], norm: str, others: dict[str, Any]) -> ValueError:
+def _misplaced(eps: Optional[float], norm: str, others: dict[str, Any]) -> UsageError:
     """The error for settings that the minimum-norm attack does not take, though the bounded form may."""
     given = [*([] if eps is None else ['eps']), *([] if norm == 'l2' else [f'norm={norm!r}']), *sorted(others)]
-    return ValueError(
+    return UsageError(
         f'CarliniWagner is the minimum-norm attack in L2 and takes no {", ".join(given)}; PGD on its margin inside a '
         "ball of radius eps is type='CarliniWagnerBounded'"
     )

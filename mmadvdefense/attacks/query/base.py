@@ -7,6 +7,7 @@ from typing import Any, Optional, Union
 
 from torch import Tensor
 
+from ...errors import UsageError
 from ...validation import check_integer
 from ..base import Attack
 from ..batch import AttackBatch
@@ -50,7 +51,7 @@ class QueryAttack(Attack):
         super().__init__(eps, norm, targeted)
         check_integer(name, queries=queries)
         if not 0 < success_threshold <= 1:
-            raise ValueError(f'{name}: success_threshold must be above 0 and at most 1, got {success_threshold}')
+            raise UsageError(f'{name}: success_threshold must be above 0 and at most 1, got {success_threshold}')
         self.queries = int(queries)
         self.success_threshold = success_threshold
 
@@ -96,17 +97,15 @@ class ScoreAttack(QueryAttack):
         super().__init__(eps, queries, **options)
         self.objective: Optional[Objective] = None if objective is None else build_objective(objective)
         if self.targeted and self.objective is not None and not self.objective.targetable:
-            raise ValueError(f'{type(self).__name__}: the objective {objective!r} has no targeted form')
+            raise UsageError(f'{type(self).__name__}: the objective {objective!r} has no targeted form')
 
     def check_source(self, source: AttackSource) -> None:
         super().check_source(source)
-        if self.targeted and source.task.name in _WITHOUT_DECISIONS:
-            raise ValueError(f'{type(self).__name__}: {_WITHOUT_DECISIONS[source.task.name]}, so there are no targets')
+        if self.targeted:
+            source.task.require_decisions(type(self).__name__, 'there are no targets for it, so leave targeted out')
 
     def make_oracle(self, batch: AttackBatch) -> Oracle:
-        objective = self.objective or build_objective(
-            'cls+loc' if batch.source.task.name in _WITHOUT_DECISIONS else 'margin'
-        )
+        objective = self.objective or build_objective('cls+loc' if batch.source.task.has_loss_parts else 'margin')
         oracle = Oracle(batch, self.ball, 'scores', self.queries, objective, self.success_threshold)
         oracle.scores(batch.clean, oracle.affordable())
         return oracle
@@ -126,16 +125,11 @@ class DecisionAttack(QueryAttack):
 
     def check_source(self, source: AttackSource) -> None:
         super().check_source(source)
-        if source.task.name in _WITHOUT_DECISIONS:
-            raise ValueError(
-                f'{type(self).__name__} asks whether an image fools the model, but '
-                f'{_WITHOUT_DECISIONS[source.task.name]}; use Square, which asks for losses'
-            )
+        source.task.require_decisions(
+            f'{type(self).__name__} asks whether an image fools the model', 'use Square, which asks for losses'
+        )
 
     def make_oracle(self, batch: AttackBatch) -> Oracle:
         oracle = Oracle(batch, self.ball, 'decisions', self.queries, success_threshold=self.success_threshold)
         oracle.decisions(batch.clean, oracle.affordable())
         return oracle
-
-
-_WITHOUT_DECISIONS = {'detection': 'a detector makes no one decision on an image'}
