@@ -22,9 +22,10 @@ from terminaltables import GithubFlavoredMarkdownTable
 from torch import Tensor, nn
 
 from mmadvdefense.attacks import AttackSource, Randomness, build_attack, derive_seed
-from mmadvdefense.checkpoints import load_target, save_file_atomically
+from mmadvdefense.checkpoints import load_target
 from mmadvdefense.models import build_model
 from mmadvdefense.pixels import PIXEL_MAX, stack
+from mmadvdefense.saving import save_file_atomically
 from mmadvdefense.training import recipes
 
 # Small enough that an undefended model keeps some of its accuracy, or every attack would look alike.

@@ -22,7 +22,6 @@ from test import conditions
 from train import build_runner
 
 from mmadvdefense.attacks import build_attack
-from mmadvdefense.checkpoints import write_json
 from mmadvdefense.datasets import write_digit_scenes
 from mmadvdefense.evaluation import Result, collect_examples, evaluate, robustness_table
 from mmadvdefense.evaluation.report.drawing import (
@@ -31,6 +30,7 @@ from mmadvdefense.evaluation.report.drawing import (
     class_masks,
     robustness_picture,
 )
+from mmadvdefense.saving import write_json
 from mmadvdefense.threats import ThreatModel
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -17,11 +17,11 @@ from mmengine.runner import Runner
 from mmadvdefense import __version__
 from mmadvdefense.attacks import WorstOf, attack_names, attack_settings, build_attack
 from mmadvdefense.attacks.targets import TARGETS
-from mmadvdefense.checkpoints import write_json
 from mmadvdefense.evaluation import Condition, Result, evaluate, robustness_table
 from mmadvdefense.evaluation.report.tables import reason_text
 from mmadvdefense.models import host_model
 from mmadvdefense.registry import ATTACKS, find_class, type_name
+from mmadvdefense.saving import write_json
 from mmadvdefense.threats import DEFAULT_EOT_SAMPLES, NEEDS_PURIFIER, THREAT_MODELS, THREAT_SETTINGS, ThreatModel
 from mmadvdefense.training import recipes
 

@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 from torch import Tensor, nn
 
 from ..attacks import AttackSource, Candidate, WorstOf, attack_settings, build_attack, num_target_classes
-from ..checkpoints import check_state_dict
+from ..checkpoints import check_state_dict, state_dict_of
 from ..models import unwrap
 from ..pipelines import channel_order
 from ..pixels import Pixels, check_channels, check_pixels, stack
@@ -111,7 +111,7 @@ class AttackHook(Hook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         if not self.stages:
             return
-        report = check_state_dict(unwrap(runner.model), checkpoint.get('state_dict', checkpoint))
+        report = check_state_dict(unwrap(runner.model), state_dict_of(checkpoint))
         runner.logger.info(str(report))
 
     def before_train(self, runner) -> None:

@@ -11,6 +11,7 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import get_torchvision_models
 from torch import Tensor, nn
 
+from ..checkpoints import compare_state_dict, state_dict_of
 from ..registry import MODELS
 from ..tasks import FeatureTap
 
@@ -71,18 +72,18 @@ class FrozenNetwork(nn.Module):
 
 def _load(network: nn.Module, weights: str) -> None:
     """Load every tensor of the network, or raise."""
-    checkpoint = _read(weights)
-    checkpoint = checkpoint.get('state_dict', checkpoint)
+    checkpoint = state_dict_of(_read(weights), weights)
     names = [name for name in network.state_dict() if not name.endswith('num_batches_tracked')]
     # A whole model of OpenMMLab keeps the network under this prefix.
     prefix = next((prefix for prefix in ('', 'backbone.') if any(prefix + name in checkpoint for name in names)), '')
-    missing = [name for name in names if prefix + name not in checkpoint]
+    offered = {name.removeprefix(prefix): value for name, value in checkpoint.items() if name.startswith(prefix)}
+    missing = compare_state_dict(network, offered, ignore=()).missing
     if missing:
         raise RuntimeError(
             f'{weights} lacks {len(missing)} of the {len(names)} tensors of {type(network).__name__}, '
             f'the first is {prefix + missing[0]!r}'
         )
-    network.load_state_dict({name: checkpoint[prefix + name] for name in names}, strict=False)
+    network.load_state_dict(offered, strict=False)
 
 
 def _read(weights: str) -> dict:

@@ -9,7 +9,7 @@ from typing import Optional, Sequence
 import torch
 from torch import Tensor
 
-from ...checkpoints import CheckpointMismatch
+from ...checkpoints import CheckpointMismatch, compare_state_dict
 from ...pixels import Layout, Pixels, pad_to_multiple, resize, stack, to_pixels, to_unit_range
 from ...registry import MODELS, named_types
 from ..base import Purifier, unchecked
@@ -102,17 +102,11 @@ class GeneratorPurifier(Purifier):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _check_generator(self, theirs: dict, complaint: str) -> None:
-        ours = self.generator.state_dict()
-        unfit = sorted(
-            name
-            for name in ours.keys() | theirs.keys()
-            if (name not in theirs or name not in ours or theirs[name].shape != ours[name].shape)
-            and not name.endswith('num_batches_tracked')
-        )
-        if unfit:
+        report = compare_state_dict(self.generator, theirs, ignore=())
+        if report.unfit:
             raise CheckpointMismatch(
                 f'{complaint} than {self.generator_config}: '
-                f'{unfit[0]} and {len(unfit) - 1} more of {len(ours)} tensors do not fit'
+                f'{report.unfit[0]} and {len(report.unfit) - 1} more of {report.total} tensors do not fit'
             )
 
     def export(self) -> dict:
