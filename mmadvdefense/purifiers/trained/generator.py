@@ -167,7 +167,7 @@ class GeneratorPurifier(Purifier):
         """Inputs and outputs of ``G``, stacked, and the purified pixels, each as in :meth:`_run_stacked`."""
         if isinstance(images, Tensor):
             return self._run_stacked(images)
-        layout = stack_layout(images)
+        layout = Layout.of(images)
         inputs: list = [None] * len(images)
         outputs: list = [None] * len(images)
         purified: list = [None] * len(images)
@@ -177,8 +177,7 @@ class GeneratorPurifier(Purifier):
             stacked_in, stacked_out = self.generate(small)
             purified = [to_pixels(resize(out[None], size)[0]) for out, size in zip(stacked_out, layout.sizes)]
             return stacked_in, stacked_out, purified
-        for size in dict.fromkeys(layout.sizes):
-            members = [index for index, other in enumerate(layout.sizes) if other == size]
+        for members in layout.groups().values():
             group_in, group_out, group_pixels = self._run_stacked(torch.stack([images[index] for index in members]))
             for position, index in enumerate(members):
                 inputs[index], outputs[index] = group_in[position], group_out[position]
@@ -231,7 +230,3 @@ class GeneratorPurifier(Purifier):
         """The last training batch, once."""
         pending, self.pending = self.pending, None
         return pending
-
-
-def stack_layout(images: Sequence[Tensor]) -> Layout:
-    return Layout(tuple(tuple(image.shape[-2:]) for image in images), is_list=True)
