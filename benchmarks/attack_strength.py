@@ -22,6 +22,7 @@ from terminaltables import GithubFlavoredMarkdownTable
 from torch import Tensor, nn
 
 from mmadvdefense.attacks import AttackSource, Randomness, build_attack, derive_seed
+from mmadvdefense.attacks.external.unit_range import UnitRangeHost
 from mmadvdefense.checkpoints import load_target
 from mmadvdefense.models import build_model
 from mmadvdefense.pixels import PIXEL_MAX, stack
@@ -36,18 +37,6 @@ QUERIES = 100
 Perturb = Callable[[Tensor, Tensor], Tensor]
 
 
-class UnitRange(nn.Module):
-    """A host as other libraries take models: images in [0, 1] to logits."""
-
-    def __init__(self, host: nn.Module):
-        super().__init__()
-        self.host = host
-
-    def forward(self, images: Tensor) -> Tensor:
-        inputs = self.host.data_preprocessor({'inputs': images * PIXEL_MAX, 'data_samples': None})['inputs']
-        return self.host(inputs, mode='tensor')
-
-
 @dataclass
 class Contest:
     """One attack in several libraries.
@@ -60,7 +49,7 @@ class Contest:
     """
 
     ours: dict
-    theirs: dict[str, Callable[[UnitRange], Perturb]] = field(default_factory=dict)
+    theirs: dict[str, Callable[[UnitRangeHost], Perturb]] = field(default_factory=dict)
     norm: str = 'linf'
     eps: float = EPS
 
@@ -68,8 +57,8 @@ class Contest:
 # --- other libraries ------------------------------------------------------------------------------------------------
 
 
-def torchattacks(name: str, **settings) -> Callable[[UnitRange], Perturb]:
-    def build(model: UnitRange) -> Perturb:
+def torchattacks(name: str, **settings) -> Callable[[UnitRangeHost], Perturb]:
+    def build(model: UnitRangeHost) -> Perturb:
         import torchattacks as library
 
         return getattr(library, name)(model, **settings)
@@ -77,8 +66,8 @@ def torchattacks(name: str, **settings) -> Callable[[UnitRange], Perturb]:
     return build
 
 
-def foolbox(name: str, eps: float, **settings) -> Callable[[UnitRange], Perturb]:
-    def build(model: UnitRange) -> Perturb:
+def foolbox(name: str, eps: float, **settings) -> Callable[[UnitRangeHost], Perturb]:
+    def build(model: UnitRangeHost) -> Perturb:
         import foolbox as library
 
         attack = getattr(library.attacks, name)(**settings)
@@ -93,8 +82,8 @@ def foolbox(name: str, eps: float, **settings) -> Callable[[UnitRange], Perturb]
     return build
 
 
-def art(name: str, **settings) -> Callable[[UnitRange], Perturb]:
-    def build(model: UnitRange) -> Perturb:
+def art(name: str, **settings) -> Callable[[UnitRangeHost], Perturb]:
+    def build(model: UnitRangeHost) -> Perturb:
         from art.attacks import evasion
         from art.estimators.classification import PyTorchClassifier
 
@@ -215,7 +204,7 @@ class Measured:
 
 
 @torch.no_grad()
-def score(model: UnitRange, adversarial: Tensor, clean: Tensor, labels: Tensor, contest: Contest) -> tuple:
+def score(model: UnitRangeHost, adversarial: Tensor, clean: Tensor, labels: Tensor, contest: Contest) -> tuple:
     """Robust accuracy in per cent, and the median size of what changed in pixels; all images 0-1."""
     delta = ((adversarial - clean) * PIXEL_MAX).flatten(1)
     size = delta.abs().amax(1) if contest.norm == 'linf' else delta.norm(dim=1)
@@ -225,7 +214,9 @@ def score(model: UnitRange, adversarial: Tensor, clean: Tensor, labels: Tensor, 
     return 100 * (1 - fooled.float().mean().item()), changed.median().item() if len(changed) else 0.0
 
 
-def measure(contest: Contest, contestants: dict[str, Perturb], batches: list, model: UnitRange) -> dict[str, Measured]:
+def measure(
+    contest: Contest, contestants: dict[str, Perturb], batches: list, model: UnitRangeHost
+) -> dict[str, Measured]:
     """All contestants on all batches."""
     seconds = dict.fromkeys(contestants, 0.0)
     results: dict[str, list[Tensor]] = {name: [] for name in contestants}
@@ -302,7 +293,7 @@ def main() -> None:
         print(f'not installed, left out: {", ".join(missing)}')
     host, batches = load(arguments)
     # Libraries put the mode of the outer module back afterwards, and that of what is in it.
-    model, source = UnitRange(host).eval(), AttackSource(host)
+    model, source = UnitRangeHost(host).eval(), AttackSource(host)
     with torch.enable_grad():
         model(batches[0][0].clone().requires_grad_()).sum().backward()
     rows = [['attack', 'by', 'robust accuracy (%)', 'ms an image', 'median size (pixels)']]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Union
 
 from ..attacks import Attack
+from ..validation import did_you_mean
 
 THREAT_MODELS: dict[str, str] = {
     'gray-box': 'has the target and its gradients, knows nothing of the purifier',
@@ -69,8 +69,7 @@ class ThreatModel:
         if self.name in RENAMED:
             raise ValueError(f'threat model {self.name!r} {RENAMED[self.name]}')
         if self.name not in THREAT_MODELS:
-            near = difflib.get_close_matches(str(self.name), THREAT_MODELS, n=2, cutoff=0.6)
-            hint = f'did you mean {" or ".join(near)}?' if near else f'known: {", ".join(THREAT_MODELS)}'
+            hint = did_you_mean(self.name, THREAT_MODELS, most=2, cutoff=0.6)
             raise ValueError(f'unknown threat model {self.name!r}; {hint}')
         for setting, owners in THREAT_SETTINGS.items():
             if getattr(self, setting) is not None and self.name not in owners:
