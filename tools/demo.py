@@ -22,7 +22,6 @@ from test import conditions
 from train import build_runner
 
 from mmadvdefense.attacks import build_attack
-from mmadvdefense.checkpoints import write_json
 from mmadvdefense.datasets import write_digit_scenes
 from mmadvdefense.evaluation import Result, collect_examples, evaluate, robustness_table
 from mmadvdefense.evaluation.report.drawing import (
@@ -31,6 +30,7 @@ from mmadvdefense.evaluation.report.drawing import (
     class_masks,
     robustness_picture,
 )
+from mmadvdefense.saving import write_json
 from mmadvdefense.threats import ThreatModel
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,14 +60,14 @@ DEMOS = {
         'target/scenes_seg_target.py',
         'target/scenes_seg_source.py',
         'demo/scenes_seg_align.py',
-        '_base_/attacks/bim_scenes_seg.py',
+        'attacks/bim_scenes_seg.py',
         write_scenes,
     ),
     'det': Demo(
         'target/scenes_det_target.py',
         'target/scenes_det_source.py',
         'demo/scenes_det_align.py',
-        '_base_/attacks/bim_scenes_det.py',
+        'attacks/bim_scenes_det.py',
         write_scenes,
     ),
 }
