@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...errors import DependencyError, UsageError
+from ...errors import DependencyError, StateError, UsageError
 from ...pixels import PIXEL_MAX
 from ...randomness import derive_seed
 from ..base import Attack
@@ -56,7 +56,7 @@ class UnitRangeClassifier(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         batch = self.batch
         if batch is None:
-            raise RuntimeError('a library asked for class scores between two images')
+            raise StateError('a library asked for class scores between two images')
         batch.count(len(images))
         pixels = batch.guarded(images * PIXEL_MAX)
         return batch.source.logits(pixels, batch.randomness.select([0] * len(images)))

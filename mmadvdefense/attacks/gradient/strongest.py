@@ -8,6 +8,7 @@ from typing import Callable, Iterator, Optional, Sequence
 import torch
 from torch import Tensor
 
+from ...errors import StateError
 from ..batch import AttackBatch
 from ..criteria import misleads_all_sources
 from ..ensemble import views
@@ -67,7 +68,7 @@ class Strongest:
     @property
     def images(self) -> Tensor:
         if self._images is None:
-            raise RuntimeError('no perturbation has been offered yet')
+            raise StateError('no perturbation has been offered yet')
         return self._images
 
     def offer(self, images: Tensor, batch: AttackBatch) -> None:

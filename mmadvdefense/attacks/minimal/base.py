@@ -7,7 +7,7 @@ from typing import Optional
 import torch
 from torch import Tensor
 
-from ...errors import UsageError
+from ...errors import StateError, UsageError
 from ...validation import check_integer
 from ..batch import AttackBatch
 from ..criteria import meets_threshold
@@ -83,7 +83,7 @@ class ActiveImages:
     @property
     def part(self) -> AttackBatch:
         if self._part is None:
-            raise RuntimeError('the attack works on no image any more')
+            raise StateError('the attack works on no image any more')
         return self._part
 
     def keep(self, chosen: Tensor) -> bool:

@@ -66,8 +66,7 @@ class QueryAttack(Attack):
     def perturb(self, batch: AttackBatch) -> Tensor:
         adversarial = batch.clean.clone()
         # Images of one size at a time: neither numbers nor moves may depend on how far a neighbour pads an image.
-        for height, width in sorted(set(batch.layout.sizes)):
-            index = [i for i, size in enumerate(batch.layout.sizes) if size == (height, width)]
+        for (height, width), index in sorted(batch.layout.groups().items()):
             part = batch.select(index).cropped()
             oracle = self.make_oracle(part)
             self.search(oracle)
