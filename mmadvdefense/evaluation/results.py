@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
-from typing import Optional, Sequence, Union
+import copy
+from dataclasses import dataclass, field, fields
+from typing import Any, Optional, Sequence
 
 import numpy as np
 
@@ -25,30 +26,35 @@ class Condition:
     Attributes:
         name: as tables show it.
         attack: config of the attack, None for clean images.
-        source: of :class:`mmadvdefense.hooks.ThreatModel`.
-        threat_model: ``'none'`` for clean images, or a word of ``mmadvdefense.hooks.THREAT_MODELS``.
-        substitute: of :class:`mmadvdefense.hooks.ThreatModel`.
-        eot_samples: of the same.
+        threat_model: under which the attack is run, None for clean images. It may be given as anything that
+            :meth:`mmadvdefense.threats.ThreatModel.parse` reads.
+
+    Raises:
+        ValueError: for an attack without a threat model or a threat model without an attack, or an unknown one.
     """
 
     name: str
     attack: Optional[dict] = None
-    source: Union[dict, list[dict], None] = None
-    threat_model: str = 'none'
-    substitute: Optional[str] = None
-    eot_samples: Optional[int] = None
+    threat_model: Optional[ThreatModel] = None
 
-    @property
-    def threat(self) -> Optional[ThreatModel]:
-        """The threat model with its settings, None for clean images."""
-        if self.attack is None:
-            return None
-        return ThreatModel(self.threat_model, self.source, self.substitute, self.eot_samples)
+    def __post_init__(self) -> None:
+        if (self.attack is None) != (self.threat_model is None):
+            lacking = 'an attack' if self.attack is None else 'a threat model'
+            raise ValueError(
+                f'condition {self.name!r} has no {lacking}: it takes both, or neither of them for clean images'
+            )
+        if self.threat_model is not None:
+            self.threat_model = ThreatModel.parse(self.threat_model)
 
     @classmethod
     def under(cls, threat: ThreatModel, name: str, attack: dict) -> Condition:
         """An attack under a threat model."""
-        return cls(name, attack, threat.source, threat.name, threat.substitute, threat.eot_samples)
+        return cls(name, attack, threat)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The condition as JSON holds it."""
+        threat = None if self.threat_model is None else self.threat_model.as_dict()
+        return {'name': self.name, 'attack': self.attack, 'threat_model': threat}
 
 
 @dataclass
@@ -87,9 +93,9 @@ class Result:
 
     def as_dict(self) -> dict:
         """Everything but the single images, as JSON holds it."""
-        cell = asdict(replace(self, samples=None, examples=None))
-        del cell['samples'], cell['examples']
-        return cell
+        images = ('samples', 'examples')
+        cell = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in images}
+        return copy.deepcopy({**cell, 'condition': self.condition.as_dict()})
 
     @classmethod
     def from_dict(cls, cell: dict, samples: Optional[dict[str, list]] = None) -> Result:

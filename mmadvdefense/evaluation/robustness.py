@@ -52,22 +52,23 @@ def evaluate(
     Raises:
         UnsupportedAttackError: for a condition that means nothing for this model.
     """
-    preprocessor = unwrap(runner.model).data_preprocessor
+    model = unwrap(runner.model)
+    preprocessor = model.data_preprocessor
     if not isinstance(preprocessor, Purifier):
         purifier = (False,)
     for condition in conditions:
-        if condition.threat_model in NEEDS_PURIFIER and True not in purifier:
+        if _needs_purifier(condition) and True not in purifier:
             raise UnsupportedAttackError(
-                f'{condition.threat_model} attacks the purifier, and there is none that is enabled'
+                f'{condition.threat_model.name} attacks the purifier, and there is none that is enabled'
             )
         if condition.attack is not None:
-            # Before the passes over the data, and not after those of the conditions before this one.
-            fitting_source(build_attack(condition.attack), condition.threat, unwrap(runner.model))
-    results = []
+            # Before the passes over the data, not after those of the conditions before this one.
+            fitting_source(build_attack(condition.attack), condition.threat_model, model)
+    results: list[Result] = []
     with tempfile.TemporaryDirectory(dir=_work_dir(runner), prefix='adversarial-') as cache:
         for condition in conditions:
             for enabled in purifier:
-                if condition.threat_model in NEEDS_PURIFIER and not enabled:
+                if _needs_purifier(condition) and not enabled:
                     continue
                 with switched(preprocessor, enabled):
                     result = score(runner, condition, seed, quantize, cache)
@@ -76,6 +77,10 @@ def evaluate(
                 results.append(result)
                 warn_of(result, results)
     return results
+
+
+def _needs_purifier(condition: Condition) -> bool:
+    return condition.threat_model is not None and condition.threat_model.name in NEEDS_PURIFIER
 
 
 def warn_of(result: Result, others: Sequence[Result]) -> None:
@@ -116,7 +121,7 @@ def score(
     preprocessor = unwrap(runner.model).data_preprocessor
     attack = AttackHook(
         condition.attack,
-        threat_model=condition.threat,
+        threat_model=condition.threat_model,
         seed=seed,
         quantize=quantize,
         cache_dir=cache_dir,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from ..attacks import Attack
 
@@ -103,6 +103,11 @@ class ThreatModel:
         except TypeError as error:
             unknown = sorted(set(settings) - set(cls.__dataclass_fields__)) or ['no name']
             raise ValueError(f'bad threat model {settings}: {", ".join(unknown)}') from error
+
+    def as_dict(self) -> dict[str, Any]:
+        """``name`` and the settings that are not None, JSON-plain; :meth:`parse` reads it back."""
+        settings = {setting: getattr(self, setting) for setting in ('name', *THREAT_SETTINGS)}
+        return {setting: value for setting, value in settings.items() if value is not None}
 
     @property
     def knows_defense(self) -> bool:

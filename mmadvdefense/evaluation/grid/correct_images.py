@@ -24,6 +24,7 @@ from ..robustness import score
 from .config import GridConfig
 from .defenses import build_defense, data_settings, model_settings
 from .image_selection import choose_indices, compose_indices, inspect_images
+from .versions import upgrade_answers
 
 
 def choose_images(
@@ -126,7 +127,7 @@ def _right(
 def _stored(path: Optional[Path], key: str) -> Optional[list[bool]]:
     if path is None or not path.exists():
         return None
-    stored = json.loads(path.read_text())
+    stored = upgrade_answers(json.loads(path.read_text()))
     return stored['correct'] if stored['key'] == key else None
 
 

@@ -151,7 +151,8 @@ def _check_models(config: GridConfig, base: Config, dataset: BaseDataset) -> dic
 
 
 def _cells(config: GridConfig, defense: Defense, common: dict, parts: dict, threats: dict) -> list[Cell]:
-    own = {**common, 'defense': parts['defenses'][defense.name]}
+    # The key is former_words.py's, too: a fingerprint stays what it is.
+    own = {**common, 'defence': parts['defenses'][defense.name]}
     cells = [Cell(defense.name, Condition(CLEAN), CLEAN, None, value_digest(own))]
     for column in config.threat_models:
         threat = column.threat

@@ -16,9 +16,8 @@ from ..cautions import cautions
 from ..results import CLEAN, Result, main_metric
 from ..statistics import correct_under_all, paired_t_test
 from .plan import Cell, GridPlan
+from .versions import REPORT_FORMAT, VERSION
 
-FORMAT = 'mmadvdefense robustness report'
-VERSION = 1
 _SOFTWARE = ('mmadvdefense', 'mmengine', 'mmcv', 'mmpretrain', 'mmsegmentation', 'mmdet', 'numpy', 'scipy')
 
 Finished = list[tuple[Cell, Result]]
@@ -37,7 +36,7 @@ def build_report(plan: GridPlan, finished: Finished, source: str) -> dict[str, A
     config = plan.config
     ran = [result for _, result in finished if result.reason is None]
     return {
-        'format': FORMAT,
+        'format': REPORT_FORMAT,
         'version': VERSION,
         'complete': len(finished) == len(plan.cells) and all(result.error is None for _, result in finished),
         'config': source,

@@ -10,9 +10,7 @@ from ...checkpoints import save_file_atomically, write_json
 from ...hooks.example_images import save_examples
 from ..results import Result
 from .plan import Cell
-
-FORMAT = 'mmadvdefense robustness run'
-VERSION = 1
+from .versions import RUN_FORMAT, VERSION, upgrade_files, upgrade_settings
 
 
 class RunFolder:
@@ -40,15 +38,23 @@ class RunFolder:
             FileExistsError: if it holds the report of another configuration; the message says what differs.
         """
         note = self.path / 'run.json'
-        if note.exists() and not force:
+        if note.exists():
             theirs = json.loads(note.read_text())
-            where = first_difference(theirs.get('settings'), json.loads(json.dumps(settings)))
-            if where is not None:
-                raise FileExistsError(
-                    f'{self.path} holds the report of another configuration ({theirs.get("config")}), which differs in '
-                    f'{where}; choose another --work-dir, or --force to go on there'
-                )
-        write_json(note, {'format': FORMAT, 'version': VERSION, 'config': config, 'settings': settings})
+            if not force:
+                self._check_same(theirs, settings)
+            if theirs['version'] < VERSION:
+                # Before the note of the current version takes the place of theirs: after a crash, the rest is converted.
+                upgrade_files(self.path)
+        write_json(note, {'format': RUN_FORMAT, 'version': VERSION, 'config': config, 'settings': settings})
+
+    def _check_same(self, theirs: dict[str, Any], settings: dict[str, Any]) -> None:
+        old = theirs['settings'] if theirs['version'] == VERSION else upgrade_settings(theirs['settings'])
+        where = first_difference(old, json.loads(json.dumps(settings)))
+        if where is not None:
+            raise FileExistsError(
+                f'{self.path} holds the report of another configuration ({theirs["config"]}), which differs in '
+                f'{where}; choose another --work-dir, or continue there with --force'
+            )
 
     def load(self, cell: Cell) -> Optional[Result]:
         """The result of a cell, None if it has not been finished."""
@@ -58,10 +64,6 @@ class RunFolder:
         stored = json.loads(path.read_text())
         return Result.from_dict(stored['cell'], stored['samples'])
 
-    def seconds(self, cell: Cell) -> float:
-        """How long a finished cell took."""
-        return json.loads(self._path(cell).read_text())['seconds']
-
     def save(self, cell: Cell, result: Result, seconds: float) -> None:
         """Note a finished cell."""
         if result.examples:
@@ -70,7 +72,9 @@ class RunFolder:
             name: [value if value != float('inf') else None for value in column]
             for name, column in result.samples.items()
         }
-        data = json.dumps({'seconds': seconds, 'cell': result.as_dict(), 'samples': samples}).encode()
+        data = json.dumps(
+            {'version': VERSION, 'seconds': seconds, 'cell': result.as_dict(), 'samples': samples}
+        ).encode()
         save_file_atomically(self._path(cell), lambda file: file.write(data), size=len(data))
 
     def examples(self, cell: Cell) -> Path:

@@ -19,7 +19,7 @@ from ..report.grid_tables import cell_outcome, failures, markdown
 from ..results import CLEAN, Condition, Result, main_metric
 from ..robustness import failed, note_changes, score, warn_of
 from .defenses import Defense
-from .page import collect_grid_distributions, lacks_distributions, write_grid_page
+from .report_page import collect_grid_distributions, lacks_distributions, write_grid_page
 from .plan import Cell, GridPlan
 from .progress import GridProgress
 from .report_data import build_report

@@ -8,7 +8,7 @@ from typing import Any, Optional, Union
 
 from ...checkpoints import save_file_atomically
 from . import charts
-from .curves import Curve, amplification_curves, budget_curves
+from .grid_curves import Curve, amplification_curves, budget_curves
 from .grid_tables import detail_tables, report_tables, selection_text
 
 

@@ -37,7 +37,7 @@ def test_a_folder_of_another_configuration(tmp_path):
         RunFolder(tmp_path / 'run').claim('configs/b.py', {**SETTINGS, 'seed': 1})
     assert str(refused.value) == (
         f'{tmp_path}/run holds the report of another configuration (elsewhere/a.py), which differs in seed (0 there, '
-        '1 here); choose another --work-dir, or --force to go on there'
+        '1 here); choose another --work-dir, or continue there with --force'
     )
     folder.claim('configs/b.py', {**SETTINGS, 'seed': 1}, force=True)
     folder.claim('configs/b.py', {**SETTINGS, 'seed': 1})

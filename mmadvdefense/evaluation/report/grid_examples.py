@@ -11,7 +11,7 @@ import torch
 
 from ..results import CLEAN, Result
 from .charts import png_data_url
-from .drawing import Caption, draw_picture
+from .example_pictures import Caption, draw_picture
 from .examples import Examples
 
 STATES = ('clean', 'adversarial', 'purified')

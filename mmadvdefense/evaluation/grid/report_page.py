@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from ...attacks import build_attack
 from ...digests import value_digest
 from ..report.distributions import collect_distributions, distribution_element, load_distributions, save_distributions
-from ..report.example_sheets import example_sheets
+from ..report.grid_examples import example_sheets
 from ..report.html_page import write_page
 from .defenses import Defense
 from .plan import GridPlan
