@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from . import compat
+from .errors import UsageError
 from .registry import MODELS, find_class, type_path
 
 # Besides those of distributed training: test-time augmentation, and running means of the weights.
@@ -45,7 +46,7 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
     layers = dict(model.named_modules())
     if name not in layers:
         near = difflib.get_close_matches(name, layers, n=5, cutoff=0.3)
-        raise ValueError(f'{type(model).__name__} has no layer {name!r}; near names: {", ".join(near)}')
+        raise UsageError(f'{type(model).__name__} has no layer {name!r}; near names: {", ".join(near)}')
     return layers[name]
 
 

@@ -9,6 +9,7 @@ from mmengine.model import BaseTTAModel
 from torch import nn
 
 from ..attacks import Attack, AttackSource
+from ..errors import UsageError
 from ..pixels import check_channels
 from ..tasks import ClassificationTask, DetectionTask, Task, task_of
 
@@ -18,7 +19,7 @@ def check_num_classes(model: nn.Module, dataset) -> None:
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
     num_classes = task_of(model).dataset_classes
     if classes is not None and num_classes is not None and len(classes) != num_classes:
-        raise ValueError(
+        raise UsageError(
             f'{type(dataset).__name__} has {len(classes)} classes, {type(model).__name__} predicts {num_classes}; '
             'use the config and checkpoint of a model trained for this data set'
         )
@@ -39,7 +40,7 @@ def check_same_classes(source: nn.Module, target: nn.Module, attack: Optional[At
     needs_labels = attack is None or attack.needs_labels
     ours, theirs = task_of(target), task_of(source)
     if ours.name != theirs.name and (needs_labels or theirs.name != ClassificationTask.name):
-        raise ValueError(
+        raise UsageError(
             f'the attack source is a model for {theirs.name}, the target one for {ours.name}; only '
             'attacks on features (SSP, FDA, DR, TAP without label_weight) take a source of another task, a classifier'
         )
@@ -47,15 +48,15 @@ def check_same_classes(source: nn.Module, target: nn.Module, attack: Optional[At
         return
     reason = '' if attack is None else f', since {type(attack).__name__} asks for the true class'
     if getattr(source, 'head', source) is None:
-        raise ValueError(
+        raise UsageError(
             f'the attack source {type(source).__name__} has no head and predicts no classes: only attacks on features '
             f'(SSP, FDA, DR, TAP without label_weight) run on it{reason}'
         )
     for model, task in ((target, ours), (source, theirs)):
         if task.num_classes is None:
-            raise ValueError(f'{type(model).__name__} predicts no classes; an attack needs a model that does')
+            raise UsageError(f'{type(model).__name__} predicts no classes; an attack needs a model that does')
     if ours.num_classes != theirs.num_classes:
-        raise ValueError(
+        raise UsageError(
             f'the attack source predicts {theirs.num_classes} classes, the target {ours.num_classes}; '
             f'both must know the same data{reason}. '
             'Only attacks on features (SSP, FDA, DR, TAP without label_weight) run on any source'
@@ -67,12 +68,12 @@ def check_discriminator(discriminator: Optional[nn.Module], condition_on_labels:
     if discriminator is None:
         return
     if condition_on_labels and isinstance(task, DetectionTask):
-        raise ValueError('a detector has no label map for the discriminator; leave condition_on_labels out')
+        raise UsageError('a detector has no label map for the discriminator; leave condition_on_labels out')
     wanted = 3 + (task.num_classes or 0 if condition_on_labels else 0)
     first = next((module for module in discriminator.modules() if isinstance(module, nn.Conv2d)), None)
     if first is not None and first.in_channels != wanted:
         classes = f' and the one-hot labels of {task.num_classes} classes' if condition_on_labels else ''
-        raise ValueError(
+        raise UsageError(
             f'the discriminator takes {first.in_channels} channels, but images{classes} have {wanted}: '
             f'set discriminator=dict(in_channels={wanted}), or leave in_channels out'
         )
@@ -106,7 +107,7 @@ def check_one_view(model: nn.Module) -> None:
         if not isinstance(inner, nn.Module):
             return
         model = inner
-    raise ValueError(
+    raise UsageError(
         f'AttackHook does not work under test-time augmentation: {type(model).__name__} gets views of an image that '
         'are made in the pipeline, and an attacker has the image before that. Test without --tta, or take the '
         'AttackHook out of custom_hooks'

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Optional, Sequence, Union
 
 from ..attacks import Attack, AttackSource, CleanReference, EnsembleSource, Randomness, build_attack
+from ..errors import UsageError
 from ..model_spec import ModelSpec
 from ..pixels import Pixels
 from ..tasks import DetectionTask
@@ -41,10 +42,10 @@ class TrainingAttack:
         labels: str = 'truth',
     ):
         if labels not in ('truth', 'predicted'):
-            raise ValueError(f"labels of a training attack are 'truth' or 'predicted', got {labels!r}")
+            raise UsageError(f"labels of a training attack are 'truth' or 'predicted', got {labels!r}")
         configs = list(attack) if isinstance(attack, (list, tuple)) else [attack]
         if not configs:
-            raise ValueError("training needs at least one attack, e.g. attack=dict(type='FGSM', eps=8)")
+            raise UsageError("training needs at least one attack, e.g. attack=dict(type='FGSM', eps=8)")
         self.labels = labels
         self.attacks: list[Attack] = []
         self._configs: list[list[list[_Model]]] = []
@@ -63,7 +64,7 @@ class TrainingAttack:
             FileNotFoundError: if a source's checkpoint is missing.
         """
         if self.labels == 'predicted' and isinstance(target.task, DetectionTask):
-            raise ValueError("a detector predicts no label for each true box: labels='predicted' is not for detection")
+            raise UsageError("a detector predicts no label for each true box: labels='predicted' is not for detection")
         self._target = target
         models: dict[_Model, AttackSource] = {}
         self._sources = [
@@ -110,11 +111,11 @@ def _checked(sources: Optional[Sequence[SourceConfig]]) -> list[list[_Model]]:
     if sources is None:
         return [[TARGET]]
     if isinstance(sources, (str, dict)) or not sources:
-        raise ValueError(f"sources is a list, such as ['target', dict(config=..., checkpoint=...)], got {sources!r}")
+        raise UsageError(f"sources is a list, such as ['target', dict(config=..., checkpoint=...)], got {sources!r}")
     checked = [list(source) if isinstance(source, (list, tuple)) else [source] for source in sources]
     for source in checked:
         if not source or not all(isinstance(model, dict) or model in (TARGET, PROTECTED) for model in source):
-            raise ValueError(
+            raise UsageError(
                 "a source is 'target', 'protected', dict(config=..., checkpoint=...), or a list of those, "
                 f'got {source!r}'
             )

@@ -8,6 +8,7 @@ from typing import Optional
 import torch
 from torch import Tensor
 
+from ...errors import UsageError
 from ...model_spec import ModelSpec
 from ...pixels import PIXEL_MAX
 from ...registry import ATTACKS
@@ -61,9 +62,9 @@ class CurlsWhey(DecisionAttack):
         check_integer(name, steps=steps)
         check_integer(name, at_least=0, rounds=rounds)
         if not step_size > 0:
-            raise ValueError(f'{name}: step_size is in pixels (0-255) and must be > 0, got {step_size}')
+            raise UsageError(f'{name}: step_size is in pixels (0-255) and must be > 0, got {step_size}')
         if not noise_std >= 0:
-            raise ValueError(f'{name}: noise_std is in pixels (0-255) and must be >= 0, got {noise_std}')
+            raise UsageError(f'{name}: noise_std is in pixels (0-255) and must be >= 0, got {noise_std}')
         spec = None if substitute is None else ModelSpec.parse(substitute, f'{name}: the substitute')
         self.trajectory = Steps(self.norm, float(step_size), int(steps), float(noise_std))
         self.rounds, self.squeeze = int(rounds), squeeze
@@ -113,7 +114,7 @@ class CurlsWhey(DecisionAttack):
             self._substitute = AttackSource(model, channel_order=order, trained_on=spec.image_order())
         ours, theirs = attacked.task.num_classes, self._substitute.task.num_classes
         if ours != theirs:
-            raise ValueError(f'the substitute predicts {theirs} classes, the attacked model {ours}; both must agree')
+            raise UsageError(f'the substitute predicts {theirs} classes, the attacked model {ours}; both must agree')
         return self._substitute
 
 

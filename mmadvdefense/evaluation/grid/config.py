@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from ...attacks import WorstOf, attack_settings, build_attack
 from ...compat import check_checkpoint
+from ...errors import UsageError
 from ...model_spec import ModelSpec
 from ...threats import ThreatModel
 from ...validation import check_integer
@@ -95,22 +96,22 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
     _check_names(config)
     for name in ('defenses', 'attacks', 'threat_models'):
         if not config[name]:
-            raise ValueError(f'{name} is empty: there is nothing to test')
+            raise UsageError(f'{name} is empty: there is nothing to test')
     attacks = {name: attack_settings(attack) for name, attack in config.attacks.items()}
     if CLEAN in attacks:
-        raise ValueError(f'{CLEAN!r} is the name of the images that no attack has changed; give the attack another one')
+        raise UsageError(f'{CLEAN!r} is the name of the images that no attack has changed; give the attack another one')
     for name, attack in attacks.items():
         try:
             build_attack(attack)
         except ValueError as error:
-            raise ValueError(f'attack {name!r}: {error}') from error
+            raise UsageError(f'attack {name!r}: {error}') from error
     _check_distributions(config.get('distributions'), attacks)
     _check_selection(config)
     threats = [_threat(entry, attacks, trust) for entry in _several(config.threat_models)]
     titles = [column.threat.title for column in threats]
     repeated = next((title for title in titles if titles.count(title) > 1), None)
     if repeated:
-        raise ValueError(f'threat_models has {repeated!r} twice; two sources need configs of different names')
+        raise UsageError(f'threat_models has {repeated!r} twice; two sources need configs of different names')
     trainings = {name: _trainings(name, spec) for name, spec in config.defenses.items()}
     specs = {name: dict(spec or {}) for method in trainings.values() for name, spec in method.items()}
     limited = {}
@@ -119,7 +120,7 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
         if chosen is not None:
             limited[name] = _known_attacks(chosen, attacks, f'defense {name!r}')
     if len(specs) < sum(map(len, trainings.values())):
-        raise ValueError(f'two defenses would have one name among {list(specs)}: give one of them another')
+        raise UsageError(f'two defenses would have one name among {list(specs)}: give one of them another')
     given = {**config, 'layers': _several(config.get('layers'))}
     return GridConfig(
         target=_model(config.target, 'the target', trust),
@@ -143,17 +144,17 @@ def _check_names(config: Config) -> None:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1, cutoff=0.75)
             hint = f'; did you mean {name!r} by {near[0]!r}?' if near else ''
-            raise ValueError(f'the config of a grid needs {", ".join(REQUIRED)}; {name!r} is missing{hint}')
+            raise UsageError(f'the config of a grid needs {", ".join(REQUIRED)}; {name!r} is missing{hint}')
     for name in sorted(names - {*REQUIRED, *OPTIONAL}):
         # A config may have names of its own, to be used further down in it.
         near = difflib.get_close_matches(name, [*REQUIRED, *OPTIONAL], n=1, cutoff=0.75)
         if near and near[0] not in names:
-            raise ValueError(f'unknown setting {name!r} of a grid; did you mean {near[0]!r}?')
+            raise UsageError(f'unknown setting {name!r} of a grid; did you mean {near[0]!r}?')
 
 
 def _check_selection(config: Config) -> None:
     if not isinstance(config.get('correct_only'), (bool, type(None))):
-        raise ValueError(f'correct_only is True or False, got {config.correct_only!r}')
+        raise UsageError(f'correct_only is True or False, got {config.correct_only!r}')
     if config.get('images_per_class') is not None:
         check_integer('the grid', images_per_class=config.images_per_class)
 
@@ -161,11 +162,11 @@ def _check_selection(config: Config) -> None:
 def _check_distributions(settings: Optional[dict], attacks: dict) -> None:
     unknown = set(settings or ()) - {'attack', 'count', 'layer'}
     if unknown or (settings and settings.get('attack') not in attacks):
-        raise ValueError(
+        raise UsageError(
             f'distributions takes an attack of the grid ({", ".join(attacks)}), count and layer; got {dict(settings)}'
         )
     if settings and isinstance(build_attack(attacks[settings['attack']]), WorstOf):
-        raise ValueError(f'distributions takes one attack, and {settings["attack"]!r} is the worst of several')
+        raise UsageError(f'distributions takes one attack, and {settings["attack"]!r} is the worst of several')
 
 
 def _threat(entry: Any, attacks: dict, trust: bool) -> ThreatColumn:
@@ -188,7 +189,7 @@ def _threat(entry: Any, attacks: dict, trust: bool) -> ThreatColumn:
 def _known_attacks(names: Sequence[str], attacks: dict, what: str) -> list[str]:
     unknown = [name for name in names if name not in attacks]
     if unknown:
-        raise ValueError(f'{what}: unknown attack {unknown[0]!r}; known: {list(attacks)}')
+        raise UsageError(f'{what}: unknown attack {unknown[0]!r}; known: {list(attacks)}')
     return list(names)
 
 
@@ -198,7 +199,7 @@ def _trainings(name: str, spec: Optional[dict]) -> dict[str, Optional[dict]]:
     if not isinstance(checkpoints, (list, tuple)):
         return {name: spec}
     if not checkpoints or len(set(checkpoints)) < len(checkpoints):
-        raise ValueError(f'defense {name!r} takes one checkpoint or several different ones, got {list(checkpoints)}')
+        raise UsageError(f'defense {name!r} takes one checkpoint or several different ones, got {list(checkpoints)}')
     return {f'{name} #{index}': {**spec, 'checkpoint': path} for index, path in enumerate(checkpoints, start=1)}
 
 

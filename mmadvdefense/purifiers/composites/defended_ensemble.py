@@ -8,6 +8,7 @@ from mmpretrain.models import BaseClassifier
 from torch import Tensor, nn
 
 from ...checkpoints import PREPROCESSOR
+from ...errors import UsageError
 from ...model_spec import ModelSpec
 from ...registry import MODELS
 from ...tasks import ClassificationTask, Task, task_of
@@ -47,9 +48,9 @@ class DefendedEnsemble(BaseClassifier):
         init_cfg: Optional[dict] = None,
     ):
         if combine not in COMBINATIONS:
-            raise ValueError(f'DefendedEnsemble combines {", ".join(COMBINATIONS)}, got {combine!r}')
+            raise UsageError(f'DefendedEnsemble combines {", ".join(COMBINATIONS)}, got {combine!r}')
         if not members:
-            raise ValueError('DefendedEnsemble needs members, e.g. members=[dict(config=..., checkpoint=...)]')
+            raise UsageError('DefendedEnsemble needs members, e.g. members=[dict(config=..., checkpoint=...)]')
         specs = [ModelSpec.parse(member, 'a member of DefendedEnsemble', optional=('trust',)) for member in members]
         models = [_load(spec) for spec in specs]
         names = [spec.name for spec in specs]
@@ -76,7 +77,7 @@ class DefendedEnsemble(BaseClassifier):
             return self.head.loss((scores,), data_samples)
         if mode == 'predict':
             return self.head.predict((scores,), data_samples)
-        raise ValueError(f"mode is 'tensor', 'loss' or 'predict', got {mode!r}")
+        raise UsageError(f"mode is 'tensor', 'loss' or 'predict', got {mode!r}")
 
     def _scores(self, inputs: Tensor) -> Tensor:
         views = inputs.split(3, 1)
@@ -108,9 +109,9 @@ def _check_alike(tasks: Sequence[Task], names: Sequence[str]) -> int:
     """The number of classes of all members."""
     for task, name in zip(tasks, names):
         if not isinstance(task, ClassificationTask):
-            raise ValueError(f'DefendedEnsemble averages class scores of classifiers; {name} is for {task.name}')
+            raise UsageError(f'DefendedEnsemble averages class scores of classifiers; {name} is for {task.name}')
         if task.num_classes != tasks[0].num_classes:
-            raise ValueError(
+            raise UsageError(
                 'members of an ensemble must know the same classes: '
                 f'{names[0]} predicts {tasks[0].num_classes}, {name} predicts {task.num_classes}'
             )
