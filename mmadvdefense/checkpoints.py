@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from . import compat
+from .errors import UsageError
 from .models import unwrap
 
 PathLike = str | os.PathLike
@@ -27,7 +28,7 @@ PathLike = str | os.PathLike
 PREPROCESSOR = ('data_preprocessor.',)
 
 
-class CheckpointMismatch(ValueError):
+class CheckpointMismatch(UsageError):
     """A checkpoint does not fill the model."""
 
 
@@ -124,7 +125,7 @@ def load_target(
     checkpoint = CheckpointLoader.load_checkpoint(os.fspath(path), map_location='cpu')
     state_dict = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else None
     if not isinstance(state_dict, Mapping):
-        raise ValueError(f'{path} holds no state dict but a {type(checkpoint).__name__}')
+        raise UsageError(f'{path} holds no state dict but a {type(checkpoint).__name__}')
     model = unwrap(model)
     report = check_state_dict(model, state_dict, ignore, source=path)
     model.load_state_dict(_stripped(state_dict, ignore), strict=False)

@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
+from .errors import DependencyError, MMAdvDefenseError, UsageError
+
 MMCV_COMMAND = (
     "MMCV_WITH_OPS=1 pip install --no-build-isolation 'mmcv==2.1.0' "
     "(after torch, 'setuptools<81' and ninja), or `make` in a clone of mmadvdefense"
@@ -47,7 +49,7 @@ HOSTS = {
 HOSTS_WITH_OPS = ('mmseg', 'mmdet')
 
 
-class CheckpointRefused(RuntimeError):
+class CheckpointRefused(MMAdvDefenseError, RuntimeError):
     """A checkpoint holds more than data, and nobody said that it is trusted."""
 
 
@@ -86,7 +88,7 @@ def require_dependencies() -> None:
     """
     complaints = [complaint for complaint in map(_complaint, REQUIREMENTS) if complaint]
     if complaints:
-        raise ImportError('mmadvdefense ' + '; '.join(complaints))
+        raise DependencyError('mmadvdefense ' + '; '.join(complaints))
 
 
 def require_host(name: str) -> None:
@@ -102,12 +104,12 @@ def require_host(name: str) -> None:
     """
     scope = next((scope for scope, host in HOSTS.items() if name in (scope, host.name)), None)
     if scope is None:
-        raise ValueError(f'{name!r} is no host of mmadvdefense; these are: {", ".join(sorted(HOSTS))}')
+        raise UsageError(f'{name!r} is no host of mmadvdefense; these are: {", ".join(sorted(HOSTS))}')
     complaint = _complaint(HOSTS[scope])
     if complaint:
-        raise ImportError(f'a model of the scope {scope!r} {complaint}')
+        raise DependencyError(f'a model of the scope {scope!r} {complaint}')
     if scope in HOSTS_WITH_OPS and find_spec('mmcv._ext') is None:
-        raise ImportError(f'a model of the scope {scope!r} needs mmcv with its ops, found without: {MMCV_COMMAND}')
+        raise DependencyError(f'a model of the scope {scope!r} needs mmcv with its ops, found without: {MMCV_COMMAND}')
 
 
 def _complaint(requirement: Requirement) -> str:
@@ -251,7 +253,7 @@ def _foreign_content(path: Path) -> list[str]:
         head = file.read(len(_LEGACY_HEAD))
     is_zip = head.startswith(b'PK\x03\x04')
     if not is_zip and head != _LEGACY_HEAD:
-        raise ValueError(f'{path} is no checkpoint of PyTorch, or a damaged one: its first bytes are {head[:8]!r}')
+        raise UsageError(f'{path} is no checkpoint of PyTorch, or a damaged one: its first bytes are {head[:8]!r}')
     try:
         # Asked first because it lists all names, where loading stops at the first; it does not know the old format.
         foreign = torch.serialization.get_unsafe_globals_in_checkpoint(path) if is_zip else []
@@ -262,7 +264,7 @@ def _foreign_content(path: Path) -> list[str]:
         return [_offender(str(error))]
     except (RuntimeError, ValueError, EOFError, KeyError, OSError) as error:
         reason = str(error).strip().partition('\n')[0] or type(error).__name__
-        raise ValueError(f'{path} is no checkpoint of PyTorch, or a damaged one: {reason}') from error
+        raise UsageError(f'{path} is no checkpoint of PyTorch, or a damaged one: {reason}') from error
     return sorted(foreign)
 
 

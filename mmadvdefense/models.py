@@ -6,12 +6,13 @@ import difflib
 from typing import Union
 
 from mmengine.config import Config, ConfigDict
-from mmengine.model import BaseAveragedModel, BaseTTAModel, is_model_wrapper
+from mmengine.model import BaseAveragedModel, BaseDataPreprocessor, BaseTTAModel, is_model_wrapper
 from mmengine.registry import DefaultScope
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from . import compat
+from .errors import UsageError
 from .registry import MODELS, find_class, type_path
 
 # Besides those of distributed training: test-time augmentation, and running means of the weights.
@@ -31,6 +32,11 @@ def build_model(config: Union[str, Config]) -> nn.Module:
         return MODELS.build(model)
 
 
+def preprocessor_of(model: nn.Module) -> BaseDataPreprocessor:
+    """The data preprocessor of a host model: its own, or the purifier in front of it."""
+    return model.data_preprocessor
+
+
 def find_layer(model: nn.Module, name: str) -> nn.Module:
     """A layer by its name in ``model.named_modules()``.
 
@@ -40,7 +46,7 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
     layers = dict(model.named_modules())
     if name not in layers:
         near = difflib.get_close_matches(name, layers, n=5, cutoff=0.3)
-        raise ValueError(f'{type(model).__name__} has no layer {name!r}; near names: {", ".join(near)}')
+        raise UsageError(f'{type(model).__name__} has no layer {name!r}; near names: {", ".join(near)}')
     return layers[name]
 
 

@@ -12,6 +12,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner.amp import autocast
 from torch import nn
 
+from .errors import UsageError
 from .registry import OPTIM_WRAPPERS, builds
 
 _PRECISION = ('loss_scale', 'dtype', 'use_fsdp')
@@ -47,7 +48,7 @@ def use_mixed_precision(config: Config) -> None:
     """
     wrapper = config.get('optim_wrapper')
     if not wrapper:
-        raise ValueError('mixed precision is a setting of optim_wrapper, and the config has none')
+        raise UsageError('mixed precision is a setting of optim_wrapper, and the config has none')
     if is_cuda_available():
         wrapper.type = 'AmpOptimWrapper'
         wrapper.setdefault('loss_scale', 'dynamic')

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .errors import UsageError
+
 Pixels = Union[Tensor, Sequence[Tensor]]
 PIXEL_MAX = 255.0
 
@@ -39,7 +41,7 @@ def check_channels(images: Pixels, names: Optional[Sequence[str]] = None) -> Non
     for index, image in enumerate(images):
         if image.ndim != 3 or image.shape[0] != 3:
             name = names[index] if names else f'image {index} of the batch'
-            raise ValueError(
+            raise UsageError(
                 f'{name} has shape {tuple(image.shape)}, but attacks and purifiers take 3 channels (3, H, W); '
                 "load it with LoadImageFromFile(color_type='color')"
             )
@@ -63,7 +65,7 @@ def check_pixels(images: Pixels, names: Optional[Sequence[str]] = None, augmente
         remedy = _remedy(image, low, high, augmented)
         if remedy:
             name = names[index] if names else f'image {index} of the batch'
-            raise ValueError(
+            raise UsageError(
                 f'{name} has {str(image.dtype).removeprefix("torch.")} values from {low:g} to {high:g}, but attacks '
                 f'and purifiers take raw pixels 0-255: {remedy}'
             )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 from typing import Optional, Sequence
 
+from .errors import UsageError
+
 
 def check_integer(owner: str, at_least: int = 1, **settings: Optional[float]) -> None:
     """Raise a ``ValueError`` that begins with ``owner`` for a setting that is not an integer, or too small a one."""
     for name, value in settings.items():
         if value is None or not value >= at_least or value % 1:
-            raise ValueError(f'{owner}: {name} must be an integer >= {at_least}, got {value}')
+            raise UsageError(f'{owner}: {name} must be an integer >= {at_least}, got {value}')
 
 
 def did_you_mean(name: object, known: Sequence[str]) -> str:

@@ -5,23 +5,18 @@ from __future__ import annotations
 import os
 import re
 import sys
-import traceback
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Callable
 
 from mmengine.config import Config, DictAction
 
-import mmadvdefense
-from mmadvdefense.compat import CheckpointRefused, check_checkpoint
+from mmadvdefense.compat import check_checkpoint
+from mmadvdefense.errors import MMAdvDefenseError, UsageError
 from mmadvdefense.training import recipes
 
-# MMCV's words, alone or at the end of the traceback of a worker of the data loader.
+# MMCV's words, alone or at the end of the traceback of a data loader's worker.
 _UNREADABLE = re.compile(r'failed to load image: (.+)')
-
-
-class UsageError(Exception):
-    """A mistake in the call or the config that a person can mend; shown as one line."""
 
 
 class SettingsAction(DictAction):
@@ -90,23 +85,13 @@ def require_checkpoint(path: str, what: str, trust: bool) -> None:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Show mistakes that a person can mend as one line; let everything else show its traceback."""
+    """Show errors that explain themselves as one line, and any other with its traceback."""
     try:
         main()
-    except (UsageError, CheckpointRefused, OSError, FloatingPointError) as error:
-        sys.exit(f'error: {error}')
-    except (ValueError, RuntimeError, ImportError) as error:
-        if not _is_raised_here(error):
-            raise
+    except (MMAdvDefenseError, OSError) as error:
         sys.exit(f'error: {error}')
     except AssertionError as error:
         unreadable = _UNREADABLE.findall(str(error))
         if not unreadable:
             raise
         sys.exit(f'error: {unreadable[-1]} is no image that can be read: replace it, or take it out of the data set')
-
-
-def _is_raised_here(error: Exception) -> bool:
-    """Whether this package, and nothing that it calls, raised an error: its messages say what to do."""
-    *_, last = traceback.extract_tb(error.__traceback__)
-    return Path(last.filename).is_relative_to(Path(mmadvdefense.__file__).parent)

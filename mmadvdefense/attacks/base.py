@@ -9,6 +9,7 @@ from typing import ClassVar, Optional, Sequence, Union
 import torch
 from torch import Tensor
 
+from ..errors import UsageError
 from ..pixels import PIXEL_MAX, Pixels, check_channels, stack, unstack
 from ..randomness import Randomness
 from ..registry import ATTACKS, find_class, in_own_scope, named_types, type_name
@@ -67,15 +68,15 @@ class Attack(ABC):
     def __init__(self, eps: Optional[float], norm: str = 'linf', targeted: Union[bool, str] = False):
         name = type(self).__name__
         if self.needs_ball if eps is None else not eps >= 0:
-            raise ValueError(f'{name}: eps is a radius in pixels (0-255) and must be >= 0, got {eps}')
+            raise UsageError(f'{name}: eps is a radius in pixels (0-255) and must be >= 0, got {eps}')
         if norm not in BALLS:
-            raise ValueError(f'{name}: unknown norm {norm!r}; known: {", ".join(BALLS)}')
+            raise UsageError(f'{name}: unknown norm {norm!r}; known: {", ".join(BALLS)}')
         targeted = 'random' if targeted is True else targeted
         if targeted:
             try:
                 target_choice(targeted)
             except ValueError as error:
-                raise ValueError(f'{name}: {error}') from error
+                raise UsageError(f'{name}: {error}') from error
         self.eps = None if eps is None else float(eps)
         self.norm = norm
         self.targeted = targeted
@@ -88,9 +89,9 @@ class Attack(ABC):
     def check_source(self, source: AttackSource) -> None:
         """Raise a ``ValueError`` that says why, if this attack cannot run on a source."""
         if self.access == 'gradients' and not source.gradients:
-            raise ValueError(f'{type(self).__name__} needs gradients, and this attacker may only ask for outputs')
+            raise UsageError(f'{type(self).__name__} needs gradients, and this attacker may only ask for outputs')
         if source.eot_samples > 1 and not self.supports_eot:
-            raise ValueError(f'{type(self).__name__} does not average its gradient over samples of a random defense')
+            raise UsageError(f'{type(self).__name__} does not average its gradient over samples of a random defense')
 
     def describe(self) -> str:
         """The attack with its budget, as tables show it: ``'PGD (L-inf 8, 10 steps)'``."""
@@ -196,8 +197,8 @@ def build_attack(config: Union[dict, Attack]) -> Attack:
     cls, name = find_class(kind, ATTACKS), type_name(kind)
     if cls is None or not issubclass(cls, Attack):
         shown = None if kind is None else name
-        raise ValueError(f'unknown attack {shown!r}; {did_you_mean(name, attack_names())}')
+        raise UsageError(f'unknown attack {shown!r}; {did_you_mean(name, attack_names())}')
     try:
         return ATTACKS.build(in_own_scope(config))
     except TypeError as error:
-        raise ValueError(f'{name}: {error}') from error
+        raise UsageError(f'{name}: {error}') from error

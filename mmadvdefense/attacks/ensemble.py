@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from ..pixels import Pixels
 from ..randomness import Randomness
 from ..tasks import Task
@@ -35,9 +36,9 @@ class EnsembleSource(AttackSource):
 
     def __init__(self, sources: Sequence[AttackSource], combine: str = 'logits'):
         if combine not in ('logits', 'losses'):
-            raise ValueError(f"an ensemble combines 'logits' or 'losses', got {combine!r}")
+            raise UsageError(f"an ensemble combines 'logits' or 'losses', got {combine!r}")
         if not sources:
-            raise ValueError('an ensemble needs at least one source model')
+            raise UsageError('an ensemble needs at least one source model')
         _check_alike(sources)
         self.sources = list(sources)
         self.combine = combine
@@ -65,7 +66,7 @@ class EnsembleSource(AttackSource):
             ValueError: if losses are combined instead.
         """
         if self.combine == 'losses':
-            raise ValueError(
+            raise UsageError(
                 "an ensemble with combine='losses' has no class scores of its own, which this attack or objective "
                 "asks for; use combine='logits'"
             )
@@ -135,7 +136,7 @@ def _check_alike(sources: Sequence[AttackSource]) -> None:
             ('number of classes', first.task.num_classes, other.task.num_classes),
         ):
             if ours != theirs:
-                raise ValueError(
+                raise UsageError(
                     f'the models of an ensemble differ in their {what}: {names[0]} has {ours}, {names[1]} has {theirs}'
                 )
 
@@ -208,7 +209,7 @@ class EnsembleTask(Task):
     def score_samples(
         self, predictions: Sequence, annotations_in_input_frame: bool = False, ignored_are_crowds: bool = True
     ) -> NoReturn:
-        raise ValueError('an ensemble is attacked, not scored; score each of its models')
+        raise UsageError('an ensemble is attacked, not scored; score each of its models')
 
     def labels(self, data_samples: Sequence[tuple], device: torch.device) -> Tensor:
         samples = self.samples_of(data_samples)
@@ -233,7 +234,7 @@ class EnsembleTask(Task):
     # --- features -------------------------------------------------------------------------------------------
 
     def feature_tap(self, layer: Optional[str] = None) -> NoReturn:
-        raise ValueError('an ensemble has no one layer to read features from; attack one source model')
+        raise UsageError('an ensemble has no one layer to read features from; attack one source model')
 
     def class_features(self, features: Tensor, data_samples: Sequence) -> NoReturn:
         self.feature_tap()

@@ -6,6 +6,7 @@ from typing import Sequence, Union
 
 from torch import Tensor
 
+from ..errors import UsageError
 from ..registry import ATTACKS
 from .base import Attack, build_attack
 from .batch import AttackBatch
@@ -32,11 +33,11 @@ class FirstSuccess(Attack):
     def __init__(self, attacks: Sequence[Union[dict, Attack]]):
         self.attacks = [build_attack(attack) for attack in attacks]
         if not self.attacks:
-            raise ValueError('FirstSuccess needs at least one attack')
+            raise UsageError('FirstSuccess needs at least one attack')
         for what in ('norm', 'targeted'):
             values = [getattr(attack, what) for attack in self.attacks]
             if len(set(values)) > 1:
-                raise ValueError(f'FirstSuccess: its attacks must have one {what}, got {values}')
+                raise UsageError(f'FirstSuccess: its attacks must have one {what}, got {values}')
         budgets = [attack.eps for attack in self.attacks]
         first = self.attacks[0]
         super().__init__(None if None in budgets else max(budgets), first.norm, first.targeted)
@@ -46,7 +47,7 @@ class FirstSuccess(Attack):
 
     def check_source(self, source: AttackSource) -> None:
         if not source.task.one_label:
-            raise ValueError(
+            raise UsageError(
                 f'FirstSuccess asks which class an image is in, which a {source.task.name} model does not say; '
                 'use restarts of one attack'
             )

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import UsageError
 from ..pixels import Pixels
 from ..registry import ATTACKS, in_own_scope
 from ..tasks import DetectionTask, Task
@@ -28,7 +29,7 @@ class Objective:
     def check_task(self, name: str, task: Task) -> None:
         """Raise a ``ValueError`` that begins with the attack's ``name``, if models of a task have not what it needs."""
         if self.of_scores and task.name == DetectionTask.name:
-            raise ValueError(
+            raise UsageError(
                 f'{name}: a detector has no one set of class scores; use an objective on its losses: '
                 "'cls', 'loc' or 'cls+loc'"
             )
@@ -152,13 +153,13 @@ class DetectionObjective(HostLossObjective):
 
     def __init__(self, part: str = 'cls+loc'):
         if part not in ('cls', 'loc', 'cls+loc', 'random'):
-            raise ValueError(f"part must be 'cls', 'loc', 'cls+loc' or 'random', got {part!r}")
+            raise UsageError(f"part must be 'cls', 'loc', 'cls+loc' or 'random', got {part!r}")
         self.part = part
         self.stochastic = part == 'random'
 
     def check_task(self, name: str, task: Task) -> None:
         if task.name != DetectionTask.name:
-            raise ValueError(
+            raise UsageError(
                 f'{name}: the losses of a {task.name} model have no part {self.part!r}; use '
                 "objective='cross_entropy', 'margin', 'kl' or 'task_loss'"
             )
@@ -194,7 +195,7 @@ def build_objective(config: Union[str, dict]) -> Objective:
     """
     if isinstance(config, str):
         if config not in OBJECTIVES:
-            raise ValueError(f'unknown attack objective {config!r}; known: {", ".join(OBJECTIVES)}')
+            raise UsageError(f'unknown attack objective {config!r}; known: {", ".join(OBJECTIVES)}')
         name, config = config, {'type': OBJECTIVES[config]}
         if config['type'] == 'DetectionObjective':
             config['part'] = 'random' if name == 'cls_or_loc' else name

@@ -8,6 +8,7 @@ from typing import Iterator, Optional, Sequence
 import torch
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from ..models import unwrap
 from ..pixels import Pixels, swap_channels
 from ..randomness import Randomness
@@ -47,7 +48,7 @@ class AttackSource:
         trained_on: Optional[str] = None,
     ):
         if eot_samples < 1:
-            raise ValueError(f'eot_samples must be at least 1, got {eot_samples}')
+            raise UsageError(f'eot_samples must be at least 1, got {eot_samples}')
         self.training = training
         self.defense = defense
         self.eot_samples = eot_samples

@@ -15,6 +15,7 @@ from typing import Callable, Optional
 import torch
 from torch import Tensor
 
+from ..errors import UsageError
 from ..randomness import Randomness
 
 
@@ -74,7 +75,7 @@ def ranked_wrong_target(
     """
     targets = top_wrong_targets(logits, labels, rank, classes)
     if len(targets) < rank:
-        raise ValueError(f'top_wrong_{rank}: the model has {len(targets)} wrong classes')
+        raise UsageError(f'top_wrong_{rank}: the model has {len(targets)} wrong classes')
     return targets[rank - 1]
 
 
@@ -119,5 +120,5 @@ def target_choice(name: str) -> Callable[[Tensor, Tensor, Randomness, Optional[T
     ranked = re.fullmatch(r'top_wrong_([1-9]\d*)', str(name))
     if name not in TARGETS and not ranked:
         known = [*TARGETS, 'top_wrong_2', 'top_wrong_3', '...']
-        raise ValueError(f'unknown choice of target {name!r}; known: {", ".join(known)}')
+        raise UsageError(f'unknown choice of target {name!r}; known: {", ".join(known)}')
     return TARGETS[name] if name in TARGETS else partial(ranked_wrong_target, rank=int(ranked[1]))

@@ -6,6 +6,7 @@ from typing import NamedTuple, Sequence
 
 from torch import Tensor
 
+from ..errors import UsageError
 from ..registry import ATTACKS
 from ..tasks import Task
 from ..validation import check_integer
@@ -64,7 +65,7 @@ class WorstOf(Attack):
         for config in attacks:
             attack = build_attack(config)
             if self.restarts > 1 and not attack.stochastic:
-                raise ValueError(
+                raise UsageError(
                     f'{name}: all restarts of {attack.describe()} would be the same, since it draws nothing at random'
                 )
             single = [Candidate(attack, dict(config))]
@@ -73,11 +74,11 @@ class WorstOf(Attack):
             again = range(0, highest * self.restarts, highest)
             self._candidates += [part._replace(restart=part.restart + first) for part in parts for first in again]
         if not self._candidates:
-            raise ValueError(f'{name} needs at least one attack')
+            raise UsageError(f'{name} needs at least one attack')
         parts = [candidate.attack for candidate in self._candidates]
         norms = sorted({part.norm for part in parts})
         if len(norms) > 1:
-            raise ValueError(f'{name}: its attacks must have one norm, got {norms}')
+            raise UsageError(f'{name}: its attacks must have one norm, got {norms}')
         budgets = [part.eps for part in parts]
         super().__init__(None if None in budgets else max(budgets), norms[0])
         self.access = min((part.access for part in parts), key=_BY_NEED.index)
@@ -133,7 +134,7 @@ class EachTarget(WorstOf):
         config = {**attack, **settings}
         check_integer('EachTarget', num_targets=num_targets)
         if config.pop('targeted', 'top_wrong') != 'top_wrong':
-            raise ValueError(
+            raise UsageError(
                 "EachTarget chooses the targets of its attack, the most likely wrong classes: leave its 'targeted' out"
             )
         ranks = range(1, int(num_targets) + 1)

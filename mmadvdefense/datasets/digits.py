@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from ..errors import DependencyError, UsageError
 from ..registry import DATASETS
 
 _SPLITS = ('train', 'test')
@@ -40,7 +41,7 @@ class HandwrittenDigits(BaseDataset):
 
     def __init__(self, split: str = 'train', pipeline: Sequence[dict | Callable] = (), **kwargs: Any) -> None:
         if split not in _SPLITS:
-            raise ValueError(f'split of HandwrittenDigits must be one of {", ".join(_SPLITS)}, got {split!r}')
+            raise UsageError(f'split of HandwrittenDigits must be one of {", ".join(_SPLITS)}, got {split!r}')
         self.split = split
         super().__init__(pipeline=list(pipeline), **kwargs)
 
@@ -57,7 +58,7 @@ def _load_arrays() -> tuple[np.ndarray, np.ndarray]:
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise ImportError(
+        raise DependencyError(
             f'HandwrittenDigits needs scikit-learn, which cannot be imported ({error}): pip install scikit-learn'
         ) from error
     digits = load_digits()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from ..errors import UsageError
 from ..registry import DATASETS
 from ..validation import check_integer
 
@@ -30,11 +31,11 @@ def take_images_per_class(dataset: dict, number: int, seed: int = 0, skip: int =
     built = DATASETS.build(dict(dataset))
     name = type(built).__name__
     if not isinstance(built, BaseDataset):
-        raise ValueError(f'ImagesPerClass takes a plain data set, not {name}; put it inside, around what {name} wraps')
+        raise UsageError(f'ImagesPerClass takes a plain data set, not {name}; put it inside, around what {name} wraps')
     built.full_init()
     labels = [built.get_data_info(index).get('gt_label') for index in range(len(built))]
     if not all(isinstance(label, (int, np.integer)) for label in labels):
-        raise ValueError(f'ImagesPerClass is for image classification; {name} has not one gt_label an image')
+        raise UsageError(f'ImagesPerClass is for image classification; {name} has not one gt_label an image')
     labels = np.array(labels, dtype=np.int64)
     classes = built.metainfo.get('classes')
     _check_counts(np.bincount(labels, minlength=len(classes or ())), skip + number, name, classes)
@@ -48,7 +49,7 @@ def _check_counts(counts: np.ndarray, wanted: int, name: str, classes: Sequence[
         label = short[0]
         title = classes[label] if classes else label
         others = f', as have {len(short) - 1} other classes' if len(short) > 1 else ''
-        raise ValueError(
+        raise UsageError(
             f'{name} has {counts[label]} images of class {title}, fewer than the {wanted} asked for{others}'
         )
 

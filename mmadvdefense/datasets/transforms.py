@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from ..errors import UsageError
 from ..registry import TRANSFORMS
 
 
@@ -24,7 +25,7 @@ class AddGaussianNoise(BaseTransform):
 
     def __init__(self, std: float):
         if std < 0:
-            raise ValueError(f'std must not be negative, got {std}')
+            raise UsageError(f'std must not be negative, got {std}')
         self.std = std
 
     def transform(self, results: dict) -> dict:

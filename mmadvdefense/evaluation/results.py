@@ -8,6 +8,7 @@ from typing import Any, Optional, Sequence
 
 import numpy as np
 
+from ..errors import UsageError
 from ..threats import ThreatModel
 
 # What a table shows of a metric's many numbers, the first that is there.
@@ -30,7 +31,7 @@ class Condition:
             :meth:`mmadvdefense.threats.ThreatModel.parse` reads.
 
     Raises:
-        ValueError: for an attack without a threat model or a threat model without an attack, or an unknown one.
+        UsageError: for an attack without a threat model or a threat model without an attack, or an unknown one.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Condition:
     def __post_init__(self) -> None:
         if (self.attack is None) != (self.threat_model is None):
             lacking = 'an attack' if self.attack is None else 'a threat model'
-            raise ValueError(
+            raise UsageError(
                 f'condition {self.name!r} has no {lacking}: it takes both, or neither of them for clean images'
             )
         if self.threat_model is not None:

@@ -7,6 +7,8 @@ from typing import Optional, Sequence
 import numpy as np
 from scipy import stats
 
+from ..errors import UsageError
+
 CONFIDENCE = 0.95
 RESAMPLES = 2000
 # Resamples drawn at once: bounds the memory for data sets of any size.
@@ -54,7 +56,7 @@ def paired_t_test(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, O
         ValueError: if the numbers of images differ or there are less than two.
     """
     if len(ours) != len(theirs) or len(ours) < 2:
-        raise ValueError(f'a paired test needs two scores of each of at least 2 images, got {len(ours)}, {len(theirs)}')
+        raise UsageError(f'a paired test needs two scores of each of at least 2 images, got {len(ours)}, {len(theirs)}')
     difference = np.asarray(ours, dtype=np.float64) - np.asarray(theirs, dtype=np.float64)
     if np.ptp(difference) == 0:
         t, p = (None, 0.0) if difference.any() else (0.0, 1.0)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..attacks import AttackSource, Randomness, build_attack, derive_seed
 from ..checkpoints import PREPROCESSOR, check_state_dict
+from ..errors import UsageError
 from ..models import unwrap
 from ..pipelines import normalizes
 from ..pixels import check_pixels
@@ -44,9 +45,9 @@ class AdversarialTrainingHook(Hook):
         self.attack = build_attack(attack)
         warn_of_unit_range(self.attack)
         if not 0 <= clean_start <= 1:
-            raise ValueError(f'clean_start is a share of the batches, 0 to 1, got {clean_start}')
+            raise UsageError(f'clean_start is a share of the batches, 0 to 1, got {clean_start}')
         if clean_start and not getattr(self.attack, 'random_start', None):
-            raise ValueError(
+            raise UsageError(
                 f'clean_start={clean_start} does nothing: {type_name(attack["type"])} always starts in one way'
             )
         self.clean_start = clean_start
@@ -66,7 +67,7 @@ class AdversarialTrainingHook(Hook):
     def before_train(self, runner) -> None:
         model = unwrap(runner.model)
         if isinstance(model.data_preprocessor, GeneratorPurifier):
-            raise ValueError(
+            raise UsageError(
                 f'AdversarialTrainingHook trains {type(model).__name__} itself, which has a purifier to be trained in '
                 'front of it: take the purifier out, or train it with PurifierTrainHook'
             )

@@ -10,6 +10,7 @@ import torch
 from mmengine.hooks import Hook
 from torch import Tensor
 
+from ..errors import UsageError
 from ..models import unwrap
 from ..purifiers import switched
 from ..registry import HOOKS
@@ -81,7 +82,7 @@ class ErrorAmplificationHook(Hook):
 
 def _ratio(layer: str, attacked: Tensor, clean: Tensor, images: int) -> Tensor:
     if attacked.shape != clean.shape or len(clean) != images:
-        raise ValueError(
+        raise UsageError(
             f'layer {layer!r} gives {tuple(clean.shape)} for {images} clean images and {tuple(attacked.shape)} for '
             'attacked ones; name a layer whose output has a place for every image'
         )

@@ -1,18 +1,20 @@
-"""Attacks validation or test batches, and measures what the attack really did."""
+"""Attacks validation or test batches, and measures what the attack actually did."""
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Callable, Optional, Sequence, Union
+from typing import Any, Callable, Optional, Sequence, Union
 
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
-from ..attacks import AttackSource, Candidate, WorstOf, attack_settings, build_attack, num_target_classes
+from ..attacks import Attack, AttackSource, Candidate, WorstOf, attack_settings, build_attack, num_target_classes
 from ..checkpoints import check_state_dict
-from ..models import unwrap
+from ..errors import UnsupportedAttackError, UsageError
+from ..models import preprocessor_of, unwrap
 from ..pipelines import channel_order
 from ..pixels import Pixels, check_channels, check_pixels, stack
 from ..purifiers import Purifier
@@ -25,7 +27,7 @@ from ..threats.crafter import Crafter
 from ..threats.measurements import AttackedBatch, Measurements, summary
 from ..threats.source_scores import clean_scores, source_names
 from ..threats.sources import enabled_purifier, fitting_source
-from ..threats.threat_model import ThreatModel, UnsupportedAttackError
+from ..threats.threat_model import Source, ThreatModel
 from ..threats.worst_case import craft_worst, scores_in_test
 
 
@@ -33,45 +35,46 @@ from ..threats.worst_case import craft_worst, scores_in_test
 class AttackHook(Hook):
     """Replaces the images of each validation or test batch by adversarial ones, before the purifier sees them.
 
-    The metrics of the epoch gain ``perturbation/linf_mean``, ``linf_max``, ``l2_mean``, ``l2_max`` (pixels), measured
-    on every image, ``purified/psnr`` (dB, what the model sees against the clean image: the mean of the images where
-    they differ, infinite if there is none), and of attacks ``attack/queries_mean`` and ``queries_max``, and
-    ``attack/nonfinite_images``, on how many gradients (or scores) were NaN or infinite and were replaced by zeros:
-    these may be less robust than they look. With ``score_samples``, transfer attacks also give ``source/<config>``,
-    how right the source itself is on the clean images (mean score in per cent).
+    The metrics of the epoch gain ``perturbation/linf_mean``, ``linf_max``, ``l2_mean`` and ``l2_max`` (pixels),
+    measured on every image, and ``purified/psnr`` (dB, of what the model sees against the clean image: the mean over
+    the images where they differ, infinite if there are none). Attacks add ``attack/queries_mean``, ``queries_max`` and
+    ``attack/nonfinite_images``, the number of images on which gradients (or scores) were NaN or infinite and were
+    replaced by zeros: these may be less robust than they look. With ``score_samples``, transfer attacks also give
+    ``source/<config>``, the mean score (per cent) of the source itself on the clean images.
 
-    What the data loader gives is checked in main memory, before it is copied to the device; bytes are not looked at.
+    Images from the data loader are checked in main memory, before they are copied to the device; images of 8-bit
+    integers need no check.
 
     Args:
-        attack: config of the attack; None leaves images clean and only measures. Of a
-            :class:`mmadvdefense.attacks.WorstOf` each image meets all attacks, and the tested model, asked about all of
-            them, decides which one counts.
+        attack: config of the attack; None leaves images clean and only measures. With a
+            :class:`~mmadvdefense.attacks.WorstOf`, all its attacks run on each image, and the one that is worst for the
+            tested model counts.
         source: None to attack the target itself (gray-box on O), or ``dict(config=..., checkpoint=...)`` of another
             model (transfer), or a list of those (an ensemble); ``trust=True`` loads a checkpoint that holds more than
             data.
-        threat_model: what the attacker has and knows, a word of ``mmadvdefense.hooks.THREAT_MODELS`` or a dict with it
-            as ``name`` and the other settings of :class:`mmadvdefense.hooks.ThreatModel`; by default ``'transfer'``
-            with a source and ``'gray-box'`` without one.
-        seed: of random starts and targets; an image's numbers depend on it and the image's name alone.
-        quantize: round adversarial images to whole pixels, as a saved image file would.
-        cache_dir: keep adversarial images there, and take those that were made before in the same way from there,
-            whatever the batch size and the number of processes.
-        stages: where to attack.
-        score_samples: whether to note what became of every image, in :attr:`samples`.
+        threat_model: what the attacker has and knows: a name in :data:`mmadvdefense.threats.THREAT_MODELS`, or a dict
+            with it as ``name`` and the other settings of :class:`~mmadvdefense.threats.ThreatModel`; by default
+            ``'transfer'`` with a source and ``'gray-box'`` without one.
+        seed: of random starts and targets; the random numbers of an image depend only on it and the image's name.
+        quantize: round adversarial images to integers, as saving them in a file would.
+        cache_dir: folder where adversarial images are kept, and found again if they were made in the same way, whatever
+            the batch size and the number of processes.
+        stages: the loops in which to attack, of ``'val'`` and ``'test'``.
+        score_samples: whether to score each image, in :attr:`samples`.
 
     Attributes:
-        samples: after an epoch, on the first process: columns of the same length, one row an image: ``image``,
-            ``linf``, ``l2``, ``psnr``, ``queries`` and ``nonfinite`` of attacks, and with ``score_samples`` those of
-            :class:`mmadvdefense.tasks.SampleScores`, ``score``, ``right`` and ``decision``, None for images without
-            ground truth, and ``source/<config>``.
-        unscored: why images were not scored one by one; None where nothing stood in the way.
-        crafting: whether the attack is at work on images, so that an error is its own.
-        batch: the images of the current batch, clean, adversarial and purified.
+        samples: after an epoch, on the first process: columns of the same length, one row per image: ``image``,
+            ``linf``, ``l2``, ``psnr``; ``queries`` and ``nonfinite`` with an attack; and with ``score_samples`` the
+            columns of :class:`~mmadvdefense.tasks.SampleScores`, ``score``, ``correct`` and ``decision``, None for
+            images without ground truth, and ``source/<config>``.
+        unscored: why images could not be scored one by one; None if they could.
+        crafting: whether the attack is running, so that an error is its own.
+        batch: the images of the current batch: clean, adversarial and purified.
 
     Raises:
-        ValueError: for a bad attack or threat model, a source that predicts other classes than the target, or images
-            that are no raw pixels.
-        UnsupportedAttackError: for an attack that means nothing under the threat model or against this purifier, or
+        UsageError: for a bad attack or threat model, a source that predicts other classes than the target, or images
+            that are not raw pixels.
+        UnsupportedAttackError: for an attack that is meaningless under the threat model or against this purifier, or
             annotations that cannot be brought to where the pipeline has moved the image.
         FileNotFoundError: if the source's checkpoint is missing.
     """
@@ -79,7 +82,7 @@ class AttackHook(Hook):
     def __init__(
         self,
         attack: Optional[dict],
-        source: Optional[dict] = None,
+        source: Optional[Source] = None,
         threat_model: Optional[Union[str, dict, ThreatModel]] = None,
         seed: int = 0,
         quantize: bool = False,
@@ -88,8 +91,8 @@ class AttackHook(Hook):
         score_samples: bool = False,
     ):
         self.threat_model = ThreatModel.parse(threat_model, source)
-        self.attack = build_attack(attack) if attack else None
-        self.attack_config = attack_settings(attack) if attack else None
+        self.attack: Optional[Attack] = build_attack(attack) if attack else None
+        self.attack_config: dict[str, Any] = attack_settings(attack) if attack else {}
         if self.attack is not None:
             self.threat_model.check_attack(self.attack)
             warn_of_unit_range(self.attack)
@@ -103,7 +106,7 @@ class AttackHook(Hook):
         self.crafting = False
         self.batch: Optional[AttackedBatch] = None
         self._crafters: list[Crafter] = []
-        self._handle = None
+        self._handle: Optional[RemovableHandle] = None
         self._purifier: Optional[Purifier] = None
 
     # --- set-up ---------------------------------------------------------------------------------------------
@@ -126,38 +129,37 @@ class AttackHook(Hook):
         self._task = task_of(target)
         self._annotations_in_input_frame = annotations_in_input_frame(dataset)
         self._ignored_are_crowds = ignored_are_crowds(dataset)
-        self._crafters = [] if self.attack is None else self._make_crafters(target, dataset)
+        self._crafters = [] if self.attack is None else self._make_crafters(self.attack, target, dataset)
         self._count = 0
         self.unscored, self.crafting = None, False
         self._measurements = Measurements()
-        if isinstance(target.data_preprocessor, Purifier):
-            # This hook checks what the loader gives; what becomes of it under attack is nobody's mistake.
-            self._purifier, target.data_preprocessor.checks_pixels = target.data_preprocessor, False
-        native = getattr(target.data_preprocessor, 'native', target.data_preprocessor)
+        preprocessor = preprocessor_of(target)
+        if isinstance(preprocessor, Purifier):
+            # This hook checks the images of the loader; adversarial ones may have values that no file has.
+            self._purifier, preprocessor.checks_pixels = preprocessor, False
+        native = getattr(preprocessor, 'native', preprocessor)
         self._handle = native.register_forward_pre_hook(self._note_purified)
 
-    def _make_crafters(self, target: nn.Module, dataset) -> list[Crafter]:
-        """One, or one for each attack of which the worst counts."""
-        source = fitting_source(self.attack, self.threat_model, target, channel_order(dataset))
+    def _make_crafters(self, attack: Attack, target: nn.Module, dataset) -> list[Crafter]:
+        """One for each attack of which the worst case counts."""
+        source = fitting_source(attack, self.threat_model, target, channel_order(dataset))
         try:
             if self._task.dense:
                 check_frame(dataset)
-        except ValueError as error:
+        except UsageError as error:
             raise UnsupportedAttackError(str(error)) from error
-        attacks = [Candidate(self.attack, self.attack_config)]
-        if isinstance(self.attack, WorstOf):
-            attacks = self.attack.candidates(num_target_classes(source.task))
+        attacks = [Candidate(attack, self.attack_config)]
+        if isinstance(attack, WorstOf):
+            attacks = attack.candidates(num_target_classes(source.task))
         purifier = enabled_purifier(target) if self.threat_model.knows_defense else None
         crafters = []
-        for attack, config, restart, _ in attacks:
+        for part, config, restart, _ in attacks:
             seed = derive_seed(self.seed, 'restart', restart) if restart else self.seed
-            crafters.append(
-                Crafter(attack, source, config, self.threat_model, purifier, seed, self.quantize, self.cache)
-            )
+            crafters.append(Crafter(part, source, config, self.threat_model, purifier, seed, self.quantize, self.cache))
         return crafters
 
     def _note_purified(self, module: nn.Module, args: tuple) -> None:
-        # An attacker who knows the purifier runs it too; what the model is tested on comes last.
+        # An attacker who knows the purifier runs it, too; the input of the test itself comes last.
         if self.batch is not None:
             self.batch.purified = args[0]['inputs']
 
@@ -165,7 +167,7 @@ class AttackHook(Hook):
 
     def _perturb(self, runner, data_batch: dict, loop) -> None:
         samples = data_batch['data_samples']
-        preprocessor = unwrap(runner.model).data_preprocessor
+        preprocessor = preprocessor_of(unwrap(runner.model))
         identities = [self._identity(position, sample) for position, sample in enumerate(samples)]
         names = [str(sample.get('img_path') or identity) for sample, identity in zip(samples, identities)]
         check_channels(data_batch['inputs'], names)
@@ -192,7 +194,7 @@ class AttackHook(Hook):
 
     def _score_sources(self, source: AttackSource, clean: Pixels, samples: Sequence) -> Optional[Callable[[], Tensor]]:
         members = getattr(source, 'sources', [source])
-        # Attacks on features may run on models of other classes, which are neither right nor wrong here.
+        # Attacks on features may run on models of other classes, which cannot be scored on these images.
         same = all(
             (member.task.name, member.task.num_classes) == (self._task.name, self._task.num_classes)
             for member in members
@@ -206,29 +208,31 @@ class AttackHook(Hook):
         # MMEngine's sampler deals images out to the ranks in turn.
         return image_identity(sample) or str((self._count + position) * get_world_size() + get_rank())
 
-    def _measure(self, outputs) -> None:
+    def _measure(self, outputs: Sequence) -> None:
+        if self.batch is None:
+            raise RuntimeError('AttackHook measures a batch that it was not shown before the iteration')
         columns = self.batch.measure()
         if self.score_samples:
             columns.update(self._score(outputs).columns())
         self._measurements.add(self.batch.names, columns)
         self._count += len(self.batch.names)
 
-    def _score(self, outputs) -> SampleScores:
+    def _score(self, outputs: Sequence) -> SampleScores:
         try:
             return self._task.score_samples(outputs, self._annotations_in_input_frame, self._ignored_are_crowds)
         except NotScored as error:
-            # The metric of the host does not need these scores.
+            # The host's metric works without these scores.
             self.unscored = str(error)
             return SampleScores.unknown(len(outputs))
 
-    def _finish(self, metrics: dict, size: int) -> None:
+    def _finish(self, metrics: Optional[dict], size: int) -> None:
         self.close()
         self.samples = self._measurements.gather(size)
-        if self.samples is not None:
+        if self.samples is not None and metrics is not None:
             metrics.update(summary(self.samples))
 
     def close(self) -> None:
-        """Let go of the source and of the model; for who ends an epoch early."""
+        """Release source and model; called by whoever ends an epoch early."""
         self._crafters, self.batch = [], None
         if self._handle is not None:
             self._handle.remove()
@@ -247,11 +251,11 @@ class AttackHook(Hook):
             self._begin(runner, runner.test_dataloader.dataset)
 
     def before_val_iter(self, runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
-        if 'val' in self.stages:
+        if 'val' in self.stages and data_batch is not None:
             self._perturb(runner, data_batch, runner.val_loop)
 
     def before_test_iter(self, runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
-        if 'test' in self.stages:
+        if 'test' in self.stages and data_batch is not None:
             self._perturb(runner, data_batch, runner.test_loop)
 
     def after_val_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:

@@ -1,9 +1,9 @@
-"""A few images of a test as they were, attacked and cleaned, for pages that show them."""
+"""A few images of a test for reports: clean, adversarial and purified."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Sequence, Union
 
 import numpy as np
 from mmengine.dist import collect_results, get_rank, get_world_size
@@ -39,10 +39,12 @@ class ExampleImagesHook(Hook):
 
     def after_test_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         batch = self.attack.batch
-        states = {
-            'clean': unstack(batch.clean, batch.layout),
-            'adversarial': unstack(batch.adversarial, batch.layout),
-            'purified': batch.purified,
+        if batch is None or batch.purified is None:
+            raise RuntimeError('ExampleImagesHook needs its AttackHook in the same test, with a higher priority')
+        states: dict[str, Sequence[Tensor]] = {
+            'clean': list(unstack(batch.clean, batch.layout)),
+            'adversarial': list(unstack(batch.adversarial, batch.layout)),
+            'purified': list(batch.purified),
         }
         for position in range(len(batch.names)):
             # MMEngine's sampler deals images out to the ranks in turn.
@@ -53,7 +55,10 @@ class ExampleImagesHook(Hook):
         self._seen += len(batch.names)
 
     def gather(self) -> Optional[dict[str, np.ndarray]]:
-        """Arrays by ``'<index in the data set>/<state>'``, ``(3, H, W)`` uint8, and names; None on other processes."""
+        """Images by ``'<index in the data set>/<state>'``, ``(3, H, W)`` uint8, and their names by ``'<index>/name'``.
+
+        None on all processes but the first.
+        """
         kept = collect_results(self._kept, self._size, device='cpu')
         if kept is None:
             return None
@@ -61,7 +66,7 @@ class ExampleImagesHook(Hook):
         return dict(sorted(merged.items()))
 
 
-def save_examples(path: Union[str, Path], examples: dict[str, np.ndarray]) -> None:
+def save_examples(path: Union[str, Path], examples: dict[str, Any]) -> None:
     """Write what :meth:`ExampleImagesHook.gather` returned as a compressed ``.npz``."""
     save_file_atomically(path, lambda file: np.savez_compressed(file, **examples))
 

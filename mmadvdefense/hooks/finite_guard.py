@@ -8,6 +8,7 @@ import torch
 from mmengine.hooks import Hook
 from torch import Tensor
 
+from ..errors import DivergenceError
 from ..registry import HOOKS
 
 
@@ -67,7 +68,7 @@ class FiniteLossGuardHook(Hook):
                 self._stop(iteration, ', '.join([name for name in broken if name != 'loss'] or broken))
 
     def _stop(self, iteration: int, what: str) -> None:
-        raise FloatingPointError(
+        raise DivergenceError(
             f'training diverged in iteration {iteration}: {what} is not finite. '
             f'Last good checkpoint: {self._last_good or "none yet"}. Lower the learning rate or clip gradients '
             '(--cfg-options optim_wrapper.clip_grad.max_norm=1)'

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..attacks import Attack, AttackSource, CleanReference, Randomness, derive_seed
 from ..checkpoints import PREPROCESSOR, check_state_dict
+from ..errors import UsageError
 from ..models import unwrap
 from ..pipelines import channel_order, normalizes
 from ..pixels import Pixels
@@ -67,18 +68,18 @@ class PurifierTrainHook(Hook):
     ):
         threats = [threat] if isinstance(threat, str) else list(threat)
         if not threats or not set(threats) <= _SOURCE_OF_THREAT.keys():
-            raise ValueError(
+            raise UsageError(
                 f'the threat of a training attack is one or a list of {", ".join(_SOURCE_OF_THREAT)}, got {threat!r}; '
                 'other models are given as sources=[dict(config=..., checkpoint=...)]'
             )
         if sources is None:
             sources = [_SOURCE_OF_THREAT[name] for name in threats]
         elif threats != ['gray-box']:
-            raise ValueError(
+            raise UsageError(
                 "sources say what is attacked already: leave out threat, or add 'protected' to the sources"
             )
         if train_on not in ('both', 'adversarial'):
-            raise ValueError(f"train_on is 'both' or 'adversarial', got {train_on!r}")
+            raise UsageError(f"train_on is 'both' or 'adversarial', got {train_on!r}")
         self.training_attack = TrainingAttack(attack, sources, labels)
         self.train_on = train_on
         self.losses = nn.ModuleList(MODELS.build(in_root_scope(loss)) for loss in losses)
@@ -114,24 +115,24 @@ class PurifierTrainHook(Hook):
         model = unwrap(runner.model)
         purifier = model.data_preprocessor
         if not isinstance(purifier, GeneratorPurifier):
-            raise ValueError(
+            raise UsageError(
                 f'PurifierTrainHook found {type(purifier).__name__} in front of {type(model).__name__}; '
                 "set data_preprocessor=dict(type='AlignPurifier')"
             )
         if is_model_wrapper(runner.model) and not isinstance(runner.model, PurifierDistributedDataParallel):
-            raise ValueError(
+            raise UsageError(
                 f'{type(runner.model).__name__} would wait for the frozen target; '
                 "set model_wrapper_cfg=dict(type='PurifierDistributedDataParallel')"
             )
         if self.require_checkpoint and not self._checkpoint_loaded:
-            raise ValueError(
+            raise UsageError(
                 'the target model has random weights: set load_from to its checkpoint '
                 '(or PurifierTrainHook(require_checkpoint=False) if its weights come from elsewhere)'
             )
         needs_discriminator = any(loss.needs_discriminator for loss in self.losses)
         discriminator = getattr(purifier, 'discriminator', None)
         if needs_discriminator and discriminator is None:
-            raise ValueError(
+            raise UsageError(
                 'the objective has a GAN or feature-matching term, but the purifier no discriminator: '
                 "set AlignPurifier(discriminator=dict(type='MultiscaleDiscriminator'))"
             )
@@ -258,7 +259,7 @@ class PurifierTrainHook(Hook):
         for loss in self.losses:
             new = loss.terms(batch)
             if new.keys() & terms.keys():
-                raise ValueError(f'two loss terms are called {", ".join(new.keys() & terms.keys())}')
+                raise UsageError(f'two loss terms are called {", ".join(new.keys() & terms.keys())}')
             terms.update(new)
         return terms
 

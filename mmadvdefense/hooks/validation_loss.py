@@ -11,6 +11,7 @@ from mmengine.hooks import Hook
 from torch import Tensor
 
 from ..attacks import Randomness, derive_seed
+from ..errors import UsageError
 from ..models import unwrap
 from ..registry import HOOKS
 from ..tasks import annotations_in_input_frame, task_of
@@ -37,7 +38,7 @@ class PurifierValLossHook(Hook):
     def before_val_epoch(self, runner) -> None:
         found = [hook for hook in runner.hooks if isinstance(hook, PurifierTrainHook)]
         if len(found) != 1 or not found[0].is_training:
-            raise ValueError(
+            raise UsageError(
                 'PurifierValLossHook measures the loss of one PurifierTrainHook while it trains; add one to '
                 'custom_hooks, and leave this hook out of a validation without training'
             )

@@ -7,6 +7,8 @@ from typing import ClassVar, Literal, NamedTuple, Protocol, get_args
 
 from torch import Tensor, nn
 
+from ..errors import UsageError
+
 ImageName = Literal['clean', 'adversarial', 'purified_clean', 'purified_adversarial']
 
 
@@ -39,7 +41,7 @@ class PurifierBatch(Protocol):
 def check_image_name(argument: str, name: str) -> None:
     """Raise a ``ValueError`` that lists the allowed names if ``name`` is none of them."""
     if name not in get_args(ImageName):
-        raise ValueError(f'{argument}={name!r} is no image of a batch; use one of {", ".join(get_args(ImageName))}')
+        raise UsageError(f'{argument}={name!r} is no image of a batch; use one of {", ".join(get_args(ImageName))}')
 
 
 def image_names(argument: str, names: ImageName | Sequence[ImageName]) -> tuple[ImageName, ...]:
@@ -48,7 +50,7 @@ def image_names(argument: str, names: ImageName | Sequence[ImageName]) -> tuple[
     for name in names:
         check_image_name(argument, name)
     if not names or len(set(names)) < len(names):
-        raise ValueError(f'{argument} names one or more images, each once, not {list(names)}')
+        raise UsageError(f'{argument} names one or more images, each once, not {list(names)}')
     return names
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..errors import UsageError
 from ..registry import MODELS
 from .base import ImageName, PurifierBatch, PurifierLoss, check_image_name
 
@@ -57,9 +58,9 @@ class ClassAlignmentLoss(PurifierLoss):
         super().__init__(loss_weight)
         check_image_name('guide', guide)
         if pair_reduction not in ('sum', 'mean'):
-            raise ValueError(f"pair_reduction is 'sum' or 'mean', not {pair_reduction!r}")
+            raise UsageError(f"pair_reduction is 'sum' or 'mean', not {pair_reduction!r}")
         if intra_reduction not in ('class', 'vector'):
-            raise ValueError(f"intra_reduction is 'class' or 'vector', not {intra_reduction!r}")
+            raise UsageError(f"intra_reduction is 'class' or 'vector', not {intra_reduction!r}")
         self.margin = margin
         self.hinge = hinge
         self.weights = dict(loss_align=align_weight, loss_inter=inter_weight, loss_intra=intra_weight)

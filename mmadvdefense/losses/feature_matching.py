@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import UsageError
 from ..registry import MODELS
 from .base import ImageName, PurifierBatch, PurifierLoss, check_image_name, image_names
 
@@ -43,7 +44,7 @@ class FeatureMatchingLoss(PurifierLoss):
         super().__init__(loss_weight)
         check_image_name('guide', guide)
         if layers is not None and (not layers or min(layers) < 0 or len(set(layers)) < len(layers)):
-            raise ValueError(f'layers are indices from 0, each once, not {list(layers)}')
+            raise UsageError(f'layers are indices from 0, each once, not {list(layers)}')
         self.fakes = image_names('fake', fake)
         self.guide = guide
         self.layers = layers
@@ -63,7 +64,7 @@ class FeatureMatchingLoss(PurifierLoss):
         number = len(fake[0])
         layers = range(number - 1) if self.layers is None else self.layers
         if max(layers) >= number:
-            raise ValueError(
+            raise UsageError(
                 f'FeatureMatchingLoss has layers={list(layers)}, but the discriminator has the layers 0 to {number - 1}'
             )
         return sum(

@@ -11,6 +11,7 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import get_torchvision_models
 from torch import Tensor, nn
 
+from ..errors import StateError, UsageError
 from ..registry import MODELS
 from ..tasks import FeatureTap
 
@@ -78,7 +79,7 @@ def _load(network: nn.Module, weights: str) -> None:
     prefix = next((prefix for prefix in ('', 'backbone.') if any(prefix + name in checkpoint for name in names)), '')
     missing = [name for name in names if prefix + name not in checkpoint]
     if missing:
-        raise RuntimeError(
+        raise StateError(
             f'{weights} lacks {len(missing)} of the {len(names)} tensors of {type(network).__name__}, '
             f'the first is {prefix + missing[0]!r}'
         )
@@ -93,7 +94,7 @@ def _read(weights: str) -> dict:
         if '://' not in url:
             raise
         place = Path(torch.hub.get_dir(), 'checkpoints', Path(url).name)
-        raise RuntimeError(
+        raise StateError(
             f'{weights} could not be downloaded ({error}). Download {url} yourself and put it at {place}, '
             "or pass weights='path/to/file'"
         ) from error
@@ -102,5 +103,5 @@ def _read(weights: str) -> dict:
 def _torchvision_url(name: str) -> str:
     urls = get_torchvision_models()
     if name not in urls:
-        raise ValueError(f'torchvision has no weights {name!r}; for VGG there are vgg11, vgg13, vgg16 and vgg19')
+        raise UsageError(f'torchvision has no weights {name!r}; for VGG there are vgg11, vgg13, vgg16 and vgg19')
     return urls[name]

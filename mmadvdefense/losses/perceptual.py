@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import UsageError
 from ..pixels import to_pixels
 from ..registry import MODELS
 from .base import GuidedLoss, ImageName, PurifierBatch
@@ -67,11 +68,11 @@ class PerceptualLoss(GuidedLoss):
     ) -> None:
         super().__init__(clean_guide, adv_guide, clean_weight, adv_weight, loss_weight, detach_guide)
         if channel_order not in ('bgr', 'rgb', None):
-            raise ValueError(f"channel_order is 'bgr' or 'rgb', not {channel_order!r}")
+            raise UsageError(f"channel_order is 'bgr' or 'rgb', not {channel_order!r}")
         self.channel_order = channel_order
         self.layer_weights = [1.0] * len(layers) if layer_weights is None else list(layer_weights)
         if len(self.layer_weights) != len(layers):
-            raise ValueError(f'there are {len(layers)} layers but {len(self.layer_weights)} layer_weights')
+            raise UsageError(f'there are {len(layers)} layers but {len(self.layer_weights)} layer_weights')
         self.extractor = FrozenNetwork(network, layers, weights)
         self.register_buffer('mean', torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std).view(1, -1, 1, 1), persistent=False)
@@ -101,7 +102,7 @@ class PerceptualLoss(GuidedLoss):
         if not images:
             return []
         if self.channel_order is None:
-            raise ValueError("PerceptualLoss needs channel_order='bgr' or 'rgb': how the pipeline loads images")
+            raise UsageError("PerceptualLoss needs channel_order='bgr' or 'rgb': how the pipeline loads images")
         pixels = to_pixels(torch.cat(images))
         if self.channel_order == 'bgr':
             pixels = pixels.flip(1)

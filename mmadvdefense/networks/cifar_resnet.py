@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from ..registry import MODELS
 
 
@@ -53,7 +54,7 @@ class CIFARResNet(BaseModule):
 
     def __init__(self, depth: int = 20, in_channels: int = 3, init_cfg: dict | list[dict] | None = None) -> None:
         if depth < 8 or (depth - 2) % 6:
-            raise ValueError(f'depth of a CIFAR ResNet must be 6n + 2 (8, 14, 20, 32, 44, 56...), got {depth}')
+            raise UsageError(f'depth of a CIFAR ResNet must be 6n + 2 (8, 14, 20, 32, 44, 56...), got {depth}')
         super().__init__(
             init_cfg
             or [

@@ -6,6 +6,8 @@ import re
 
 from torch import Tensor
 
+from ..errors import UsageError
+
 _PREFIXES = ('module.', 'netG.', 'netD.')
 _PARAMETERS = ('weight', 'bias')
 _FIRST_DOWN = 4
@@ -90,8 +92,8 @@ def _rename(state_dict: dict[str, Tensor], layers: dict[str, str]) -> dict[str, 
     names = {f'{theirs}.{p}': f'{ours}.{p}' for theirs, ours in layers.items() for p in _PARAMETERS}
     for key in state_dict:
         if key not in names:
-            raise ValueError(f'{key!r} does not belong to the pix2pixHD layout of the other {len(state_dict) - 1} keys')
+            raise UsageError(f'{key!r} does not belong to the pix2pixHD layout of the other {len(state_dict) - 1} keys')
     for key in names:
         if key not in state_dict:
-            raise ValueError(f'{key!r} is missing from the pix2pixHD layout of the {len(state_dict)} keys given')
+            raise UsageError(f'{key!r} is missing from the pix2pixHD layout of the {len(state_dict)} keys given')
     return {names[key]: value for key, value in state_dict.items()}

@@ -10,6 +10,7 @@ import torch
 from mmengine.model import ModuleDict
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from ..models import find_layer
 from ..registry import MODELS
 from .denoising_block import DenoisingBlock
@@ -59,11 +60,11 @@ def _denoise(block: DenoisingBlock, layer: nn.Module, inputs: tuple, output: Ten
 
 def _stages(network: nn.Module, after: str) -> list[str]:
     if after not in ('stages', 'blocks'):
-        raise ValueError(f"after is 'stages', 'blocks' or a list of layers, got {after!r}")
+        raise UsageError(f"after is 'stages', 'blocks' or a list of layers, got {after!r}")
     stages = [name for name, _ in network.named_children() if re.fullmatch(r'layer\d+', name)]
     if not stages:
         children = ', '.join(name for name, _ in network.named_children())
-        raise ValueError(
+        raise UsageError(
             f'{type(network).__name__} has no stages layer1, layer2, ... as ResNets have; name its layers with '
             f'after=[...]; it consists of {children}'
         )
@@ -92,9 +93,9 @@ def _channels(network: nn.Module, names: Sequence[str], input_size: Sequence[int
             handle.remove()
     for name in names:
         if name not in shapes:
-            raise ValueError(f'{type(network).__name__} does not run its layer {name!r} as a whole; name one inside it')
+            raise UsageError(f'{type(network).__name__} does not run its layer {name!r} as a whole; name one inside it')
         if len(shapes[name]) != 4:
-            raise ValueError(f'the output of layer {name!r} is no feature map (N, C, H, W) but {shapes[name]}')
+            raise UsageError(f'the output of layer {name!r} is no feature map (N, C, H, W) but {shapes[name]}')
     return {name: shape[1] for name, shape in shapes.items()}
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from ..registry import MODELS
 
 # Side of the window of the local filters.
@@ -101,7 +102,7 @@ class DenoisingBlock(BaseModule):
 
     def __init__(self, channels: int, kind: str = 'nonlocal_embedded') -> None:
         if kind not in KINDS:
-            raise ValueError(f'unknown kind of denoising {kind!r}; known: {", ".join(KINDS)}')
+            raise UsageError(f'unknown kind of denoising {kind!r}; known: {", ".join(KINDS)}')
         super().__init__()
         self.kind = kind
         if kind in EMBEDDED:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from ..registry import MODELS
 
 
@@ -53,7 +54,7 @@ class DUNet(nn.Module):
     ) -> None:
         super().__init__()
         if len(encoder_units) != len(widths) or len(decoder_units) != len(widths) - 1:
-            raise ValueError(
+            raise UsageError(
                 f'{len(widths)} widths need as many encoder_units and one less decoder_units, '
                 f'but there are {len(encoder_units)} and {len(decoder_units)}'
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from ..registry import MODELS
 from .initialization import init_normal
 
@@ -58,7 +59,7 @@ class GlobalGenerator(nn.Module):
     ) -> None:
         super().__init__()
         if residual and in_channels != out_channels:
-            raise ValueError(
+            raise UsageError(
                 f'a residual generator adds to its input: in_channels={in_channels} must equal {out_channels}'
             )
         widths = [base_channels * 2**level for level in range(num_downsamples + 1)]
@@ -89,6 +90,6 @@ class GlobalGenerator(nn.Module):
         """
         height, width = x.shape[-2:]
         if height % self.divisor or width % self.divisor:
-            raise ValueError(f'height and width of {height}x{width} must be multiples of divisor={self.divisor}')
+            raise UsageError(f'height and width of {height}x{width} must be multiples of divisor={self.divisor}')
         out = self.head(self.up(self.blocks(self.down(self.stem(x)))))
         return (x + out).clamp(-1, 1) if self.residual else out.tanh()

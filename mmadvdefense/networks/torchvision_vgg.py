@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from ..registry import MODELS
 
 _CONVS_PER_STAGE = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -26,7 +27,7 @@ class TorchvisionVGG(nn.Module):
     def __init__(self, depth: int = 16) -> None:
         super().__init__()
         if depth not in _CONVS_PER_STAGE:
-            raise ValueError(f'VGG has a depth of {", ".join(map(str, _CONVS_PER_STAGE))}, not {depth}')
+            raise UsageError(f'VGG has a depth of {", ".join(map(str, _CONVS_PER_STAGE))}, not {depth}')
         layers: list[nn.Module] = []
         channels = 3
         for width, num_convs in zip(_WIDTHS, _CONVS_PER_STAGE[depth]):

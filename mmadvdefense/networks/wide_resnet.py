@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from ..registry import MODELS
 
 
@@ -58,9 +59,9 @@ class WideResNet(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         if depth < 10 or (depth - 4) % 6:
-            raise ValueError(f'depth of a wide ResNet must be 6n + 4 (10, 16, 22, 28, 34, 40...), got {depth}')
+            raise UsageError(f'depth of a wide ResNet must be 6n + 4 (10, 16, 22, 28, 34, 40...), got {depth}')
         if widen_factor < 1:
-            raise ValueError(f'widen_factor must be at least 1, got {widen_factor}')
+            raise UsageError(f'widen_factor must be at least 1, got {widen_factor}')
         super().__init__(
             init_cfg
             or [

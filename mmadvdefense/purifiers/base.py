@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from .. import compat
+from ..errors import UsageError
 from ..pipelines import native_channel_order
 from ..pixels import Pixels, check_channels, check_pixels
 from ..randomness import Randomness, derive_seed, image_identity
@@ -58,7 +59,7 @@ class Purifier(BaseDataPreprocessor, ABC):
         scope_name = scope.scope_name if scope else None
         if native_type is None:
             if scope_name not in NATIVE_TYPES:
-                raise ValueError(
+                raise UsageError(
                     f'{type(self).__name__} cannot tell which preprocessor to wrap in default scope {scope_name!r}: '
                     f"set default_scope to one of {', '.join(NATIVE_TYPES)}, or pass native_type='...DataPreprocessor'"
                 )
@@ -71,9 +72,9 @@ class Purifier(BaseDataPreprocessor, ABC):
             native['to_onehot'] = True
         channel_order = channel_order or channel_order_of(native)
         if channel_order not in ('bgr', 'rgb', None):
-            raise ValueError(f"channel_order is 'bgr' or 'rgb', how the pipeline loads images; got {channel_order!r}")
+            raise UsageError(f"channel_order is 'bgr' or 'rgb', how the pipeline loads images; got {channel_order!r}")
         if jpeg_quality is not None and not 1 <= jpeg_quality <= 100:
-            raise ValueError(f'jpeg_quality must be in 1-100, got {jpeg_quality}')
+            raise UsageError(f'jpeg_quality must be in 1-100, got {jpeg_quality}')
         self.jpeg_quality = jpeg_quality
         self.channel_order = channel_order
         if jpeg_quality is not None:
@@ -170,14 +171,14 @@ class Purifier(BaseDataPreprocessor, ABC):
     def _check_geometry(self, purifier: Purifier) -> None:
         hosts = {cls.__module__.split('.')[0] for cls in type(self.native).__mro__}
         if not purifier.keeps_geometry and hosts & {'mmseg', 'mmdet'}:
-            raise ValueError(
+            raise UsageError(
                 f'{type(purifier).__name__} moves what images show, and boxes and masks would stay where they are: '
                 f'it is for classifiers alone, not for {type(self.native).__name__}'
             )
 
     def _require_channel_order(self, what: str) -> None:
         if self.channel_order is None:
-            raise ValueError(f"{what} needs channel_order='bgr' or 'rgb': how the pipeline loads images")
+            raise UsageError(f"{what} needs channel_order='bgr' or 'rgb': how the pipeline loads images")
 
     def _share_device(self) -> Purifier:
         self.native._device = self._device

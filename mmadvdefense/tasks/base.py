@@ -9,6 +9,7 @@ from typing import ClassVar, Optional, Sequence
 import torch
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from ..pixels import Pixels
 from .sample_scores import SampleScores
 from .taps import FeatureTap
@@ -73,7 +74,7 @@ class Task(ABC):
         name = type(self.model).__name__
         logits = self.logits(inputs) if logits is None else logits
         if logits.ndim < 2 or decided.shape != logits[:, 0].shape:
-            raise ValueError(
+            raise UsageError(
                 f'{name} gives scores {tuple(logits.shape)} and predicts {tuple(decided.shape)}: these are no class '
                 f'scores of what it predicts; {_USE_LOSS}'
             )
@@ -83,7 +84,7 @@ class Task(ABC):
         slack = (_TIE * best.abs().mean()).clamp(min=8 * torch.finfo(best.dtype).eps)
         different = (behind > slack).double().mean().item()
         if different:
-            raise ValueError(
+            raise UsageError(
                 f'the prediction of {name} is not the largest of its class scores in {different:.1%} of the '
                 f'cases: it decides on something else than these scores; {_USE_LOSS}'
             )
@@ -101,7 +102,7 @@ class Task(ABC):
 
     def select_losses(self, losses: dict, part: str) -> list:
         """The entries of the host's losses that belong to a part of the task, such as localisation."""
-        raise ValueError(f'the losses of a {self.name} model have no part {part!r}')
+        raise UsageError(f'the losses of a {self.name} model have no part {part!r}')
 
     # --- ground truth ---------------------------------------------------------------------------------------
 

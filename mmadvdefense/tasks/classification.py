@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from ..pixels import Pixels
 from .base import Task
 from .sample_scores import NotScored, SampleScores
@@ -40,7 +41,7 @@ class ImageTask(Task):
         if weighted and isinstance(weighted[-1][1], nn.Linear):
             return weighted[-1][0]
         what = f'the model {type(self.model).__name__}' if head is None else f'the head {type(head).__name__}'
-        raise ValueError(
+        raise UsageError(
             f'{what} ends in no linear layer, nor does what comes before it; '
             "name the layer to align with PurifierTrainHook(feature_layer='backbone....')"
         )
@@ -91,9 +92,9 @@ class ClassificationTask(ImageTask):
         for index, sample in enumerate(data_samples):
             name = sample.get('img_path') or f'image {index} of the batch'
             if 'gt_label' not in sample:
-                raise ValueError(f'{name} has no gt_label; the pipeline must pack labels')
+                raise UsageError(f'{name} has no gt_label; the pipeline must pack labels')
             if len(sample.gt_label) != 1:
-                raise ValueError(
+                raise UsageError(
                     f'{name} has {len(sample.gt_label)} labels, and the model puts an image in one class; use a '
                     'model whose head is for several labels, such as MultiLabelLinearClsHead'
                 )
@@ -164,7 +165,7 @@ def predicted_labels(predictions: Sequence, name: str) -> Tensor:
     """
     labels = [sample.get('pred_label') for sample in predictions]
     if any(label is None or label.numel() != 1 for label in labels):
-        raise ValueError(
+        raise UsageError(
             f'{name} names none or several classes an image; images are scored and attacked one by one only where each '
             'has a single label'
         )

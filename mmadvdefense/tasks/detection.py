@@ -12,6 +12,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from ..pixels import Pixels
 from .base import Task
 from .detection_scores import detection_score, is_annotated
@@ -53,7 +54,7 @@ class DetectionTask(Task):
     # --- the model ------------------------------------------------------------------------------------------
 
     def logits(self, inputs: Tensor) -> Tensor:
-        raise ValueError(
+        raise UsageError(
             "a detector has no one set of class scores; use an objective on its losses: 'cls', 'loc', 'cls+loc'"
         )
 
@@ -83,7 +84,7 @@ class DetectionTask(Task):
         wanted = part.split('+')
         selected = [value for name, value in losses.items() if 'loss' in name and loss_group(name) in wanted]
         if not selected:
-            raise ValueError(
+            raise UsageError(
                 f'{type(self.model).__name__} has no loss of the group {part!r}; its entries are {", ".join(losses)}'
             )
         return selected
@@ -131,7 +132,7 @@ class DetectionTask(Task):
             visible = _is_visible(sample)
             if not visible.all():
                 box = _as_tensor(sample.gt_instances.bboxes)[~visible][0].tolist()
-                raise ValueError(
+                raise UsageError(
                     f'{_name(sample)}: the box {box} has no area inside the image; mend it, or leave such boxes out '
                     "with dict(type='FilterAnnotations') in the pipeline (VOC: filter_cfg=dict(bbox_min_size=1))"
                 )
@@ -147,7 +148,7 @@ class DetectionTask(Task):
     def _check_annotated(data_samples: Sequence) -> None:
         for sample in data_samples:
             if not is_annotated(sample):
-                raise ValueError(
+                raise UsageError(
                     f'{_name(sample)} has no ground truth (gt_instances); the pipeline needs LoadAnnotations'
                 )
 
@@ -179,13 +180,13 @@ class DetectionTask(Task):
         return relabelled
 
     def cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
-        raise ValueError("a detector has no cross-entropy; use an objective on its losses: 'cls', 'loc' or 'cls+loc'")
+        raise UsageError("a detector has no cross-entropy; use an objective on its losses: 'cls', 'loc' or 'cls+loc'")
 
     # --- features -------------------------------------------------------------------------------------------
 
     def feature_tap(self, layer: Optional[str] = None) -> FeatureTap:
         if layer == 'pre_logits':
-            raise ValueError("a detector has no layer 'pre_logits'; leave it out for the last map of the backbone")
+            raise UsageError("a detector has no layer 'pre_logits'; leave it out for the last map of the backbone")
         if layer == 'logits':
             self._tapped_head = self._dense_head
             return ScoreTap(self.model, self._tapped_head)
@@ -199,7 +200,7 @@ class DetectionTask(Task):
             return 'rpn_head'
         if isinstance(self.model, SingleStageDetector):
             return 'bbox_head'
-        raise ValueError(f"{type(self.model).__name__} has no dense head, so no layer 'logits'; name a layer instead")
+        raise UsageError(f"{type(self.model).__name__} has no dense head, so no layer 'logits'; name a layer instead")
 
     def class_features(self, features: Tensor, data_samples: Sequence) -> tuple[Tensor, Tensor]:
         """Mean of the map inside each box, ``(M, L)``; the label of a box without area is ``NO_CLASS``."""
@@ -222,7 +223,7 @@ class DetectionTask(Task):
         return vectors, self.labels(data_samples, device).where(has_area, NO_CLASS)
 
     def label_map(self, data_samples: Sequence, size: Sequence[int], device: torch.device) -> Tensor:
-        raise ValueError('a detector has no label map; leave condition_on_labels out')
+        raise UsageError('a detector has no label map; leave condition_on_labels out')
 
     # --- facts ----------------------------------------------------------------------------------------------
 
@@ -236,7 +237,7 @@ class DetectionTask(Task):
             head = head[-1] if isinstance(head, nn.ModuleList) else head
             if hasattr(head, 'num_classes'):
                 return head.num_classes
-        raise ValueError(f'{type(self.model).__name__} has no head with num_classes')
+        raise UsageError(f'{type(self.model).__name__} has no head with num_classes')
 
     @property
     def dataset_classes(self) -> Optional[int]:

@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from ..errors import UsageError
 from ..pipelines import Step, pipeline_steps
 
 # Words in the names of transforms that change where a pixel lies.
@@ -48,14 +49,14 @@ def check_frame(dataset) -> None:
     steps = pipeline_steps(dataset)
     alone, together = _moves(steps)
     if alone and together:
-        raise ValueError(
+        raise UsageError(
             f'the pipeline moves the image by {alone[0].name} without its annotations and by {together[0].name} with '
             'them, so that they fit neither the file nor the input: load annotations before or after both'
         )
     packed = next((step.settings['meta_keys'] for step in reversed(steps) if step.settings.get('meta_keys')), None)
     missing = [key for key in _wanted_meta(alone, steps) if packed is not None and key not in packed]
     if missing:
-        raise ValueError(
+        raise UsageError(
             f'the pipeline moves the image by {", ".join(step.name for step in alone)} before it loads annotations, so '
             f'that an attack must bring them to where the image is: add {", ".join(map(repr, missing))} to meta_keys '
             'of the transform that packs samples'
@@ -68,7 +69,7 @@ def _wanted_meta(moves: Sequence[Step], steps: Sequence[Step]) -> list[str]:
     for step in moves:
         told_by = next((_TOLD_BY[kind] for kind in step.kinds if kind in _TOLD_BY), None)
         if told_by is None or ('RandomCenterCropPad' in step.kinds and not step.settings.get('test_mode')):
-            raise ValueError(
+            raise UsageError(
                 f'{step.name} moves the image before annotations are loaded and does not tell where to, so that an '
                 'attack would look for them in the wrong place: load annotations before it, or leave it out of tests'
             )

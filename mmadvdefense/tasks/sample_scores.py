@@ -9,6 +9,8 @@ from typing import Optional
 import torch
 from torch import Tensor
 
+from ..errors import UsageError
+
 # A detection counts from this confidence on, and as found from this overlap on.
 CONFIDENCE = 0.3
 OVERLAP = 0.5
@@ -16,7 +18,7 @@ OVERLAP = 0.5
 RIGHT_FROM = 0.5
 
 
-class NotScored(ValueError):
+class NotScored(UsageError):
     """The images of a model that are not scored one by one; the message says why. The metric of the host is its own."""
 
 

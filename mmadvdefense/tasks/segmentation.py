@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from ..pixels import Pixels
 from .base import Task
 from .frames import input_matrix
@@ -131,7 +132,7 @@ class SegmentationTask(Task):
             wrong = mask[(mask >= self.num_classes) & (mask != self.ignore_index)]
             if len(wrong):
                 name = sample.get('seg_map_path') or sample.get('img_path')
-                raise ValueError(
+                raise UsageError(
                     f'{name} has label {int(wrong.max())}, but the model predicts {self.num_classes} '
                     f'classes and ignores {self.ignore_index}; check reduce_zero_label'
                 )
@@ -171,7 +172,7 @@ class SegmentationTask(Task):
         for sample in data_samples:
             if 'gt_sem_seg' not in sample:
                 name = sample.get('img_path') or 'an image of the batch'
-                raise ValueError(f'{name} has no ground truth (gt_sem_seg); the pipeline needs LoadAnnotations')
+                raise UsageError(f'{name} has no ground truth (gt_sem_seg); the pipeline needs LoadAnnotations')
 
     def ground_truth(self, data_sample) -> list:
         return [data_sample.gt_sem_seg.data] if 'gt_sem_seg' in data_sample else []
@@ -211,7 +212,7 @@ class SegmentationTask(Task):
         last = last_layer(self.model, self._decode_head_name, 'conv_seg')
         if last is None:
             if layer == 'logits':
-                raise ValueError(f'{type(self._decode_head).__name__} has no conv_seg; name a layer instead of logits')
+                raise UsageError(f'{type(self._decode_head).__name__} has no conv_seg; name a layer instead of logits')
             return FeatureTap(self.model, 'backbone')
         return FeatureTap(self.model, last, 'output' if layer == 'logits' else 'input')
 

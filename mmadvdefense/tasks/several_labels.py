@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from .classification import ImageTask, class_scores_of, number_of_classes, predicted_labels
 from .sample_scores import SampleScores
 from .thresholds import threshold_logit, two_class_scores
@@ -70,7 +71,7 @@ class Part:
             return two_class_scores(output, threshold_logit(self.head.thr, type(self.head).__name__))
         topk = self.head.topk
         if topk >= output.shape[1]:
-            raise ValueError(f'{type(self.head).__name__} names {topk} labels of {output.shape[1]}: always all')
+            raise UsageError(f'{type(self.head).__name__} names {topk} labels of {output.shape[1]}: always all')
         # Half-way between the last label that is named and the first that is not.
         boundary = output.topk(topk + 1).values[:, -2:].mean(1, keepdim=True)
         return two_class_scores(output, boundary)
@@ -100,7 +101,7 @@ class Part:
             return named_labels([sample.gt_label for sample in own], self.num_classes, device)
         if any(len(sample.gt_label) != 1 for sample in own):
             name = data_samples[0].get('img_path') or 'an image of the batch'
-            raise ValueError(f'{name}: {self.name} has several labels, and its head puts an image in one class')
+            raise UsageError(f'{name}: {self.name} has several labels, and its head puts an image in one class')
         return torch.stack([sample.gt_label for sample in own]).to(device, non_blocking=True)
 
     def predicted(self, predictions: Sequence) -> Tensor:
@@ -154,7 +155,7 @@ class SeveralLabelsTask(ImageTask):
         for path, head in heads:
             number = number_of_classes(head) or (self._outputs if path == () else None)
             if number is None:
-                raise ValueError(f'{type(head).__name__} does not say how many classes it has; give it num_classes')
+                raise UsageError(f'{type(head).__name__} does not say how many classes it has; give it num_classes')
             self.parts.append(Part(path, head, number, offset))
             offset += number
 
@@ -179,7 +180,7 @@ class SeveralLabelsTask(ImageTask):
 
     def feature_tap(self, layer: Optional[str] = None):
         if layer == 'logits' and self.parts[0].path:
-            raise ValueError('a MultiTaskHead has no one layer of logits; name a layer, or leave feature_layer out')
+            raise UsageError('a MultiTaskHead has no one layer of logits; name a layer, or leave feature_layer out')
         return super().feature_tap(layer)
 
     # --- ground truth ---------------------------------------------------------------------------------------
@@ -191,7 +192,7 @@ class SeveralLabelsTask(ImageTask):
                 name = sample.get('img_path') or f'image {index} of the batch'
                 tasks = ', '.join(part.name for part in self.parts if part.path)
                 what = f'no label of the tasks {tasks}' if tasks else 'no gt_label or gt_score'
-                raise ValueError(f'{name} has {what}; the pipeline must pack labels')
+                raise UsageError(f'{name} has {what}; the pipeline must pack labels')
 
     def labels(self, data_samples: Sequence, device: torch.device) -> Tensor:
         self.check_samples(data_samples)

@@ -7,6 +7,7 @@ from typing import Literal, Optional
 import torch
 from torch import Tensor, nn
 
+from ..errors import StateError
 from ..models import find_layer
 
 
@@ -44,7 +45,7 @@ class FeatureTap:
     def take(self) -> Tensor:
         """The recorded tensor; forgets it, so that no graph outlives its use."""
         if self.value is None:
-            raise RuntimeError(f'the layer of the tap ({type(self.module).__name__}) did not run')
+            raise StateError(f'the layer of the tap ({type(self.module).__name__}) did not run')
         value, self.value = self.value, None
         return value
 

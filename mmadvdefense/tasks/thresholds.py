@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from ..errors import UsageError
+
 
 def two_class_scores(scores: Tensor, boundary: float | Tensor, dim: int = 1) -> Tensor:
     """Class scores of "no" and "yes": 0, and how far a score lies above the boundary.
@@ -30,7 +32,7 @@ def threshold_logit(threshold: float, owner: str) -> float:
         ValueError: for a threshold that a sigmoid never crosses.
     """
     if not 0 < threshold < 1:
-        raise ValueError(
+        raise UsageError(
             f'{owner} compares a sigmoid with the threshold {threshold}, which it is always on one side of: the '
             'prediction never changes; set a threshold between 0 and 1'
         )

@@ -7,6 +7,7 @@ from typing import NoReturn, Optional, Sequence
 import torch
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from ..pixels import Pixels
 from .base import Task
 from .sample_scores import NotScored, SampleScores
@@ -28,7 +29,7 @@ class UnscoredTask(Task):
         self.reason = reason
 
     def _refuse(self) -> NoReturn:
-        raise ValueError(
+        raise UsageError(
             f'{type(self.model).__name__} {self.reason}, so it has no class scores to attack or to defend; take a '
             'classifier, segmentor or detector that is made of it'
         )

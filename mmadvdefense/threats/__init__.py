@@ -1,5 +1,6 @@
 """What an attacker has and knows."""
 
+from ..errors import UnsupportedAttackError
 from .sources import build_source
 from .threat_model import (
     DEFAULT_EOT_SAMPLES,
@@ -8,7 +9,6 @@ from .threat_model import (
     THREAT_MODELS,
     THREAT_SETTINGS,
     ThreatModel,
-    UnsupportedAttackError,
 )
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Adversarial images on the disk, found again by what they were made from."""
+"""Adversarial images on disk, found again by what they were made from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import uuid
 import zipfile
 from pathlib import Path
-from typing import NamedTuple, Optional, Union
+from typing import Any, NamedTuple, Optional, Union
 
 import numpy as np
 import torch
@@ -18,13 +18,13 @@ from ..pixels import PIXEL_MAX
 
 
 class CachedImage(NamedTuple):
-    """An adversarial image, with what was noted when it was made.
+    """An adversarial image, with what was recorded when it was made.
 
     Attributes:
         image: ``(3, H, W)`` in pixels 0-255.
-        queries: how often the source was asked for it.
+        queries: how often the source was queried for it.
         nonfinite: of :class:`~mmadvdefense.attacks.AttackResult`.
-        source_scores: of each source model on the clean image; None where nobody asked.
+        source_scores: of each source model on the clean image; None if they were not requested.
     """
 
     image: Tensor
@@ -34,24 +34,24 @@ class CachedImage(NamedTuple):
 
 
 class AdversarialCache:
-    """A folder with one file an image, named by a digest of everything that the image depends on.
+    """A folder with one file per image, named by a digest of everything that the image depends on.
 
-    Images of whole pixels take a byte a value, others four; both come back bit by bit. Several processes may share a
-    folder: a file is there completely or not at all.
+    Images of integer pixels take one byte per value, others four; both are restored exactly. Several processes may
+    share a folder: a file is there completely or not at all.
 
     Args:
-        folder: made when first written to.
+        folder: created when it is first written to.
     """
 
     def __init__(self, folder: Union[str, Path]):
         self.folder = Path(folder)
 
     def path(self, key: str) -> Path:
-        """Where the image with this key is or would be."""
+        """Path of the file for this key, whether or not it exists."""
         return self.folder / key[:2] / f'{key[2:]}.npz'
 
     def load(self, key: str) -> Optional[CachedImage]:
-        """The image with this key, None if it is not there; a damaged file is named in the log and counts as absent."""
+        """The image with this key; None if it is absent or its file is damaged, which the log reports."""
         path = self.path(key)
         try:
             with np.load(path) as stored:
@@ -65,14 +65,14 @@ class AdversarialCache:
             return None
 
     def store(self, key: str, made: CachedImage) -> None:
-        """Keep an image."""
+        """Store an image under this key."""
         path = self.path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         array = made.image.detach().cpu().numpy()
         whole = array.astype(np.uint8) if 0 <= array.min() and array.max() <= PIXEL_MAX else array
-        # Nothing waits for the disk: what a power failure leaves behind is found out by its checksum.
+        # Without waiting for the disk: a file damaged by a power failure is recognized by its checksum.
         temporary = path.with_name(f'.{uuid.uuid4().hex}.npz')
-        noted = dict(queries=made.queries, nonfinite=made.nonfinite)
+        noted: dict[str, Any] = dict(queries=made.queries, nonfinite=made.nonfinite)
         if made.source_scores is not None:
             noted['source_scores'] = np.array(made.source_scores)
         np.savez(temporary, image=whole if np.array_equal(whole, array) else array, **noted)

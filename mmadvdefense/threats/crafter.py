@@ -1,9 +1,7 @@
-"""Adversarial images of a batch, each made once and from then on taken from the cache."""
+"""Adversarial images of a batch, each made once and taken from the cache from then on."""
 
 from __future__ import annotations
 
-import traceback
-from pathlib import Path
 from typing import Callable, NamedTuple, Optional, Sequence
 
 import torch
@@ -12,14 +10,15 @@ from torch import Tensor
 from ..attacks import Attack, AttackSource, Randomness, derive_seed
 from ..attacks.objectives import HostLossObjective
 from ..digests import file_digest, module_digest, plain_settings, value_digest
+from ..errors import UnsupportedAttackError, UsageError
 from ..former_words import former_settings, former_threat_model
 from ..pixels import PIXEL_MAX, Pixels, round_to_8bit, stack
 from ..purifiers import Purifier
 from ..version import __version__
 from .cache import AdversarialCache, CachedImage
-from .threat_model import ThreatModel, UnsupportedAttackError
+from .threat_model import ThreatModel
 
-# What is noted of an image; images of another format are made again.
+# Version of what is stored with an image; images of another version are made again.
 _FORMAT = 2
 
 
@@ -28,9 +27,9 @@ class Crafted(NamedTuple):
 
     Attributes:
         images: in the layout of the clean ones.
-        queries: ``(N,)``, how often the source was asked for each.
+        queries: ``(N,)``, how often the source was queried for each.
         nonfinite: ``(N,)``, of :class:`~mmadvdefense.attacks.AttackResult`.
-        source_scores: ``(S, N)``, of each source model on the clean images; None where nobody asked.
+        source_scores: ``(S, N)``, of each source model on the clean images; None if they were not requested.
     """
 
     images: Pixels
@@ -40,20 +39,20 @@ class Crafted(NamedTuple):
 
 
 class Crafter:
-    """Attacks images in a way that does not depend on how they are put together in batches, up to rounding.
+    """Attacks images in a way that does not depend on how they are batched, up to rounding.
 
-    Images of different sizes are attacked size by size, and with an objective made of the host's own losses, which are
-    normalised over the batch, one by one.
+    Images of different sizes are attacked size by size. If the objective is made of the host's own losses, which are
+    normalised over the batch, images are attacked one by one.
 
     Args:
         attack: what to do to the images.
         source: what to run it on.
         config: of the attack, for the cache.
         threat: the threat model that the source was made for.
-        purifier: which the attacker knows, if it knows one.
+        purifier: the one that the attacker knows, if any.
         seed: of random starts and targets.
         quantize: round adversarial images to whole pixels.
-        cache: where to keep images and to look for them; None to craft all.
+        cache: where to keep images and to look for them; None to craft all of them.
     """
 
     def __init__(
@@ -72,14 +71,14 @@ class Crafter:
         self.seed = seed
         self.quantize = quantize
         self.cache = cache
-        self._one_by_one = _asks_host_losses(attack)
+        self._one_by_one = _uses_host_losses(attack)
         self._made_with = None
         if cache is not None:
             self._made_with = value_digest(
                 __version__,
                 _FORMAT,
                 former_settings(plain_settings(config)),
-                # A substitute's weights are in its file, whatever that is called.
+                # A substitute counts by its weights, whatever its file is called.
                 [
                     former_threat_model(threat.name),
                     threat.eot_samples,
@@ -105,40 +104,49 @@ class Crafter:
         Args:
             images: clean float pixels 0-255 on the source's device.
             samples: the host's data samples, with their ground truth in the frame of the images.
-            identities: what tells an image from others whatever its batch.
-            score_sources: gives the scores of the source models on the clean images, ``(S, N)``; asked only where they
-                have not been noted before.
+            identities: one for each image, the same in whatever batch it comes.
+            score_sources: returns the scores of the source models on the clean images, ``(S, N)``; called only if the
+                cache does not have them.
 
         Raises:
-            UnsupportedAttackError: if this attack cannot be made on this model.
+            UnsupportedAttackError: if attack, task or model say that they do not go together. Any other exception is a
+                failure of the attack itself, or of the library that runs it.
         """
         seeds = [derive_seed(self.seed, 'test', identity) for identity in identities]
-        keys = [self._key(image, sample, seed) for image, sample, seed in zip(images, samples, seeds)]
-        found: list[Optional[CachedImage]] = [key and self.cache.load(key) for key in keys]
-        made = list(found)
+        found: list[Optional[CachedImage]] = [None] * len(seeds)
+        keys = []
+        if self.cache is not None:
+            keys = [self._key(image, sample, seed) for image, sample, seed in zip(images, samples, seeds)]
+            found = [self.cache.load(key) for key in keys]
+        made = self._complete(found, images, samples, seeds)
+        if score_sources is not None and any(item.source_scores is None for item in made):
+            scores = [tuple(own) for own in score_sources().T.tolist()]
+            made = [item._replace(source_scores=own) for item, own in zip(made, scores)]
+        if self.cache is not None:
+            for key, item, before in zip(keys, made, found):
+                if item is not before:
+                    self.cache.store(key, item)
+        return _crafted(made, self.source.device, isinstance(images, Tensor), score_sources is not None)
+
+    def _key(self, image: Tensor, sample, seed: int) -> str:
+        return value_digest(self._made_with, image, *self.source.task.ground_truth(sample), seed)
+
+    def _complete(
+        self, found: Sequence[Optional[CachedImage]], images: Pixels, samples: Sequence, seeds: Sequence[int]
+    ) -> list[CachedImage]:
+        """What was found in the cache, with the rest made now."""
+        made = {index: item for index, item in enumerate(found) if item is not None}
         for part in self._parts(images):
-            missing = [index for index in part if made[index] is None]
-            if not missing:
+            if all(index in made for index in part):
                 continue
-            # The whole part, and not what is missing alone: another number of images would give other roundings.
+            # All of it, not only what is missing: the number of images has an influence on rounding.
             crafted = self._craft(
                 _at(images, part), [samples[index] for index in part], [seeds[index] for index in part]
             )
             for index, image, queries, nonfinite in zip(part, *crafted):
-                if made[index] is None:
+                if index not in made:
                     made[index] = CachedImage(image, int(queries), int(nonfinite))
-        if score_sources is not None and any(item.source_scores is None for item in made):
-            scores = [tuple(own) for own in score_sources().T.tolist()]
-            made = [item._replace(source_scores=own) for item, own in zip(made, scores)]
-        for key, item, before in zip(keys, made, found):
-            if key and item is not before:
-                self.cache.store(key, item)
-        return _crafted(made, self.source.device, isinstance(images, Tensor), score_sources is not None)
-
-    def _key(self, image: Tensor, sample, seed: int) -> Optional[str]:
-        if self.cache is None:
-            return None
-        return value_digest(self._made_with, image, *self.source.task.ground_truth(sample), seed)
+        return [made[index] for index in range(len(found))]
 
     def _parts(self, images: Pixels) -> list[list[int]]:
         """Positions of the images that are attacked together."""
@@ -154,16 +162,14 @@ class Crafter:
             torch.manual_seed(derive_seed(*seeds))
             try:
                 result = self.attack.run(self.source, images, samples, Randomness(seeds))
-            except ValueError as error:
-                if not _is_stated(error):
-                    raise
+            except UsageError as error:
                 raise UnsupportedAttackError(str(error)) from error
         adversarial = stack(result.images)[0].detach()
         adversarial = self._rounded(adversarial, stack(images)[0]) if self.quantize else adversarial
         return adversarial, result.queries, result.nonfinite
 
     def _rounded(self, adversarial: Tensor, clean: Tensor) -> Tensor:
-        """Whole pixels, which stay in an L-infinity ball; an L2 norm may grow by what rounding adds."""
+        """Whole pixels, inside the ball in L-infinity; in L2, rounding may increase the norm."""
         rounded = round_to_8bit(adversarial)
         if self.attack.norm != 'linf' or self.attack.eps is None:
             return rounded
@@ -181,22 +187,11 @@ def _crafted(made: Sequence[CachedImage], device: torch.device, stacked: bool, s
     )
 
 
-def _asks_host_losses(attack: Attack) -> bool:
+def _uses_host_losses(attack: Attack) -> bool:
     parts = [getattr(attack, 'attack', None), *getattr(attack, 'attacks', ())]
-    asks = isinstance(getattr(attack, 'objective', None), HostLossObjective)
-    return asks or any(_asks_host_losses(part) for part in parts if isinstance(part, Attack))
+    uses = isinstance(getattr(attack, 'objective', None), HostLossObjective)
+    return uses or any(_uses_host_losses(part) for part in parts if isinstance(part, Attack))
 
 
 def _at(images: Pixels, index: list[int]) -> Pixels:
     return images[index] if isinstance(images, Tensor) else [images[i] for i in index]
-
-
-def _is_stated(error: ValueError) -> bool:
-    """Whether an attack or a task itself said that it cannot do what it is asked for, and nothing went wrong below."""
-    *_, last = traceback.extract_tb(error.__traceback__)
-    return Path(last.filename).is_relative_to(_PACKAGE / 'attacks') or Path(last.filename).is_relative_to(
-        _PACKAGE / 'tasks'
-    )
-
-
-_PACKAGE = Path(__file__).parents[1]

@@ -1,4 +1,4 @@
-"""What is measured on every image of an epoch, in the order of the data set, whatever the number of processes."""
+"""Measurements on every image of an epoch, in the order of the data set, whatever the number of processes."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from torch import Tensor
 
 from ..pixels import Layout, Pixels, psnr, stack, unstack
 
-# Before the name of a source model, whose scores on clean images these are.
+# Prefix of the columns with a source model's scores on clean images.
 SOURCE = 'source/'
-# Columns of integers, those that are yes or no, and those that images without ground truth have nothing in.
+# Columns of integers, columns of booleans, and columns that are empty for images without ground truth.
 _COUNTS, _FLAGS, _NEED_TRUTH = ('queries', 'nonfinite', 'decision'), ('correct',), ('score', 'correct', 'decision')
 
 
 @dataclass
 class AttackedBatch:
-    """The images of a batch, and what became of them.
+    """The images of a batch, and what was done to them.
 
     Attributes:
-        names: of the images: their files, or what else tells them apart.
-        layout: how the images lie in ``clean`` and ``adversarial``.
+        names: of the images: their files, or else their identities.
+        layout: the size of each image inside ``clean`` and ``adversarial``.
         clean: ``(N, 3, H, W)`` pixels 0-255, smaller images padded.
         adversarial: like ``clean``.
-        queries: ``(N,)``, how often the source was asked for each; None where nothing was attacked.
-        purified: what the native preprocessor was given.
-        nonfinite: ``(N,)``, of :class:`~mmadvdefense.attacks.AttackResult`; None where nothing was attacked.
-        source_scores: ``(N,)`` each, by the names of source models: how right each is on the clean images.
+        queries: ``(N,)``, how often the source was queried for each; None without an attack.
+        purified: the input of the native preprocessor; None until the model has run.
+        nonfinite: ``(N,)``, of :class:`~mmadvdefense.attacks.AttackResult`; None without an attack.
+        source_scores: ``(N,)`` for each source model, by name: its scores on the clean images.
     """
 
     names: list[str]
@@ -43,15 +43,17 @@ class AttackedBatch:
     source_scores: Mapping[str, Tensor] = field(default_factory=dict)
 
     def measure(self) -> dict[str, Tensor]:
-        """``(N,)`` each: L-infinity and L2 norm of the perturbation, PSNR (dB), and of an attack what it noted."""
+        """``(N,)`` each: L-infinity and L2 norm of the perturbation, PSNR (dB), and what the attack recorded."""
         delta = (self.adversarial - self.clean).flatten(1)
         columns = {'linf': delta.abs().amax(1), 'l2': delta.norm(dim=1), 'psnr': self._quality()}
-        noted = {'queries': self.queries, 'nonfinite': self.nonfinite}
-        columns.update((name, values) for name, values in noted.items() if values is not None)
+        recorded = {'queries': self.queries, 'nonfinite': self.nonfinite}
+        columns.update((name, values) for name, values in recorded.items() if values is not None)
         return {**columns, **{f'{SOURCE}{name}': scores for name, scores in self.source_scores.items()}}
 
     def _quality(self) -> Tensor:
         """PSNR of what the model sees against the clean image; padding does not count."""
+        if self.purified is None:
+            raise RuntimeError('a batch is measured after the model has run on it')
         clean = self.clean
         if self.layout.is_uniform:
             return psnr(stack(self.purified)[0].float().to(clean.device), clean)
@@ -60,14 +62,14 @@ class AttackedBatch:
 
 
 class Measurements:
-    """Columns of numbers, one row an image."""
+    """Columns of numbers, one row per image."""
 
     def __init__(self) -> None:
         self._names: list[str] = []
         self._columns: dict[str, list[Tensor]] = {}
 
     def add(self, names: Sequence[str], columns: Mapping[str, Tensor]) -> None:
-        """Note a batch: the images' names, and numbers ``(N,)`` of any type and device."""
+        """Add a batch: the names of the images, and numbers ``(N,)`` of any type and device."""
         self._names.extend(names)
         for name, values in columns.items():
             self._columns.setdefault(name, []).append(values)
@@ -76,17 +78,17 @@ class Measurements:
         """All rows of all processes, on the first one; None on the others.
 
         Args:
-            size: of the data set: what the sampler repeats to fill up the last batch is left out.
+            size: of the data set; images that the sampler repeats to fill up the last batch are left out.
 
         Returns:
-            Columns by name, ``'image'`` first; None where an image has no ground truth to be scored by.
+            Columns by name, ``'image'`` first; with None for the scores of images without ground truth.
         """
         columns = [torch.cat(values).double().cpu() for values in self._columns.values()]
         rows = list(zip(self._names, torch.stack(columns, 1).tolist()))
         gathered = collect_results(rows, size, device='cpu')
         if gathered is None:
             return None
-        table = {'image': [name for name, _ in gathered]}
+        table: dict[str, list] = {'image': [name for name, _ in gathered]}
         for name, values in zip(self._columns, zip(*(row for _, row in gathered))):
             kind = int if name in _COUNTS else bool if name in _FLAGS else float
             open_ended = name in _NEED_TRUTH or name.startswith(SOURCE)
@@ -100,7 +102,7 @@ def summary(table: dict[str, list]) -> dict[str, float]:
     for name in ('linf', 'l2'):
         numbers[f'perturbation/{name}_mean'] = _mean(table[name])
         numbers[f'perturbation/{name}_max'] = max(table[name])
-    # One image that an attack did not change (its gradient vanished) must not make the mean infinite.
+    # A single image that the attack left unchanged (vanishing gradient) must not make the mean infinite.
     changed = [value for value in table['psnr'] if math.isfinite(value)]
     numbers['purified/psnr'] = _mean(changed) if changed else math.inf
     if 'queries' in table:

@@ -1,15 +1,16 @@
-"""How right the models that an attacker has are on the clean images themselves."""
+"""How well the models that an attacker has classify the clean images themselves."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
+from mmengine.model import BaseModel
 from torch import Tensor
 
 from ..attacks import AttackSource, EnsembleSource
+from ..models import preprocessor_of
 from ..pixels import Pixels
 from ..purifiers import switched
 from ..tasks import NotScored, SampleScores
@@ -17,8 +18,8 @@ from .threat_model import ThreatModel
 
 
 def source_names(threat: ThreatModel) -> list[str]:
-    """A name for each model that a transfer attacker has, after its config; numbered where two have one config."""
-    stems = [Path(source['config']).stem for source in threat.sources]
+    """A name for each model that a transfer attacker has, after its config; numbered if two share a config."""
+    stems = [source.name for source in threat.sources]
     return [
         stem if stems.count(stem) == 1 else f'{stem} #{stems[: index + 1].count(stem)}'
         for index, stem in enumerate(stems)
@@ -31,9 +32,9 @@ def clean_scores(
 ) -> Tensor:
     """The score of each model on each clean image, ``(S, N)`` in 0-1, of :class:`mmadvdefense.tasks.SampleScores`.
 
-    NaN where there is no ground truth, and for models that name nothing that can be scored.
+    NaN for images without ground truth, and for models whose predictions cannot be scored.
 
-    A source that is far from what it was trained for makes attacks that do nothing, which looks like robustness.
+    A source that fails on the clean images makes attacks that do nothing, which looks like robustness.
 
     Args:
         source: the model, or an ensemble of S.
@@ -47,8 +48,9 @@ def clean_scores(
 
 def _scores(source: AttackSource, images: Pixels, data_samples: Sequence, annotations_in_input_frame: bool) -> Tensor:
     data = {'inputs': source.in_own_order(images), 'data_samples': copy.deepcopy(list(data_samples))}
-    with source.undisturbed(), switched(source.model.data_preprocessor, False):
-        outputs = source.model.test_step(data)
+    model: BaseModel = source.model
+    with source.undisturbed(), switched(preprocessor_of(model), False):
+        outputs = model.test_step(data)
     try:
         return source.task.score_samples(outputs, annotations_in_input_frame).score
     except NotScored:

@@ -1,4 +1,4 @@
-"""Which of several adversarial images of each clean one the tested model does worst on."""
+"""The worst case of several attacks: of each image the adversarial version on which the tested model does worst."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import copy
 from typing import Callable, Optional, Sequence
 
 import torch
+from mmengine.model import BaseModel
 from mmengine.runner.amp import autocast
-from torch import Tensor, nn
+from torch import Tensor
 
+from ..errors import UnsupportedAttackError
 from ..pixels import Pixels
 from ..tasks import NotScored, Task
 from .crafter import Crafted, Crafter
-from .threat_model import UnsupportedAttackError
 
 Score = Callable[[Pixels], Tensor]
 
@@ -25,15 +26,15 @@ def craft_worst(
     identities: Sequence[str],
     score_sources: Optional[Callable[[], Tensor]] = None,
 ) -> Crafted:
-    """Of each image the adversarial one with the lowest score, the first of several, with the queries of all.
+    """Of each image the adversarial version with the lowest score, the first if several tie, and the queries of all.
 
     Args:
         crafters: one for each attack.
-        score: of adversarial images in the layout of ``images``, ``(N,)``; low is bad.
+        score: how well the tested model does on adversarial images in the layout of ``images``, ``(N,)``.
         images, samples, identities, score_sources: as for :class:`mmadvdefense.threats.crafter.Crafter`.
 
     Raises:
-        UnsupportedAttackError: if there is nothing to tell the worst by.
+        UnsupportedAttackError: if the task has no scores of single images.
     """
     # The sources are the same for all.
     crafted = [crafters[0](images, samples, identities, score_sources)]
@@ -44,9 +45,9 @@ def craft_worst(
         scores = torch.stack([score(one.images) for one in crafted])
     except NotScored as error:
         raise UnsupportedAttackError(
-            f'the worst of several attacks is told by scores of single images: {error}'
+            f'the worst case of several attacks needs scores of single images: {error}'
         ) from error
-    # Images without ground truth count for nothing, whichever is taken.
+    # Images without ground truth do not count, whichever version is taken.
     worst = scores.nan_to_num(1.0).argmin(0)
     chosen = [crafted[which].images[index] for index, which in enumerate(worst.tolist())]
     return crafted[0]._replace(
@@ -57,7 +58,7 @@ def craft_worst(
 
 
 def scores_in_test(
-    model: nn.Module,
+    model: BaseModel,
     task: Task,
     samples: Sequence,
     annotations_in_input_frame: bool,
@@ -65,9 +66,9 @@ def scores_in_test(
     fp16: bool,
     images: Pixels,
 ) -> Tensor:
-    """How right a model is on each image in a test, ``(N,)`` on the CPU, as :class:`mmadvdefense.tasks.SampleScores`.
+    """Scores of each image in a test, ``(N,)`` on the CPU, as in :class:`mmadvdefense.tasks.SampleScores`.
 
-    The numbers that a random model or purifier draws are the same for every attack's images, and for the test itself.
+    A random model or purifier draws the same numbers for the images of every attack, and in the test itself.
 
     Args:
         model: the host's, with its purifier.

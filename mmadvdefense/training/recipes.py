@@ -14,6 +14,7 @@ from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 
 from .. import compat
+from ..errors import UsageError
 from ..models import host_model, host_scope
 from ..optim import use_mixed_precision, wrapper_settings
 from ..purifiers import GeneratorPurifier, HGDPurifier, Purifier
@@ -173,7 +174,7 @@ def complete_training(config: Config) -> None:
     """
     scope = host_scope(config)
     if _needs_recipe(config) and scope not in DEFAULT_RECIPES:
-        raise ValueError(f'no default recipe for default_scope={scope!r}; known: {", ".join(DEFAULT_RECIPES)}')
+        raise UsageError(f'no default recipe for default_scope={scope!r}; known: {", ".join(DEFAULT_RECIPES)}')
     recipe = _load_default_recipe(config)
     purifier = purifier_config(config)
     if purifier is not None and not trains_purifier(config):
@@ -226,7 +227,7 @@ def linear_decay(train_cfg: Optional[dict]) -> list:
     by_epoch = 'max_epochs' in (train_cfg or {})
     length = (train_cfg or {}).get('max_epochs' if by_epoch else 'max_iters')
     if length is None:
-        raise ValueError(
+        raise UsageError(
             f'train_cfg says neither max_epochs nor max_iters, which the default recipe needs; it is {train_cfg}'
         )
     if length < 2:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Optional, Sequence, Union
 
 from ..attacks import Attack, AttackSource, CleanReference, EnsembleSource, Randomness, build_attack
+from ..errors import UsageError
+from ..model_spec import ModelSpec
 from ..pixels import Pixels
 from ..tasks import DetectionTask
 from ..threats.checks import check_same_classes
 from ..threats.sources import build_source
-from ..threats.threat_model import ThreatModel
 
 TARGET = 'target'
 PROTECTED = 'protected'
 # The target, the target behind its purifier, or dict(config=..., checkpoint=...), or several of these as an ensemble.
 SourceConfig = Union[str, dict, Sequence[Union[str, dict]]]
+_Model = Union[str, ModelSpec]
 
 
 class TrainingAttack:
@@ -40,13 +42,13 @@ class TrainingAttack:
         labels: str = 'truth',
     ):
         if labels not in ('truth', 'predicted'):
-            raise ValueError(f"labels of a training attack are 'truth' or 'predicted', got {labels!r}")
+            raise UsageError(f"labels of a training attack are 'truth' or 'predicted', got {labels!r}")
         configs = list(attack) if isinstance(attack, (list, tuple)) else [attack]
         if not configs:
-            raise ValueError("training needs at least one attack, e.g. attack=dict(type='FGSM', eps=8)")
+            raise UsageError("training needs at least one attack, e.g. attack=dict(type='FGSM', eps=8)")
         self.labels = labels
         self.attacks: list[Attack] = []
-        self._configs: list[list[list[Union[str, dict]]]] = []
+        self._configs: list[list[list[_Model]]] = []
         for config in configs:
             config = dict(config)
             self._configs.append(_checked(config.pop('sources', sources)))
@@ -62,9 +64,9 @@ class TrainingAttack:
             FileNotFoundError: if a source's checkpoint is missing.
         """
         if self.labels == 'predicted' and isinstance(target.task, DetectionTask):
-            raise ValueError("a detector predicts no label for each true box: labels='predicted' is not for detection")
+            raise UsageError("a detector predicts no label for each true box: labels='predicted' is not for detection")
         self._target = target
-        models: dict[str, AttackSource] = {}
+        models: dict[_Model, AttackSource] = {}
         self._sources = [
             [_build(source, target, models, attack) for source in sources]
             for attack, sources in zip(self.attacks, self._configs)
@@ -104,45 +106,45 @@ class TrainingAttack:
         return self.attacks[number](source, clean, data_samples, randomness, reference)
 
 
-def _checked(sources: Optional[Sequence[SourceConfig]]) -> list[list[Union[str, dict]]]:
+def _checked(sources: Optional[Sequence[SourceConfig]]) -> list[list[_Model]]:
     """Each source as the list of its models."""
     if sources is None:
         return [[TARGET]]
     if isinstance(sources, (str, dict)) or not sources:
-        raise ValueError(f"sources is a list, such as ['target', dict(config=..., checkpoint=...)], got {sources!r}")
+        raise UsageError(f"sources is a list, such as ['target', dict(config=..., checkpoint=...)], got {sources!r}")
     checked = [list(source) if isinstance(source, (list, tuple)) else [source] for source in sources]
     for source in checked:
         if not source or not all(isinstance(model, dict) or model in (TARGET, PROTECTED) for model in source):
-            raise ValueError(
+            raise UsageError(
                 "a source is 'target', 'protected', dict(config=..., checkpoint=...), or a list of those, "
                 f'got {source!r}'
             )
-        for model in source:
-            if isinstance(model, dict):
-                ThreatModel('transfer', source=model)
-    return checked
+    return [
+        [
+            model if isinstance(model, str) else ModelSpec.parse(model, 'a source of the training attack')
+            for model in source
+        ]
+        for source in checked
+    ]
 
 
 def _build(
-    source: list[Union[str, dict]], target: AttackSource, models: dict[str, AttackSource], attack: Attack
+    source: list[_Model], target: AttackSource, models: dict[_Model, AttackSource], attack: Attack
 ) -> AttackSource:
     """A source of an attack; ``models`` keeps those that have been loaded, since ensembles share them."""
     members = []
     for model in source:
-        key = model
-        if isinstance(model, dict):
-            key = f'{model["config"]} {model["checkpoint"]} {model.get("channel_order")}'
-        if key not in models:
-            models[key] = _load(model, target, attack)
-        check_same_classes(models[key].model, target.model, attack)
-        members.append(models[key])
+        if model not in models:
+            models[model] = _load(model, target, attack)
+        check_same_classes(models[model].model, target.model, attack)
+        members.append(models[model])
     return members[0] if len(members) == 1 else EnsembleSource(members)
 
 
-def _load(model: Union[str, dict], target: AttackSource, attack: Attack) -> AttackSource:
+def _load(model: _Model, target: AttackSource, attack: Attack) -> AttackSource:
     if model == TARGET:
         return target
-    if model == PROTECTED:
+    if isinstance(model, str):
         purifier = target.model.data_preprocessor
         # Not purifier.clean, which refuses a purifier that has not been trained yet.
         return AttackSource(
@@ -152,4 +154,4 @@ def _load(model: Union[str, dict], target: AttackSource, attack: Attack) -> Atta
             channel_order=target.channel_order,
         )
     order = target.channel_order
-    return build_source(target.model, 'transfer', source=dict(model), attack=attack, channel_order=order)
+    return build_source(target.model, 'transfer', source=model, attack=attack, channel_order=order)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..attacks import CleanReference
+from ..errors import UsageError
 from ..purifiers import PurifiedImages
 from ..tasks import Task
 
@@ -59,7 +60,7 @@ class TrainingBatch:
         if name == 'clean':
             return self._reference.features
         if name not in ('purified_clean', 'purified_adversarial'):
-            raise ValueError(
+            raise UsageError(
                 f'features of {name!r} are not computed in training; a guide can be clean or purified_clean'
             )
         return self._known(name, getattr(self, f'_{name}'))
@@ -67,7 +68,7 @@ class TrainingBatch:
     @staticmethod
     def _known(name: str, value: Optional[Tensor]) -> Tensor:
         if value is None:
-            raise ValueError(
+            raise UsageError(
                 f"a loss asks for {name}, but the purifier is trained with train_on='adversarial': "
                 "set its clean_weight=0 and adv_guide='clean', or train_on='both'"
             )

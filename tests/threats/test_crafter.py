@@ -12,6 +12,7 @@ from torch import Tensor
 
 import mmadvdefense  # noqa: F401  registers everything
 from mmadvdefense.attacks import AttackSource, GradientAttack, build_attack
+from mmadvdefense.errors import UnsupportedAttackError, UsageError
 from mmadvdefense.purifiers import Purifier
 from mmadvdefense.threats import ThreatModel
 from mmadvdefense.threats.cache import AdversarialCache
@@ -128,6 +129,19 @@ def test_what_an_image_does_not_depend_on(craft, counted, image_batch):
     craft(images=list(image_batch.images))
     craft(attack=dict(reversed(PGD.items())))
     assert counted == [6]
+
+
+@pytest.mark.parametrize(('raised', 'seen'), [(UsageError, UnsupportedAttackError), (ValueError, ValueError)])
+def test_failures_are_told_apart_by_their_class(craft, monkeypatch, raised, seen):
+    """What attack or task refuse is unsupported; what goes wrong, such as in a library, stays what it is."""
+
+    def fail(self, batch):
+        raise raised('not on this model')
+
+    monkeypatch.setattr(GradientAttack, 'perturb', fail)
+    with pytest.raises(ValueError, match='not on this model') as found:
+        craft()
+    assert found.type is seen
 
 
 def test_sizes_are_attacked_one_after_the_other(craft, counted, image_batch):

@@ -76,9 +76,9 @@ def test_models_on_their_own_are_the_members(sources, make_config):
 def test_every_member_must_fit(sources, make_config, tmp_path):
     with pytest.raises(ValueError, match=r"'transfer' needs another model.*or a list of them; source is \[\]"):
         ThreatModel('transfer', source=[])
-    with pytest.raises(ValueError, match=r"source is {'config': '.*source.py'}"):
+    with pytest.raises(ValueError, match=r"no checkpoint: .*got {'config': '.*source.py'}"):
         ThreatModel('transfer', source=[sources[0], dict(config=sources[0]['config'])])
-    with pytest.raises(ValueError, match="source is 'source.py'"):
+    with pytest.raises(ValueError, match=r"must be dict\(.*got 'source.py'"):
         ThreatModel('transfer', source='source.py')
     config = Config.fromfile(sources[0]['config'])
     config.model.head.num_classes = 7

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Callable
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 import mmadvdefense  # noqa: F401  registers everything
 from mmadvdefense.attacks import FGSM, Attack, AttackSource, Randomness, build_attack
+from mmadvdefense.model_spec import ModelSpec
 from mmadvdefense.models import build_model
 from mmadvdefense.purifiers import Purifier, RandomPurifier
 from mmadvdefense.purifiers.trained.export import save_purifier_export
@@ -336,7 +338,10 @@ def test_all_else_can_run():
         ('adaptive-full', "is called 'adaptive'"),
         ('nothing', 'known: gray-box, transfer'),
         ('transfer', 'needs another model to craft attacks on'),
-        (dict(name='transfer', source=dict(config='a.py')), 'needs another model to craft attacks on'),
+        (
+            dict(name='transfer', source=dict(config='a.py')),
+            r"a source of threat model 'transfer' has no checkpoint: it must be dict\(config=...",
+        ),
         (
             dict(name='gray-box', source=dict(config='a.py', checkpoint='b')),
             "takes no source, which is for 'transfer'",
@@ -346,7 +351,10 @@ def test_all_else_can_run():
             'adaptive-substitute',
             "needs the attacker's own purifier, substitute=..., a file of tools/export_purifier.py",
         ),
-        (dict(name='adaptive-substitute', substitute='a.pth', source=dict(config='a.py')), 'needs another model to'),
+        (
+            dict(name='adaptive-substitute', substitute='a.pth', source=dict(config='a.py')),
+            'has no checkpoint: it must',
+        ),
         (
             dict(name='adaptive-substitute', substitute='a.pth', eot_samples=3),
             "takes no eot_samples, which is for 'adaptive-eot'",
@@ -368,6 +376,33 @@ def test_what_is_left_out():
     assert ThreatModel.parse(None, source).name == 'transfer'
     threat = ThreatModel.parse(dict(name='adaptive-eot', eot_samples=4))
     assert ThreatModel.parse(threat) is threat
+
+
+def test_as_plain_dicts():
+    source = dict(config=Path('configs/other.py'), checkpoint='other.pth', trust=True)
+    for threat, plain in (
+        (ThreatModel('gray-box'), dict(name='gray-box')),
+        (ThreatModel('adaptive-eot'), dict(name='adaptive-eot', eot_samples=16)),
+        (ThreatModel('adaptive-bpda', substitute='a.pth'), dict(name='adaptive-bpda', substitute='a.pth')),
+        (
+            ThreatModel('transfer', [source, ModelSpec('b.py', 'b.pth')]),
+            dict(
+                name='transfer',
+                source=[{**source, 'config': 'configs/other.py'}, dict(config='b.py', checkpoint='b.pth', trust=False)],
+            ),
+        ),
+    ):
+        assert json.loads(json.dumps(threat.as_dict())) == plain
+        assert ThreatModel.parse(plain).as_dict() == plain and ThreatModel.parse(plain).sources == threat.sources
+
+
+def test_what_is_left_without_a_purifier():
+    source = dict(config='configs/other.py', checkpoint='other.pth')
+    for name in ('adaptive', 'adaptive-bpda', 'adaptive-eot'):
+        assert ThreatModel(name).without_purifier() == ThreatModel('gray-box')
+    assert ThreatModel('adaptive-substitute', substitute='own.pth').without_purifier() is None
+    for threat in (ThreatModel('gray-box'), ThreatModel('query'), ThreatModel('transfer', source)):
+        assert threat.without_purifier() is threat
 
 
 def test_titles():

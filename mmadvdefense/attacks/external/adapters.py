@@ -8,6 +8,7 @@ from typing import Any, Optional, Union
 
 from torch import Tensor
 
+from ...errors import UsageError
 from ...pixels import PIXEL_MAX
 from ...registry import ATTACKS
 from ..source import AttackSource
@@ -79,20 +80,20 @@ class TorchAttack(TorchattacksAttack):
         library = import_library(self.package, type(self).__name__)
         attack = getattr(library, name, None)
         if not (inspect.isclass(attack) and issubclass(attack, library.attack.Attack)):
-            raise ValueError(f'torchattacks has no attack {name!r}')
+            raise UsageError(f'torchattacks has no attack {name!r}')
         known = inspect.signature(attack).parameters
         for theirs, ours in (('eps', eps), ('alpha', step_size)):
             if theirs in settings:
-                raise ValueError(f'TorchAttack takes eps and step_size in pixels (0-255), not {theirs}')
+                raise UsageError(f'TorchAttack takes eps and step_size in pixels (0-255), not {theirs}')
             if ours is not None and theirs in known:
                 settings[theirs] = ours / PIXEL_MAX
         if step_size is not None and 'alpha' not in known:
-            raise ValueError(f'torchattacks.{name} has no step size')
+            raise UsageError(f'torchattacks.{name} has no step size')
         if 'norm' in known:
             settings['norm'] = NORMS[norm]
         unknown = set(settings) - set(known)
         if unknown:
-            raise ValueError(
+            raise UsageError(
                 f'torchattacks.{name} has no setting {", ".join(sorted(unknown))}; it has {", ".join(known)}'
             )
         self.name = name
@@ -103,7 +104,7 @@ class TorchAttack(TorchattacksAttack):
         super().check_source(source)
         least = max(_LEAST_CLASSES.get(word, 0) for word in (self.name, self._settings.get('loss')))
         if source.task.num_classes < least:
-            raise ValueError(f'{self.name} compares {least} classes, and the model has {source.task.num_classes}')
+            raise UsageError(f'{self.name} compares {least} classes, and the model has {source.task.num_classes}')
 
     def build(self, library: Any, model: UnitRangeClassifier, num_classes: int) -> tuple[Any, list[Any]]:
         classes = dict(n_classes=num_classes) if self._knows_classes else {}

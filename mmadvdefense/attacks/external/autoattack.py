@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ...errors import UsageError
 from ...pixels import PIXEL_MAX
 from ...registry import ATTACKS
 from ...validation import check_integer
@@ -46,7 +47,7 @@ class AutoAttack(TorchattacksAttack):
     ):
         super().__init__(eps, norm=norm)
         if version not in ('standard', 'rand'):
-            raise ValueError(f"AutoAttack: version must be 'standard' or 'rand', got {version!r}")
+            raise UsageError(f"AutoAttack: version must be 'standard' or 'rand', got {version!r}")
         check_integer('AutoAttack', steps=steps, queries=queries)
         self.version, self.steps, self.queries = version, int(steps), int(queries)
 
@@ -54,14 +55,14 @@ class AutoAttack(TorchattacksAttack):
         super().check_source(source)
         least = 4 if self.version == 'standard' else 3
         if source.task.num_classes < least:
-            raise ValueError(
+            raise UsageError(
                 f'AutoAttack ({self.version}) compares {least} classes, and the model has {source.task.num_classes}'
             )
 
     def attack_image(self, model: UnitRangeClassifier, image: Tensor, label: Tensor, seed: int) -> Tensor:
         height, width = image.shape[-2:]
         if height != width and self.norm == 'l2' and self.version == 'standard':
-            raise ValueError(
+            raise UsageError(
                 "AutoAttack: in L2 the library's Square takes square images only, and one has "
                 f'{height} x {width} pixels'
             )

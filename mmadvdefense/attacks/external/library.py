@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...errors import DependencyError, UsageError
 from ...pixels import PIXEL_MAX
 from ...randomness import derive_seed
 from ..base import Attack
@@ -29,7 +30,7 @@ def import_library(name: str, user: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise ImportError(
+        raise DependencyError(
             f'{user} runs attacks of {name}, which cannot be imported ({error}): pip install mmadvdefense[attacks], '
             f'or pip install --no-deps {name}, which leaves the versions of its dependencies alone'
         ) from error
@@ -89,7 +90,7 @@ class LibraryAttack(Attack):
     def check_source(self, source: AttackSource) -> None:
         super().check_source(source)
         if source.task.name != 'classification':
-            raise ValueError(
+            raise UsageError(
                 f'{type(self).__name__}: the attacks of {self.package} take classifiers, and this is a model for '
                 f'{source.task.name}'
             )

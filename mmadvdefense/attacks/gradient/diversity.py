@@ -8,6 +8,7 @@ from typing import Sequence
 import torch
 from torch import Tensor
 
+from ...errors import UsageError
 from ..batch import AttackBatch
 
 
@@ -33,9 +34,9 @@ class InputDiversity:
 
     def __init__(self, probability: float, scales: Sequence[float] = (0.9, 1.0)):
         if not 0 < probability <= 1:
-            raise ValueError(f'diversity is the probability that an image is resized, in (0, 1], got {probability}')
+            raise UsageError(f'diversity is the probability that an image is resized, in (0, 1], got {probability}')
         if len(scales) != 2 or not 0 < scales[0] <= scales[1]:
-            raise ValueError(f'diversity_scales must be the smallest and the largest factor, above 0, got {scales}')
+            raise UsageError(f'diversity_scales must be the smallest and the largest factor, above 0, got {scales}')
         self.probability = probability
         self.scales = tuple(float(scale) for scale in scales)
 

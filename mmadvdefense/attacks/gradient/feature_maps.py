@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...errors import UsageError
 from ...pixels import Pixels
 from ...randomness import Randomness
 from ..batch import AttackBatch
@@ -84,7 +85,7 @@ def read_features_and_scores(
 def _feature_map(features: Tensor, layer: str, inputs: Tensor, mask: Optional[Tensor]) -> FeatureMap:
     if not isinstance(features, Tensor) or features.ndim < 2 or len(features) != len(inputs):
         shape = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-        raise ValueError(f'layer {layer!r} gives no features of each image but {shape}; name another one')
+        raise UsageError(f'layer {layer!r} gives no features of each image but {shape}; name another one')
     if features.ndim == 3:
         return FeatureMap(features.transpose(1, 2))
     if features.ndim == 2:
@@ -132,7 +133,7 @@ def resolution_layers(source: AttackSource, images: Pixels) -> list[str]:
     outermost = [name for name in positions if not any(outer in positions for outer in _ancestors(name))]
     last = {positions[name]: name for name in outermost}
     if not last:
-        raise ValueError(f'{type(source.model).__name__} has no backbone with feature maps; name layers with layers=')
+        raise UsageError(f'{type(source.model).__name__} has no backbone with feature maps; name layers with layers=')
     return list(last.values())
 
 

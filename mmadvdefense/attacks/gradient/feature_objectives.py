@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...errors import UsageError
 from ...pixels import Pixels, stack
 from ...registry import ATTACKS
 from ..batch import AttackBatch
@@ -126,11 +127,11 @@ class TransferablePerturbationObjective(FeatureObjective):
     ):
         super().__init__(layers)
         if not 0 < power <= 1:
-            raise ValueError(f'power must be in (0, 1], got {power}')
+            raise UsageError(f'power must be in (0, 1], got {power}')
         if box_size < 1 or box_size % 2 == 0:
-            raise ValueError(f'box_size must be odd, got {box_size}')
+            raise UsageError(f'box_size must be odd, got {box_size}')
         if not label_weight >= 0:
-            raise ValueError(f'label_weight must be >= 0, got {label_weight}')
+            raise UsageError(f'label_weight must be >= 0, got {label_weight}')
         self.feature_weight = feature_weight
         self.smooth_weight = smooth_weight
         self.power = power

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...errors import UsageError
 from ...pixels import stack
 from ...randomness import Randomness
 from ...validation import check_integer
@@ -84,7 +85,7 @@ class GradientAttack(Attack):
         self.step_size, self.steps = self.step_sizes[0], len(self.step_sizes)
         self.objective = build_objective(objective)
         if self.targeted and not self.objective.targetable:
-            raise ValueError(f'{name}: the objective {objective!r} has no targeted form')
+            raise UsageError(f'{name}: the objective {objective!r} has no targeted form')
         self.num_targets = num_targets
         self.random_start = random_start
         self.start_std = start_std
@@ -198,13 +199,13 @@ def step_list(
     """
     if step_sizes is not None:
         if step_size is not None or steps is not None:
-            raise ValueError(f'{name}: step_sizes takes the place of step_size and steps; leave those out')
+            raise UsageError(f'{name}: step_sizes takes the place of step_size and steps; leave those out')
         if not step_sizes or not all(size > 0 for size in step_sizes):
-            raise ValueError(f'{name}: step_sizes are in pixels (0-255) and must be > 0, got {step_sizes}')
+            raise UsageError(f'{name}: step_sizes are in pixels (0-255) and must be > 0, got {step_sizes}')
         return tuple(float(size) for size in step_sizes)
     check_integer(name, steps=steps)
     if step_size is None or not step_size > 0:
-        raise ValueError(f'{name}: step_size is in pixels (0-255) and must be > 0, got {step_size}')
+        raise UsageError(f'{name}: step_size is in pixels (0-255) and must be > 0, got {step_size}')
     return (float(step_size),) * int(steps)
 
 
@@ -217,16 +218,16 @@ def check_options(attack: GradientAttack, draws: bool) -> None:
     """
     name = type(attack).__name__
     if attack.random_start not in ('uniform', 'normal', None):
-        raise ValueError(f"{name}: random_start must be 'uniform', 'normal' or None, got {attack.random_start!r}")
+        raise UsageError(f"{name}: random_start must be 'uniform', 'normal' or None, got {attack.random_start!r}")
     if attack.kernel_size is not None and (attack.kernel_size < 1 or attack.kernel_size % 2 == 0):
-        raise ValueError(f'{name}: kernel_size must be odd, got {attack.kernel_size}')
+        raise UsageError(f'{name}: kernel_size must be odd, got {attack.kernel_size}')
     if attack.momentum is not None and not attack.momentum >= 0:
-        raise ValueError(f'{name}: momentum must be >= 0, got {attack.momentum}')
+        raise UsageError(f'{name}: momentum must be >= 0, got {attack.momentum}')
     check_integer(name, restarts=attack.restarts, num_targets=attack.num_targets)
     if attack.num_targets > 1 and attack.targeted != 'top_wrong':
-        raise ValueError(f"{name}: num_targets needs targeted='top_wrong', got {attack.targeted!r}")
+        raise UsageError(f"{name}: num_targets needs targeted='top_wrong', got {attack.targeted!r}")
     if attack.restarts > 1 and not draws:
-        raise ValueError(
+        raise UsageError(
             f'{name}: all restarts would be the same, since nothing is drawn at random; '
             "set random_start='uniform' or diversity=0.5"
         )

@@ -7,6 +7,7 @@ from typing import Optional, Sequence, Union
 
 from torch import Tensor
 
+from ...errors import UsageError
 from ...randomness import Randomness
 from ...registry import ATTACKS, type_name
 from ..balls import BALLS, Ball
@@ -73,20 +74,20 @@ class RandomBudget(Attack):
     ):
         given = sorted({'eps', 'step_size', 'step_sizes'} & attack.keys())
         if given:
-            raise ValueError(f'RandomBudget: {", ".join(given)} of the attack is what it draws; leave it out there')
+            raise UsageError(f'RandomBudget: {", ".join(given)} of the attack is what it draws; leave it out there')
         low, high = eps if isinstance(eps, (list, tuple)) and len(eps) == 2 else (None, None)
         if low is None or not 0 <= low < high or int(low) != low or int(high) != high:
-            raise ValueError(f'RandomBudget: eps is a range of whole pixels such as (1, 16), got {eps!r}')
+            raise UsageError(f'RandomBudget: eps is a range of whole pixels such as (1, 16), got {eps!r}')
         self._scale_steps = step_size == 'eps/steps'
         if isinstance(step_size, str) and not self._scale_steps:
-            raise ValueError(f"RandomBudget: step_size is in pixels (0-255) or 'eps/steps', got {step_size!r}")
+            raise UsageError(f"RandomBudget: step_size is in pixels (0-255) or 'eps/steps', got {step_size!r}")
         if relative_step is not None and not (self._scale_steps and relative_step > 0):
-            raise ValueError(f'RandomBudget: relative_step={relative_step} is a positive share, without a step_size')
+            raise UsageError(f'RandomBudget: relative_step={relative_step} is a positive share, without a step_size')
         # In units of the budget, or pixels for steps that do not grow with it.
         step = (relative_step or 1 / (attack.get('steps') or 1)) if self._scale_steps else step_size
         self.attack = build_attack({**attack, 'eps': 1.0, 'step_size': step})
         if not (isinstance(self.attack, GradientAttack) and type(self.attack).perturb is GradientAttack.perturb):
-            raise ValueError(
+            raise UsageError(
                 f'RandomBudget wraps gradient attacks such as BIM and PGD, not {type_name(attack["type"])}'
             )
         super().__init__(high, self.attack.norm, self.attack.targeted)

@@ -7,6 +7,7 @@ from typing import Optional
 import torch
 from torch import Tensor
 
+from ...errors import UsageError
 from ...tasks import DetectionTask
 from ...validation import check_integer
 from ..batch import AttackBatch
@@ -19,7 +20,7 @@ SUCCESS_THRESHOLD = 0.99
 def check_minimal_settings(name: str, success_threshold: float, **counts: int) -> None:
     """Raise a ``ValueError`` for a share outside of (0, 1], or for a count that is not an integer >= 1."""
     if not 0 < success_threshold <= 1:
-        raise ValueError(f'{name}: success_threshold is a share of the pixels in (0, 1], got {success_threshold}')
+        raise UsageError(f'{name}: success_threshold is a share of the pixels in (0, 1], got {success_threshold}')
     check_integer(name, **counts)
 
 
@@ -27,7 +28,7 @@ def check_class_scores(name: str, source: AttackSource) -> None:
     """Raise a ``ValueError`` that says what to use instead, if the source has no class scores."""
     # By name, since the task of an ensemble has the name of its models'.
     if source.task.name == DetectionTask.name:
-        raise ValueError(
+        raise UsageError(
             f'{name} needs class scores, and a detector has no one set of them; use a gradient attack on its losses: '
             "dict(type='PGD', objective='cls'), 'loc' or 'cls+loc'"
         )
@@ -50,7 +51,7 @@ def class_scores(images: Tensor, batch: AttackBatch) -> tuple[Tensor, Tensor, Te
     labels = batch.labels if batch.target is None else batch.target
     logits = task.fit(batch.logits(batch.pixels(images)), labels)
     if logits.shape[1] < 2:
-        raise ValueError(f'{type(batch.source.model).__name__} has a single class score, so there is no other class')
+        raise UsageError(f'{type(batch.source.model).__name__} has a single class score, so there is no other class')
     labels = labels.reshape(len(labels), -1)
     known = torch.ones_like(labels, dtype=torch.bool) if task.ignore_index is None else labels != task.ignore_index
     return logits.flatten(2) if logits.ndim > 2 else logits.unsqueeze(2), labels, known

@@ -8,6 +8,7 @@ from typing import ClassVar, Optional, Union
 import torch
 from torch import Tensor
 
+from ...errors import UsageError
 from ...registry import ATTACKS
 from ..base import Attack
 from ..batch import AttackBatch
@@ -37,7 +38,7 @@ class CarliniWagner(Attack):
         form, other = forms if eps is None else forms[::-1]
         misplaced = sorted(options.keys() & (_arguments(other) - _arguments(form)))
         if misplaced:
-            raise ValueError(f'CarliniWagner takes {", ".join(misplaced)} in {other.form} only; this is {form.form}')
+            raise UsageError(f'CarliniWagner takes {", ".join(misplaced)} in {other.form} only; this is {form.form}')
         return super().__new__(form if cls is CarliniWagner else cls)
 
     def check_source(self, source: AttackSource) -> None:
@@ -88,16 +89,16 @@ class CarliniWagnerL2(CarliniWagner):
         clip_to: Optional[float] = None,
     ):
         if clip_to is not None and not clip_to >= 0:
-            raise ValueError(f'CarliniWagner: clip_to is a radius in pixels (0-255) and must be >= 0, got {clip_to}')
+            raise UsageError(f'CarliniWagner: clip_to is a radius in pixels (0-255) and must be >= 0, got {clip_to}')
         super().__init__(clip_to, norm, targeted)
         if norm != 'l2':
-            raise ValueError(f"CarliniWagner without eps has norm 'l2', got {norm!r}; the bounded form needs eps")
+            raise UsageError(f"CarliniWagner without eps has norm 'l2', got {norm!r}; the bounded form needs eps")
         check_minimal_settings('CarliniWagner', success_threshold, steps=steps, binary_search_steps=binary_search_steps)
         for what, value in dict(initial_const=initial_const, learning_rate=learning_rate).items():
             if not value > 0:
-                raise ValueError(f'CarliniWagner: {what} must be > 0, got {value}')
+                raise UsageError(f'CarliniWagner: {what} must be > 0, got {value}')
         if not confidence >= 0:
-            raise ValueError(f'CarliniWagner: confidence is a margin of class scores >= 0, got {confidence}')
+            raise UsageError(f'CarliniWagner: confidence is a margin of class scores >= 0, got {confidence}')
         self.stochastic = self.targeted == 'random'
         self.steps = int(steps)
         self.binary_search_steps = int(binary_search_steps)

@@ -8,6 +8,7 @@ from typing import Optional, Union
 import torch
 from torch import Tensor
 
+from ...errors import UsageError
 from ...pixels import PIXEL_MAX
 from ...registry import ATTACKS
 from ..balls import BALLS
@@ -69,10 +70,10 @@ class DeepFool(Attack):
     ):
         super().__init__(eps, norm or ('l2' if eps is None else 'linf'), targeted)
         if fill and eps is None:
-            raise ValueError('DeepFool: fill needs the eps of the ball that is to be filled')
+            raise UsageError('DeepFool: fill needs the eps of the ball that is to be filled')
         check_minimal_settings('DeepFool', success_threshold, steps=steps, num_candidates=num_candidates)
         if not overshoot >= 0:
-            raise ValueError(f'DeepFool: overshoot is a share of the perturbation and must be >= 0, got {overshoot}')
+            raise UsageError(f'DeepFool: overshoot is a share of the perturbation and must be >= 0, got {overshoot}')
         self.steps = int(steps)
         self.overshoot = overshoot
         self.num_candidates = int(num_candidates)

@@ -7,6 +7,7 @@ from typing import ClassVar, Optional, Union
 
 from torch import Tensor
 
+from ...errors import UsageError
 from ...validation import check_integer
 from ..base import Attack
 from ..batch import AttackBatch
@@ -49,7 +50,7 @@ class QueryAttack(Attack):
         super().__init__(eps, norm, targeted)
         check_integer(name, queries=queries)
         if not 0 < success_threshold <= 1:
-            raise ValueError(f'{name}: success_threshold must be above 0 and at most 1, got {success_threshold}')
+            raise UsageError(f'{name}: success_threshold must be above 0 and at most 1, got {success_threshold}')
         self.queries = int(queries)
         self.success_threshold = success_threshold
 
@@ -94,12 +95,12 @@ class ScoreAttack(QueryAttack):
         super().__init__(eps, queries, **options)
         self.objective: Optional[Objective] = None if objective is None else build_objective(objective)
         if self.targeted and self.objective is not None and not self.objective.targetable:
-            raise ValueError(f'{type(self).__name__}: the objective {objective!r} has no targeted form')
+            raise UsageError(f'{type(self).__name__}: the objective {objective!r} has no targeted form')
 
     def check_source(self, source: AttackSource) -> None:
         super().check_source(source)
         if self.targeted and source.task.name in _WITHOUT_DECISIONS:
-            raise ValueError(f'{type(self).__name__}: {_WITHOUT_DECISIONS[source.task.name]}, so there are no targets')
+            raise UsageError(f'{type(self).__name__}: {_WITHOUT_DECISIONS[source.task.name]}, so there are no targets')
 
     def make_oracle(self, batch: AttackBatch) -> Oracle:
         objective = self.objective or build_objective(
@@ -125,7 +126,7 @@ class DecisionAttack(QueryAttack):
     def check_source(self, source: AttackSource) -> None:
         super().check_source(source)
         if source.task.name in _WITHOUT_DECISIONS:
-            raise ValueError(
+            raise UsageError(
                 f'{type(self).__name__} asks whether an image fools the model, but '
                 f'{_WITHOUT_DECISIONS[source.task.name]}; use Square, which asks for losses'
             )

@@ -8,9 +8,8 @@ from typing import Optional
 import torch
 from torch import Tensor
 
-from ...checkpoints import load_target
-from ...models import build_model
-from ...pipelines import config_channel_order
+from ...errors import UsageError
+from ...model_spec import ModelSpec
 from ...pixels import PIXEL_MAX
 from ...registry import ATTACKS
 from ...validation import check_integer
@@ -63,15 +62,14 @@ class CurlsWhey(DecisionAttack):
         check_integer(name, steps=steps)
         check_integer(name, at_least=0, rounds=rounds)
         if not step_size > 0:
-            raise ValueError(f'{name}: step_size is in pixels (0-255) and must be > 0, got {step_size}')
+            raise UsageError(f'{name}: step_size is in pixels (0-255) and must be > 0, got {step_size}')
         if not noise_std >= 0:
-            raise ValueError(f'{name}: noise_std is in pixels (0-255) and must be >= 0, got {noise_std}')
-        if substitute is not None and not {'config', 'checkpoint'} <= set(substitute):
-            raise ValueError(f'{name}: a substitute needs a config and a checkpoint, got {", ".join(substitute)}')
+            raise UsageError(f'{name}: noise_std is in pixels (0-255) and must be >= 0, got {noise_std}')
+        spec = None if substitute is None else ModelSpec.parse(substitute, f'{name}: the substitute')
         self.trajectory = Steps(self.norm, float(step_size), int(steps), float(noise_std))
         self.rounds, self.squeeze = int(rounds), squeeze
         self.access = 'gradients' if substitute is None else 'decisions'
-        self._substitute_config = substitute
+        self._substitute_spec = spec
         self._substitute: Optional[AttackSource] = None
 
     def search(self, oracle: Oracle) -> None:
@@ -107,19 +105,16 @@ class CurlsWhey(DecisionAttack):
                 oracle.decisions(clean[index] + halved, index)
 
     def _gradient_source(self, attacked: AttackSource) -> AttackSource:
-        if self._substitute_config is None:
+        spec = self._substitute_spec
+        if spec is None:
             return attacked
         if self._substitute is None:
-            config = self._substitute_config
-            model = build_model(config['config'])
-            load_target(model, config['checkpoint'], trust=config.get('trust', False))
-            order = config.get('channel_order') or config_channel_order(config['config'])
-            self._substitute = AttackSource(
-                model.to(attacked.device).eval(), channel_order=attacked.channel_order, trained_on=order
-            )
+            model = spec.load().to(attacked.device).eval()
+            order = attacked.channel_order
+            self._substitute = AttackSource(model, channel_order=order, trained_on=spec.image_order())
         ours, theirs = attacked.task.num_classes, self._substitute.task.num_classes
         if ours != theirs:
-            raise ValueError(f'the substitute predicts {theirs} classes, the attacked model {ours}; both must agree')
+            raise UsageError(f'the substitute predicts {theirs} classes, the attacked model {ours}; both must agree')
         return self._substitute
 
 

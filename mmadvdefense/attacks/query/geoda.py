@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from ...errors import UsageError
 from ...pixels import PIXEL_MAX
 from ...registry import ATTACKS
 from ...validation import check_integer
@@ -69,10 +70,10 @@ class GeoDA(DecisionAttack):
         name = type(self).__name__
         check_integer(name, subspace=subspace)
         if not 0 < ratio <= 1:
-            raise ValueError(f'{name}: ratio must be above 0 and at most 1, got {ratio}')
+            raise UsageError(f'{name}: ratio must be above 0 and at most 1, got {ratio}')
         for setting, value in (('sigma', sigma), ('tolerance', tolerance)):
             if not value > 0:
-                raise ValueError(f'{name}: {setting} is in pixels and must be > 0, got {value}')
+                raise UsageError(f'{name}: {setting} is in pixels and must be > 0, got {value}')
         self.subspace, self.ratio, self.sigma, self.tolerance = int(subspace), ratio, sigma, tolerance
 
     def search(self, oracle: Oracle) -> None:

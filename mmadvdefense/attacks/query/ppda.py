@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...errors import UsageError
 from ...registry import ATTACKS
 from ...validation import check_integer
 from .base import ScoreAttack
@@ -39,7 +40,7 @@ class PPDA(ScoreAttack):
         name = type(self).__name__
         check_integer(name, dimensions=dimensions)
         if not step_size > 0:
-            raise ValueError(f'{name}: step_size is in pixels (0-255) and must be > 0, got {step_size}')
+            raise UsageError(f'{name}: step_size is in pixels (0-255) and must be > 0, got {step_size}')
         self.dimensions = int(dimensions)
         self.step_size = float(step_size)
 

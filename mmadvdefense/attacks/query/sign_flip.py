@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...errors import UsageError
 from ...pixels import PIXEL_MAX
 from ...registry import ATTACKS
 from ..balls import LinfBall
@@ -40,7 +41,7 @@ class SignFlip(DecisionAttack):
     def __init__(self, eps: float, queries: int = 20000, reduction: float = 1.0, success_threshold: float = 0.5):
         super().__init__(eps, queries, success_threshold)
         if not reduction >= 1:
-            raise ValueError(f'{type(self).__name__}: reduction must be at least 1, got {reduction}')
+            raise UsageError(f'{type(self).__name__}: reduction must be at least 1, got {reduction}')
         self.reduction = reduction
 
     def search(self, oracle: Oracle) -> None:

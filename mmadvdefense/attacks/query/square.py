@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...errors import UsageError
 from ...pixels import PIXEL_MAX
 from ...randomness import Randomness
 from ...registry import ATTACKS
@@ -36,7 +37,7 @@ class Square(ScoreAttack):
     def __init__(self, eps: float, queries: int = 10000, p_init: float = 0.8, **options):
         super().__init__(eps, queries, **options)
         if not 0 < p_init <= 1:
-            raise ValueError(f'{type(self).__name__}: p_init is a share of the pixels in (0, 1], got {p_init}')
+            raise UsageError(f'{type(self).__name__}: p_init is a share of the pixels in (0, 1], got {p_init}')
         self.p_init = p_init
 
     def side(self, step: int, height: int, width: int) -> int:

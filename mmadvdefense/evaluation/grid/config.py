@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field, fields
-from pathlib import Path
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Optional, Sequence
 
 from mmengine.config import Config
 
 from ...attacks import WorstOf, attack_settings, build_attack
 from ...compat import check_checkpoint
+from ...errors import UsageError
+from ...model_spec import ModelSpec
 from ...threats import ThreatModel
 from ...validation import check_integer
 from ..results import CLEAN
@@ -95,22 +96,22 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
     _check_names(config)
     for name in ('defenses', 'attacks', 'threat_models'):
         if not config[name]:
-            raise ValueError(f'{name} is empty: there is nothing to test')
+            raise UsageError(f'{name} is empty: there is nothing to test')
     attacks = {name: attack_settings(attack) for name, attack in config.attacks.items()}
     if CLEAN in attacks:
-        raise ValueError(f'{CLEAN!r} is the name of the images that no attack has changed; give the attack another one')
+        raise UsageError(f'{CLEAN!r} is the name of the images that no attack has changed; give the attack another one')
     for name, attack in attacks.items():
         try:
             build_attack(attack)
         except ValueError as error:
-            raise ValueError(f'attack {name!r}: {error}') from error
+            raise UsageError(f'attack {name!r}: {error}') from error
     _check_distributions(config.get('distributions'), attacks)
     _check_selection(config)
     threats = [_threat(entry, attacks, trust) for entry in _several(config.threat_models)]
     titles = [column.threat.title for column in threats]
     repeated = next((title for title in titles if titles.count(title) > 1), None)
     if repeated:
-        raise ValueError(f'threat_models has {repeated!r} twice; two sources need configs of different names')
+        raise UsageError(f'threat_models has {repeated!r} twice; two sources need configs of different names')
     trainings = {name: _trainings(name, spec) for name, spec in config.defenses.items()}
     specs = {name: dict(spec or {}) for method in trainings.values() for name, spec in method.items()}
     limited = {}
@@ -119,7 +120,7 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
         if chosen is not None:
             limited[name] = _known_attacks(chosen, attacks, f'defense {name!r}')
     if len(specs) < sum(map(len, trainings.values())):
-        raise ValueError(f'two defenses would have one name among {list(specs)}: give one of them another')
+        raise UsageError(f'two defenses would have one name among {list(specs)}: give one of them another')
     given = {**config, 'layers': _several(config.get('layers'))}
     return GridConfig(
         target=_model(config.target, 'the target', trust),
@@ -143,17 +144,17 @@ def _check_names(config: Config) -> None:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1, cutoff=0.75)
             hint = f'; did you mean {name!r} by {near[0]!r}?' if near else ''
-            raise ValueError(f'the config of a grid needs {", ".join(REQUIRED)}; {name!r} is missing{hint}')
+            raise UsageError(f'the config of a grid needs {", ".join(REQUIRED)}; {name!r} is missing{hint}')
     for name in sorted(names - {*REQUIRED, *OPTIONAL}):
         # A config may have names of its own, to be used further down in it.
         near = difflib.get_close_matches(name, [*REQUIRED, *OPTIONAL], n=1, cutoff=0.75)
         if near and near[0] not in names:
-            raise ValueError(f'unknown setting {name!r} of a grid; did you mean {near[0]!r}?')
+            raise UsageError(f'unknown setting {name!r} of a grid; did you mean {near[0]!r}?')
 
 
 def _check_selection(config: Config) -> None:
     if not isinstance(config.get('correct_only'), (bool, type(None))):
-        raise ValueError(f'correct_only is True or False, got {config.correct_only!r}')
+        raise UsageError(f'correct_only is True or False, got {config.correct_only!r}')
     if config.get('images_per_class') is not None:
         check_integer('the grid', images_per_class=config.images_per_class)
 
@@ -161,11 +162,11 @@ def _check_selection(config: Config) -> None:
 def _check_distributions(settings: Optional[dict], attacks: dict) -> None:
     unknown = set(settings or ()) - {'attack', 'count', 'layer'}
     if unknown or (settings and settings.get('attack') not in attacks):
-        raise ValueError(
+        raise UsageError(
             f'distributions takes an attack of the grid ({", ".join(attacks)}), count and layer; got {dict(settings)}'
         )
     if settings and isinstance(build_attack(attacks[settings['attack']]), WorstOf):
-        raise ValueError(f'distributions takes one attack, and {settings["attack"]!r} is the worst of several')
+        raise UsageError(f'distributions takes one attack, and {settings["attack"]!r} is the worst of several')
 
 
 def _threat(entry: Any, attacks: dict, trust: bool) -> ThreatColumn:
@@ -175,9 +176,10 @@ def _threat(entry: Any, attacks: dict, trust: bool) -> ThreatColumn:
     names = _known_attacks(attacks if chosen is None else chosen, attacks, what)
     source = settings.get('source')
     if source is not None:
-        sources = [source] if isinstance(source, dict) else list(source)
-        sources = [_model(model, f'a source of {settings.get("name")!r}', trust) for model in sources]
-        settings['source'] = sources[0] if isinstance(source, dict) else sources
+        sources = list(source) if isinstance(source, (list, tuple)) else [source]
+        what = f'a source of {settings.get("name")!r}'
+        sources = [_model(model, what, trust, ('trust', 'channel_order')) for model in sources]
+        settings['source'] = sources if isinstance(source, (list, tuple)) else sources[0]
     threat = ThreatModel.parse(settings)
     if threat.substitute is not None:
         check_checkpoint(threat.substitute)
@@ -187,7 +189,7 @@ def _threat(entry: Any, attacks: dict, trust: bool) -> ThreatColumn:
 def _known_attacks(names: Sequence[str], attacks: dict, what: str) -> list[str]:
     unknown = [name for name in names if name not in attacks]
     if unknown:
-        raise ValueError(f'{what}: unknown attack {unknown[0]!r}; known: {list(attacks)}')
+        raise UsageError(f'{what}: unknown attack {unknown[0]!r}; known: {list(attacks)}')
     return list(names)
 
 
@@ -197,26 +199,21 @@ def _trainings(name: str, spec: Optional[dict]) -> dict[str, Optional[dict]]:
     if not isinstance(checkpoints, (list, tuple)):
         return {name: spec}
     if not checkpoints or len(set(checkpoints)) < len(checkpoints):
-        raise ValueError(f'defense {name!r} takes one checkpoint or several different ones, got {list(checkpoints)}')
+        raise UsageError(f'defense {name!r} takes one checkpoint or several different ones, got {list(checkpoints)}')
     return {f'{name} #{index}': {**spec, 'checkpoint': path} for index, path in enumerate(checkpoints, start=1)}
 
 
 def _defense(name: str, spec: dict, trust: bool) -> dict:
-    return _model(spec, f'defense {name!r}', trust, loads_itself=True) if {'config', 'checkpoint'} & set(spec) else spec
+    if not {'config', 'checkpoint'} & set(spec):
+        return spec
+    model = {key: spec[key] for key in ('config', 'checkpoint', 'trust') if key in spec}
+    return {**spec, **_model(model, f'defense {name!r}', trust, loads_itself=True)}
 
 
-def _model(spec: dict, what: str, trust: bool, loads_itself: bool = False) -> dict:
-    for key in ('config', 'checkpoint'):
-        if not spec.get(key) and not (loads_itself and spec.get(key, '') is None):
-            raise ValueError(f'{what} has no {key}: it takes dict(config=..., checkpoint=...)')
-    # MMEngine also finds configs inside packages, as in 'mmpretrain::resnet/resnet18_8xb16_cifar10.py'.
-    if '::' not in spec['config'] and not Path(spec['config']).exists():
-        raise FileNotFoundError(f'config of {what} not found: {spec["config"]}')
-    trust = trust or spec.get('trust', False)
-    if spec['checkpoint'] is None:
-        return {**spec, 'trust': trust}
-    try:
-        check_checkpoint(spec['checkpoint'], trust)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f'checkpoint of {what} not found: {spec["checkpoint"]}') from error
-    return {**spec, 'trust': trust}
+def _model(
+    spec: dict, what: str, trust: bool, optional: Sequence[str] = ('trust',), loads_itself: bool = False
+) -> dict:
+    model = ModelSpec.parse(spec, what, optional, loads_itself)
+    model = replace(model, trust=trust or model.trust)
+    model.check_files(what)
+    return model.as_dict()

@@ -17,6 +17,7 @@ from mmengine.runner import Runner, set_random_seed
 
 from ...checkpoints import write_json
 from ...digests import plain_settings, value_digest
+from ...errors import UsageError
 from ...training import recipes
 from ...version import __version__
 from ..results import CLEAN, Condition
@@ -61,7 +62,7 @@ def choose_images(
         labels = labels and [label for label, keep in zip(labels, right) if keep]
         chosen = [index for index, keep in zip(chosen, right) if keep]
         if not chosen:
-            raise ValueError(f'the undefended target gets none of {len(right)} images right, and correct_only is set')
+            raise UsageError(f'the undefended target gets none of {len(right)} images right, and correct_only is set')
     if labels is not None:
         chosen = _of_each_class(chosen, labels, config.images_per_class)
         facts['images_per_class'] = config.images_per_class
@@ -70,7 +71,7 @@ def choose_images(
         facts['classes_with_fewer'] = int(short)
     if config.num_images is not None:
         if config.num_images > len(chosen):
-            raise ValueError(f'num_images={config.num_images}, but only {len(chosen)} images are left: {facts}')
+            raise UsageError(f'num_images={config.num_images}, but only {len(chosen)} images are left: {facts}')
         chosen = [chosen[position] for position in choose_indices(len(chosen), config.num_images, None)]
     return chosen, facts
 
@@ -78,7 +79,7 @@ def choose_images(
 def _label(dataset: BaseDataset, index: int) -> int:
     label = dataset.get_data_info(index).get('gt_label')
     if not isinstance(label, (int, np.integer)):
-        raise ValueError(
+        raise UsageError(
             f'images_per_class is for image classification; {type(dataset).__name__} has not one gt_label an image'
         )
     return int(label)

@@ -9,6 +9,7 @@ from typing import Any, Optional
 from mmengine.config import Config
 
 from ...digests import plain_settings
+from ...errors import UsageError
 from ...models import build_model
 from ...purifiers import Purifier, purifier_names
 from ...registry import MODELS, find_class
@@ -69,7 +70,7 @@ def target_config(target: dict, overrides: dict) -> Config:
     config.merge_from_dict(copy.deepcopy(overrides))
     for name in ('test_dataloader', 'test_evaluator', 'test_cfg'):
         if config.get(name) is None:
-            raise ValueError(f'{target["config"]} has no {name}, which says what a grid is tested on')
+            raise UsageError(f'{target["config"]} has no {name}, which says what a grid is tested on')
     return config
 
 
@@ -91,7 +92,7 @@ def build_defense(name: str, spec: Optional[dict], target: dict, base: Config) -
     preprocessor = spec.pop('data_preprocessor', None)
     model = spec or target
     if set(model) - {'trust'} != {'config', 'checkpoint'}:
-        raise ValueError(
+        raise UsageError(
             f'defense {name!r} takes config and checkpoint, data_preprocessor, or all three; got {sorted(spec)}'
         )
     config = copy.deepcopy(base) if model is target else Config.fromfile(model['config'])
@@ -120,4 +121,4 @@ def _check_type(name: str, preprocessor: dict) -> None:
     wanted = preprocessor.get('type')
     found = find_class(wanted, MODELS)
     if found is None or not issubclass(found, Purifier):
-        raise ValueError(f'defense {name!r}: unknown purifier {wanted!r}; {did_you_mean(wanted, purifier_names())}')
+        raise UsageError(f'defense {name!r}: unknown purifier {wanted!r}; {did_you_mean(wanted, purifier_names())}')

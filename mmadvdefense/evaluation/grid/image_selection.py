@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 
 from ...digests import value_digest
+from ...errors import UsageError
 from ...registry import DATASETS
 from ...training import recipes
 
@@ -42,16 +43,16 @@ def choose_indices(size: int, num_images: Optional[int], indices: Optional[Seque
     """
     if indices is not None:
         if num_images is not None:
-            raise ValueError('num_images and indices both say which images to test on; leave one out')
+            raise UsageError('num_images and indices both say which images to test on; leave one out')
         wrong = [index for index in indices if not 0 <= index < size]
         if wrong or not indices or len(set(indices)) != len(indices):
             what = f'{wrong[0]} is none' if wrong else 'each must be named once, and at least one'
-            raise ValueError(f'indices are positions in a data set of {size} images: {what}')
+            raise UsageError(f'indices are positions in a data set of {size} images: {what}')
         return [int(index) for index in indices]
     if num_images is None:
         return list(range(size))
     if not 1 <= num_images <= size:
-        raise ValueError(f'num_images must be in 1-{size}, the size of the data set; got {num_images}')
+        raise UsageError(f'num_images must be in 1-{size}, the size of the data set; got {num_images}')
     return [position * size // num_images for position in range(num_images)]
 
 
@@ -67,12 +68,12 @@ def compose_indices(existing: Any, chosen: Sequence[int], dataset: BaseDataset) 
         ValueError: for a data set that takes no indices, or takes them from its end.
     """
     if not isinstance(dataset, BaseDataset):
-        raise ValueError(
+        raise UsageError(
             f'{type(dataset).__name__} is made of other data sets, of which no part can be taken: leave out num_images '
             'and indices'
         )
     if isinstance(existing, int) and existing < 0:
-        raise ValueError(f"indices={existing} in the target's data set counts from its end; name the images in a list")
+        raise UsageError(f"indices={existing} in the target's data set counts from its end; name the images in a list")
     return [existing[index] for index in chosen] if isinstance(existing, (list, tuple)) else list(chosen)
 
 

@@ -12,6 +12,7 @@ from mmengine.dataset import BaseDataset
 
 from ...attacks import build_attack
 from ...digests import plain_settings, value_digest
+from ...model_spec import ModelSpec
 from ...models import build_model
 from ...pipelines import channel_order, config_channel_order
 from ...tasks import FeatureTap, task_of
@@ -137,7 +138,7 @@ def _check_models(config: GridConfig, base: Config, dataset: BaseDataset) -> dic
         FeatureTap(target, layer)
     for column in config.threat_models:
         for source in column.threat.sources:
-            model = build_model(source['config'])
+            model = source.build()
             for name in column.attacks:
                 check_same_classes(model, target, build_attack(config.attacks[name]))
     task = task_of(target)
@@ -183,10 +184,10 @@ def _threat_settings(threat: ThreatModel, channel_order: Optional[str]) -> dict[
     return settings
 
 
-def _source_settings(source: dict, channel_order: Optional[str]) -> dict[str, Any]:
-    config = Config.fromfile(source['config'])
-    settings = {**model_settings(config), 'checkpoint': plain_settings(source['checkpoint'])}
-    trained_on = source.get('channel_order') or config_channel_order(config)
+def _source_settings(source: ModelSpec, channel_order: Optional[str]) -> dict[str, Any]:
+    config = Config.fromfile(source.config)
+    settings = {**model_settings(config), 'checkpoint': plain_settings(source.checkpoint)}
+    trained_on = source.image_order()
     # Noted only where a source sees other pixels than the target.
     swaps = channel_order and trained_on and channel_order != trained_on
     return {**settings, 'channel_order': trained_on} if swaps else settings

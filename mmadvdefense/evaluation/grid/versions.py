@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 from ...checkpoints import save_file_atomically
+from ...errors import UsageError
 from ...former_words import THREAT_MODELS as FORMER_THREAT_MODELS
 from ...former_words import current_settings, current_threat_model
 from ...threats import THREAT_MODELS
@@ -40,16 +41,16 @@ def read_report(path: Union[str, Path]) -> dict[str, Any]:
         The fields that ``docs/robustness.md`` describes.
 
     Raises:
-        ValueError: if it is neither, or of a later version.
+        UsageError: if it is neither, or of a later version.
     """
     report = json.loads(Path(path).read_text())
     found = report.get('format') if isinstance(report, dict) else None
     if found not in (REPORT_FORMAT, RESULTS_FORMAT):
-        raise ValueError(
+        raise UsageError(
             f'{path} is not a report: its format is {found!r}, not {REPORT_FORMAT!r} or {RESULTS_FORMAT!r}'
         )
     if report['version'] > VERSION:
-        raise ValueError(f'{path} has version {report["version"]}; this version of mmadvdefense reads up to {VERSION}')
+        raise UsageError(f'{path} has version {report["version"]}; this version of mmadvdefense reads up to {VERSION}')
     return upgrade_report(report)
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Optional
 
 import numpy as np
 
+from ...errors import UsageError
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -34,7 +36,7 @@ def line_figure(
         ValueError: if there is nothing to draw.
     """
     if not lines:
-        raise ValueError('there is no line to draw')
+        raise UsageError('there is no line to draw')
     figure, axes = _axes(SIZE)
     for name, (x, y) in lines.items():
         (drawn,) = axes.plot(x, y, marker='o', markersize=4, label=name)
@@ -66,7 +68,7 @@ def scatter_figure(
     from matplotlib import colormaps
 
     if not places:
-        raise ValueError('there is no state to draw')
+        raise UsageError('there is no state to draw')
     figure = _figure((3.0 * len(places), 3.3))
     every = np.concatenate(list(places.values()))
     low, high = every.min(0), every.max(0)

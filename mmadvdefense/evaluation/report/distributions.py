@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ...attacks import Attack, AttackSource, Randomness, derive_seed
 from ...checkpoints import save_file_atomically
+from ...errors import UsageError
 from ...models import unwrap
 from ...pixels import Pixels
 from ...purifiers import Purifier
@@ -69,7 +70,7 @@ def collect_distributions(
     model = unwrap(model)
     purifier = model.data_preprocessor
     if not isinstance(purifier, Purifier):
-        raise ValueError(f'{type(model).__name__} has no purifier whose effect could be shown')
+        raise UsageError(f'{type(model).__name__} has no purifier whose effect could be shown')
     target = AttackSource(model)
     task, tap = target.task, target.task.feature_tap(layer)
     in_input_frame = annotations_in_input_frame(dataset)
@@ -115,7 +116,7 @@ def tsne(features: Sequence[np.ndarray], seed: int = 0) -> list[np.ndarray]:
 
     joint = np.concatenate(features)
     if len(joint) < 4:
-        raise ValueError(f't-SNE needs at least 4 vectors, got {len(joint)}')
+        raise UsageError(f't-SNE needs at least 4 vectors, got {len(joint)}')
     # As its authors recommend: noise of many dimensions taken away first.
     components = min(50, *joint.shape)
     reduced = PCA(components, random_state=seed).fit_transform(joint) if components < joint.shape[1] else joint

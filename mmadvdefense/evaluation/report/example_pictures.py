@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from ...checkpoints import save_file_atomically
+from ...errors import UsageError
 from ...pixels import PIXEL_MAX
 from .examples import Examples
 
@@ -144,12 +145,12 @@ def draw_picture(
 
     count = len(examples.clean)
     if not count:
-        raise ValueError('there is no image to show')
+        raise UsageError('there is no image to show')
     if channel_order not in ('rgb', 'bgr'):
-        raise ValueError(f"channel_order must be 'rgb' or 'bgr', got {channel_order!r}")
+        raise UsageError(f"channel_order must be 'rgb' or 'bgr', got {channel_order!r}")
     for state, row in captions.items():
         if len(row) != count:
-            raise ValueError(f'{count} images need as many captions, but {state!r} has {len(row)}')
+            raise UsageError(f'{count} images need as many captions, but {state!r} has {len(row)}')
 
     rows = [
         ('clean', examples.clean, captions.get('clean')),

@@ -10,6 +10,7 @@ from typing import Iterable, Iterator, Optional, Sequence
 from torch import Tensor, nn
 
 from ...attacks import Attack, AttackSource, Randomness, derive_seed
+from ...errors import UsageError
 from ...models import unwrap
 from ...pixels import Pixels
 from ...purifiers import Purifier, switched
@@ -56,7 +57,7 @@ def collect_examples(
     """
     model = unwrap(model)
     if not isinstance(model.data_preprocessor, Purifier):
-        raise ValueError(f'{type(model).__name__} has no purifier whose effect could be shown')
+        raise UsageError(f'{type(model).__name__} has no purifier whose effect could be shown')
     source = source or AttackSource(model)
     examples = Examples()
     with _testing(model):

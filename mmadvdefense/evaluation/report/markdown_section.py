@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Union
 
 from ...checkpoints import save_file_atomically
+from ...errors import UsageError
 from .grid_tables import facts, report_tables
 
 
@@ -45,5 +46,5 @@ def _split(text: str, path: Union[str, Path], config: str) -> tuple[str, str]:
     before, has_start, rest = text.partition(start)
     _, has_end, after = rest.partition(end)
     if not has_start or not has_end:
-        raise ValueError(f'{path} has no place for the tables of {config}: put the lines {start} and {end} into it')
+        raise UsageError(f'{path} has no place for the tables of {config}: put the lines {start} and {end} into it')
     return before + start, end + after

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...errors import UsageError
 from ...randomness import Randomness
 from ...registry import MODELS
 from .layers import Parameters, PerImageConv2d
@@ -33,7 +34,7 @@ class HourglassNetworks(nn.Module):
     def __init__(self, noise_channels: int = 16, widths: Sequence[int] = (16, 32, 64), skip_channels: int = 16) -> None:
         super().__init__()
         if not widths or min(noise_channels, skip_channels, *widths) < 1:
-            raise ValueError(
+            raise UsageError(
                 'an hourglass needs at least one stage, and channels everywhere; got '
                 f'noise_channels={noise_channels}, widths={tuple(widths)}, skip_channels={skip_channels}'
             )

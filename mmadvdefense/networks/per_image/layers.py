@@ -8,6 +8,7 @@ from typing import Any, Callable, Optional, Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...errors import UsageError
 from ...randomness import Randomness
 
 # The weights of all networks side by side, by name; the first dimension of each tensor is the image.
@@ -55,9 +56,9 @@ class PerImageConv2d:
             ValueError: for a kernel size that is even, or a stride that leaves pixels out.
         """
         if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(f'kernel_size must be odd, got {kernel_size}')
+            raise UsageError(f'kernel_size must be odd, got {kernel_size}')
         if not 1 <= stride <= kernel_size:
-            raise ValueError(f'stride must be in 1-{kernel_size}, the kernel size, to see every pixel; got {stride}')
+            raise UsageError(f'stride must be in 1-{kernel_size}, the kernel size, to see every pixel; got {stride}')
         return cls(3, out_channels, kernel_size, stride, padding=kernel_size // 2)
 
     @property

@@ -6,6 +6,7 @@ from typing import Sequence
 
 from torch import nn
 
+from ...errors import StateError, UsageError
 from ...pixels import Pixels
 from ...randomness import Randomness
 from ...registry import MODELS
@@ -36,7 +37,7 @@ class PurifierChain(CompositePurifier):
     def __init__(self, purifiers: Sequence[dict], **kwargs):
         super().__init__(**kwargs)
         if not purifiers:
-            raise ValueError("PurifierChain needs at least one purifier, e.g. purifiers=[dict(type='JPEGPurifier')]")
+            raise UsageError("PurifierChain needs at least one purifier, e.g. purifiers=[dict(type='JPEGPurifier')]")
         self.purifiers = nn.ModuleList(self._build(config, index) for index, config in enumerate(purifiers))
         for purifier in self.purifiers:
             self._check_geometry(purifier)
@@ -45,17 +46,17 @@ class PurifierChain(CompositePurifier):
         name = config.get('type')
         cls = MODELS.get(name) if isinstance(name, str) else name
         if not (isinstance(cls, type) and issubclass(cls, Purifier)):
-            raise ValueError(
+            raise UsageError(
                 f'PurifierChain: purifiers[{index}] has type {name!r}, which is no purifier; '
                 f'{did_you_mean(name, purifier_names())}'
             )
         for setting in ('seed', 'native_type'):
             if setting in config:
-                raise ValueError(f'PurifierChain: purifiers[{index}] ({name}) has {setting}, a setting of the chain')
+                raise UsageError(f'PurifierChain: purifiers[{index}] ({name}) has {setting}, a setting of the chain')
         try:
             return MODELS.build({'channel_order': self.channel_order, **config, 'native_type': NO_PREPROCESSOR})
         except TypeError as error:
-            raise ValueError(f'PurifierChain: purifiers[{index}] ({name}): {error}') from error
+            raise UsageError(f'PurifierChain: purifiers[{index}] ({name}): {error}') from error
 
     def purify(self, images: Pixels, randomness: Randomness) -> Pixels:
         for purifier in self.purifiers:
@@ -71,7 +72,7 @@ class PurifierChain(CompositePurifier):
         if training and self.enabled:
             for purifier in self.purifiers.modules():
                 if isinstance(purifier, GeneratorPurifier):
-                    raise RuntimeError(
+                    raise StateError(
                         f'PurifierChain does not train its {type(purifier).__name__}: train it alone, export it with '
                         'tools/export_purifier.py, and give the member '
                         "init_cfg=dict(type='Pretrained', checkpoint='purifier.pth')"

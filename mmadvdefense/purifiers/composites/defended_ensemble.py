@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Optional, Sequence, Union
 
 from mmpretrain.models import BaseClassifier
 from torch import Tensor, nn
 
-from ...checkpoints import PREPROCESSOR, load_target
-from ...models import build_model
+from ...checkpoints import PREPROCESSOR
+from ...errors import UsageError
+from ...model_spec import ModelSpec
 from ...registry import MODELS
 from ...tasks import ClassificationTask, Task, task_of
 from ..base import Purifier
@@ -48,14 +48,12 @@ class DefendedEnsemble(BaseClassifier):
         init_cfg: Optional[dict] = None,
     ):
         if combine not in COMBINATIONS:
-            raise ValueError(f'DefendedEnsemble combines {", ".join(COMBINATIONS)}, got {combine!r}')
+            raise UsageError(f'DefendedEnsemble combines {", ".join(COMBINATIONS)}, got {combine!r}')
         if not members:
-            raise ValueError('DefendedEnsemble needs members, e.g. members=[dict(config=..., checkpoint=...)]')
-        for member in members:
-            if not {'config', 'checkpoint'} <= member.keys() <= {'config', 'checkpoint', 'trust'}:
-                raise ValueError(f'a member of an ensemble is dict(config=..., checkpoint=...), got {dict(member)}')
-        models = [_load(**member) for member in members]
-        names = [Path(member['config']).stem for member in members]
+            raise UsageError('DefendedEnsemble needs members, e.g. members=[dict(config=..., checkpoint=...)]')
+        specs = [ModelSpec.parse(member, 'a member of DefendedEnsemble', optional=('trust',)) for member in members]
+        models = [_load(spec) for spec in specs]
+        names = [spec.name for spec in specs]
         num_classes = _check_alike([task_of(model) for model in models], names)
         purifiers = [_detach_purifier(model) for model in models]
         super().__init__(init_cfg=init_cfg, data_preprocessor=_preprocessor(purifiers, combine, num_classes))
@@ -79,7 +77,7 @@ class DefendedEnsemble(BaseClassifier):
             return self.head.loss((scores,), data_samples)
         if mode == 'predict':
             return self.head.predict((scores,), data_samples)
-        raise ValueError(f"mode is 'tensor', 'loss' or 'predict', got {mode!r}")
+        raise UsageError(f"mode is 'tensor', 'loss' or 'predict', got {mode!r}")
 
     def _scores(self, inputs: Tensor) -> Tensor:
         views = inputs.split(3, 1)
@@ -97,13 +95,13 @@ def _scores_of(model: nn.Module, pixels: Tensor) -> Tensor:
     return task.logits(task.preprocess(model.data_preprocessor, pixels))
 
 
-def _load(config: str, checkpoint: str, trust: bool = False) -> nn.Module:
-    model = build_model(config)
+def _load(spec: ModelSpec) -> nn.Module:
+    model = spec.build()
     purifier = model.data_preprocessor
     # An exported generator is there already; otherwise the checkpoint must bring it along.
     exported = isinstance(purifier, GeneratorPurifier) and int(purifier.num_updates) > 0
     filled = exported or not isinstance(purifier, Purifier)
-    load_target(model, checkpoint, trust=trust, ignore=PREPROCESSOR if filled else ())
+    spec.fill(model, ignore=PREPROCESSOR if filled else ())
     return model
 
 
@@ -111,9 +109,9 @@ def _check_alike(tasks: Sequence[Task], names: Sequence[str]) -> int:
     """The number of classes of all members."""
     for task, name in zip(tasks, names):
         if not isinstance(task, ClassificationTask):
-            raise ValueError(f'DefendedEnsemble averages class scores of classifiers; {name} is for {task.name}')
+            raise UsageError(f'DefendedEnsemble averages class scores of classifiers; {name} is for {task.name}')
         if task.num_classes != tasks[0].num_classes:
-            raise ValueError(
+            raise UsageError(
                 'members of an ensemble must know the same classes: '
                 f'{names[0]} predicts {tasks[0].num_classes}, {name} predicts {task.num_classes}'
             )

@@ -7,6 +7,7 @@ from typing import Optional, Sequence
 import torch
 from torch import Tensor, nn
 
+from ...errors import StateError
 from ...pixels import Pixels, stack
 from ...randomness import Randomness
 from ..base import Purifier
@@ -48,7 +49,7 @@ class EnsemblePurifier(CompositePurifier):
         if not self.enabled:
             return self.native(data, training)
         if training:
-            raise RuntimeError('an ensemble of defended models is not trained: train each of its members by itself')
+            raise StateError('an ensemble of defended models is not trained: train each of its members by itself')
         samples = data.get('data_samples')
         images = self.load_pixels(data['inputs'], samples)
         views = self.clean(images, self._randomness(data['inputs'], samples))

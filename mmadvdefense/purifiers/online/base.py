@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
+from ...errors import DivergenceError, UsageError
 from ...pixels import PIXEL_MAX, Pixels
 from ...randomness import Randomness
 from ...validation import check_integer
@@ -46,7 +47,7 @@ class OnlinePurifier(RandomPurifier):
 
     def _require_positive(self, name: str, value: float) -> None:
         if not value > 0:
-            raise ValueError(f'{type(self).__name__}: {name} must be > 0, got {value}')
+            raise UsageError(f'{type(self).__name__}: {name} must be > 0, got {value}')
 
     @abstractmethod
     def fit(self, images: Tensor, randomness: Randomness) -> Iterator[Tensor]:
@@ -83,7 +84,7 @@ class OnlinePurifier(RandomPurifier):
             FloatingPointError: if the fit diverges.
         """
         if not steps or steps[0] < 1 or any(a >= b for a, b in pairwise(steps)):
-            raise ValueError(f'steps must be rising numbers from 1 on, got {list(steps)}')
+            raise UsageError(f'steps must be rising numbers from 1 on, got {list(steps)}')
 
         def fitted(stacked: Tensor, streams: Randomness) -> Tensor:
             return self._fit_stacked(stacked, streams, steps)
@@ -101,7 +102,7 @@ class OnlinePurifier(RandomPurifier):
             numbered = enumerate(self._tracked(run, len(images), steps[-1]), start=1)
             wanted = torch.stack([fitted for step, fitted in numbered if step in steps], 1)
         if not wanted.isfinite().all():
-            raise FloatingPointError(f'{type(self).__name__} diverged within {steps[-1]} steps: lower learning_rate')
+            raise DivergenceError(f'{type(self).__name__} diverged within {steps[-1]} steps: lower learning_rate')
         return wanted.clamp(0, PIXEL_MAX)
 
     def _tracked(self, run: Iterator[Tensor], count: int, total: int) -> Iterator[Tensor]:

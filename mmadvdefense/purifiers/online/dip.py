@@ -6,6 +6,7 @@ from typing import Callable, Optional
 
 from torch import Tensor
 
+from ...errors import UsageError
 from ...randomness import Randomness
 from ...registry import MODELS
 from .reconstruction import ReconstructionPurifier
@@ -41,7 +42,7 @@ class DIPPurifier(ReconstructionPurifier):
     ):
         super().__init__(num_steps, learning_rate, network or DEFAULT_NETWORK, **kwargs)
         if not jitter >= 0:
-            raise ValueError(f'{type(self).__name__}: jitter must be >= 0, got {jitter}')
+            raise UsageError(f'{type(self).__name__}: jitter must be >= 0, got {jitter}')
         self.jitter = jitter
 
     def source(self, images: Tensor, randomness: Randomness) -> Callable[[], Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Optional
 
+from ...errors import UsageError
 from ...registry import MODELS
 from .generator import GeneratorPurifier
 
@@ -31,7 +32,7 @@ class AlignPurifier(GeneratorPurifier):
         if discriminator and condition_on_labels and 'in_channels' not in discriminator:
             num_classes = kwargs.get('num_classes')
             if num_classes is None:
-                raise ValueError(
+                raise UsageError(
                     'condition_on_labels needs the number of classes: train with tools/train.py, which reads it off '
                     "the model's head, or set discriminator=dict(in_channels=3 + number of classes)"
                 )

@@ -9,6 +9,7 @@ import torch
 
 from ...checkpoints import save_file_atomically
 from ...compat import check_checkpoint
+from ...errors import UsageError
 
 FORMAT = 'mmadvdefense purifier'
 
@@ -30,7 +31,7 @@ def load_purifier_export(path: Union[str, Path]) -> dict:
     check_checkpoint(path)
     export = torch.load(path, map_location='cpu', weights_only=True)
     if not isinstance(export, dict) or export.get('format') != FORMAT:
-        raise ValueError(
+        raise UsageError(
             f'{path} is no exported purifier; make one with tools/export_purifier.py CONFIG CHECKPOINT OUT'
         )
     return export

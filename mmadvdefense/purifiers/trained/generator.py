@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...checkpoints import CheckpointMismatch
+from ...errors import StateError, UsageError
 from ...pixels import Layout, Pixels, pad_to_multiple, resize, stack, to_pixels, to_unit_range
 from ...registry import MODELS, named_types
 from ..base import Purifier, unchecked
@@ -76,7 +77,7 @@ class GeneratorPurifier(Purifier):
         self.working_size = tuple(working_size) if working_size else None
         self.tiles = Tiles(tile_size, tile_overlap) if tile_size else None
         if tile_batch_size < 1:
-            raise ValueError(f'tile_batch_size is at least 1, got {tile_batch_size}')
+            raise UsageError(f'tile_batch_size is at least 1, got {tile_batch_size}')
         self.tile_batch_size = tile_batch_size
         # Travels with the checkpoint, and tells a trained generator from a random one.
         self.register_buffer('num_updates', torch.zeros((), dtype=torch.int64))
@@ -130,7 +131,7 @@ class GeneratorPurifier(Purifier):
         if self._known_trained:
             return
         if int(self.num_updates) == 0:
-            raise RuntimeError(
+            raise StateError(
                 f'{type(self).__name__} is untrained: no checkpoint with a generator was loaded. Train it with '
                 'tools/train.py, or load an export with init_cfg=dict(type="Pretrained", checkpoint="purifier.pth")'
             )
@@ -204,7 +205,7 @@ class GeneratorPurifier(Purifier):
         if not training or not self.enabled:
             return super().forward(data, training)
         if 'adversarial_inputs' not in data:
-            raise RuntimeError(
+            raise StateError(
                 f'{type(self).__name__} got no adversarial images to train on: add dict(type="PurifierTrainHook", ...) '
                 'to custom_hooks, or train with tools/train.py, which does'
             )

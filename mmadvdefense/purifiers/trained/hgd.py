@@ -6,6 +6,7 @@ from typing import Optional
 
 from torch import Tensor
 
+from ...errors import UsageError
 from ...pixels import Pixels
 from ...registry import MODELS
 from .generator import GeneratorPurifier
@@ -35,14 +36,14 @@ class HGDPurifier(GeneratorPurifier):
         self, generator: Optional[dict] = None, init_cfg: Optional[dict] = None, noise_scale: float = 1.0, **kwargs
     ):
         if 'discriminator' in kwargs or 'condition_on_labels' in kwargs:
-            raise ValueError(
+            raise UsageError(
                 'HGDPurifier has no discriminator: leave discriminator and condition_on_labels out, and train it with '
                 'PurifierTrainHook and an objective of configs/_base_/defenses/objective_hgd_*.py'
             )
         if generator is None and init_cfg is None:
             generator = dict(type='DUNet')
         if not noise_scale >= 0:
-            raise ValueError(f'HGDPurifier: noise_scale must be >= 0, got {noise_scale}')
+            raise UsageError(f'HGDPurifier: noise_scale must be >= 0, got {noise_scale}')
         super().__init__(generator=generator, init_cfg=init_cfg, **kwargs)
         self.noise_scale = noise_scale
 

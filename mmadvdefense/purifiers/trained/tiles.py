@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...errors import UsageError
+
 
 class Tiles:
     """Cuts images into tiles, evenly spread, and blends what becomes of them.
@@ -26,9 +28,9 @@ class Tiles:
     def __init__(self, size: Sequence[int], overlap: float = 1 / 3):
         self.size = tuple(size) if isinstance(size, Sequence) else (size,)
         if len(self.size) != 2 or min(self.size) < 1:
-            raise ValueError(f'tile_size is (height, width) in pixels, got {size!r}')
+            raise UsageError(f'tile_size is (height, width) in pixels, got {size!r}')
         if not 0 <= overlap < 1:
-            raise ValueError(f'tile_overlap is a share of a tile in [0, 1), got {overlap!r}')
+            raise UsageError(f'tile_overlap is a share of a tile in [0, 1), got {overlap!r}')
         self.overlap = overlap
 
     def pad(self, images: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from abc import abstractmethod
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...errors import UsageError
 from ...pixels import Pixels
 from ...registry import MODELS
 from ..base import Purifier
@@ -29,7 +30,7 @@ class FilterPurifier(Purifier):
     def __init__(self, kernel_size: int = 3, **kwargs):
         super().__init__(**kwargs)
         if kernel_size < 1 or kernel_size % 2 != 1:
-            raise ValueError(f'{type(self).__name__}: kernel_size must be odd and at least 1, got {kernel_size}')
+            raise UsageError(f'{type(self).__name__}: kernel_size must be odd and at least 1, got {kernel_size}')
         self.kernel_size = int(kernel_size)
 
     @abstractmethod

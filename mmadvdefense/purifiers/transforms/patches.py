@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...checkpoints import save_file_atomically
 from ...compat import check_checkpoint
+from ...errors import UsageError
 from ...pixels import Pixels, round_to_8bit
 
 FORMAT = 'mmadvdefense patches'
@@ -52,11 +53,11 @@ class PatchDatabase:
             ValueError: for an unknown ``channel_order``, no image at all, or one that is smaller than a patch.
         """
         if channel_order not in ('bgr', 'rgb'):
-            raise ValueError(f"channel_order is 'bgr' or 'rgb', how the images were loaded; got {channel_order!r}")
+            raise UsageError(f"channel_order is 'bgr' or 'rgb', how the images were loaded; got {channel_order!r}")
         generator = torch.Generator().manual_seed(seed)
         patches = [_draw(image, per_image, patch_size, generator) for images in batches for image in images]
         if not patches:
-            raise ValueError('a patch database needs images, and there are none')
+            raise UsageError('a patch database needs images, and there are none')
         return cls(torch.cat(patches), channel_order)
 
     def save(self, path: Union[str, Path]) -> None:
@@ -77,7 +78,7 @@ class PatchDatabase:
         check_checkpoint(path)
         content = torch.load(path, map_location='cpu', weights_only=True)
         if not isinstance(content, dict) or content.get('format') != FORMAT:
-            raise ValueError(f'{path} is no patch database; make one with tools/build_patches.py CONFIG OUT')
+            raise UsageError(f'{path} is no patch database; make one with tools/build_patches.py CONFIG OUT')
         return cls(content['patches'], content['channel_order'])
 
     def vectors(self, channel_order: Optional[str] = None) -> Tensor:
@@ -89,7 +90,7 @@ class PatchDatabase:
 def _draw(image: Tensor, number: int, size: int, generator: torch.Generator) -> Tensor:
     height, width = image.shape[-2:]
     if min(height, width) < size:
-        raise ValueError(f'an image of {height} x {width} pixels has no patch of {size} x {size}')
+        raise UsageError(f'an image of {height} x {width} pixels has no patch of {size} x {size}')
     rows = torch.randint(height - size + 1, (number,), generator=generator)
     columns = torch.randint(width - size + 1, (number,), generator=generator)
     windows = image.unfold(1, size, 1).unfold(2, size, 1)

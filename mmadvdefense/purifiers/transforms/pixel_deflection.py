@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...errors import DependencyError, UsageError
 from ...pixels import PIXEL_MAX, Pixels
 from ...randomness import Randomness
 from ...registry import MODELS
@@ -31,7 +32,7 @@ def deflect_pixels(images: Tensor, deflections: int, window: int, randomness: Ra
     """
     height, width = images.shape[2:]
     if deflections > height * width:
-        raise ValueError(f'{deflections} deflections are more than the pixels of an image of {height} x {width}')
+        raise UsageError(f'{deflections} deflections are more than the pixels of an image of {height} x {width}')
     place = randomness.uniform_like(images.new_empty(len(images), height * width)).topk(deflections).indices
     chance = randomness.uniform_like(images.new_empty(len(images), 2, deflections))
     row = _near(place // width, height, window, chance[:, 0])
@@ -76,7 +77,7 @@ class PixelDeflectionPurifier(RandomPurifier):
         name = type(self).__name__
         check_integer(name, deflections=deflections, window=window)
         if not sigma > 0:
-            raise ValueError(f'{name}: sigma is in pixels (0-255) and must be > 0, got {sigma}')
+            raise UsageError(f'{name}: sigma is in pixels (0-255) and must be > 0, got {sigma}')
         self._require_channel_order(name)
         self._denoise = _wavelet_denoiser()
         self.deflections = int(deflections)
@@ -110,7 +111,7 @@ def _wavelet_denoiser() -> Callable[..., np.ndarray]:
         import pywt  # noqa: F401  scikit-image needs it for this function and installs without it
         from skimage.restoration import denoise_wavelet
     except ImportError as error:
-        raise ImportError(
+        raise DependencyError(
             f'PixelDeflectionPurifier needs scikit-image and PyWavelets ({error}): '
             "pip install 'mmadvdefense[purifiers]'"
         ) from error

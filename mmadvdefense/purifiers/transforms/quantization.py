@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...errors import UsageError
 from ...pixels import PIXEL_MAX, Pixels
 from ...registry import MODELS
 from ..base import Purifier
@@ -30,7 +31,7 @@ class BitDepthPurifier(Purifier):
     def __init__(self, bits: int = 3, **kwargs):
         super().__init__(**kwargs)
         if bits not in range(1, 9):
-            raise ValueError(f'BitDepthPurifier: bits must be an integer in 1-8, got {bits}')
+            raise UsageError(f'BitDepthPurifier: bits must be an integer in 1-8, got {bits}')
         self.bits = int(bits)
 
     def purify(self, images: Pixels) -> Pixels:
@@ -55,7 +56,7 @@ class JPEGPurifier(Purifier):
     def __init__(self, quality: int = 75, **kwargs):
         super().__init__(**kwargs)
         if quality not in range(1, 101):
-            raise ValueError(f'JPEGPurifier: quality must be an integer in 1-100, got {quality}')
+            raise UsageError(f'JPEGPurifier: quality must be an integer in 1-100, got {quality}')
         self._require_channel_order('JPEGPurifier')
         self.quality = int(quality)
 

@@ -7,6 +7,7 @@ from typing import Optional, Union
 import torch
 from torch import Tensor
 
+from ...errors import UsageError
 from ...pixels import PIXEL_MAX, Pixels
 from ...randomness import Randomness
 from ...registry import MODELS
@@ -47,7 +48,7 @@ class QuiltingPurifier(RandomPurifier):
     ):
         super().__init__(**kwargs)
         if patches is None:
-            raise ValueError(
+            raise UsageError(
                 'QuiltingPurifier needs patches of clean images: '
                 "make them with tools/build_patches.py CONFIG patches.pth, and set patches='patches.pth'"
             )
@@ -55,12 +56,12 @@ class QuiltingPurifier(RandomPurifier):
         database = patches if isinstance(patches, PatchDatabase) else PatchDatabase.load(patches)
         number, _, self.patch_size, _ = database.patches.shape
         if neighbours not in range(1, number + 1):
-            raise ValueError(
+            raise UsageError(
                 f'QuiltingPurifier: neighbours must be an integer from 1 to that of patches, {number}; got {neighbours}'
             )
         overlap = self.patch_size // 2 if overlap is None else overlap
         if overlap not in range(self.patch_size // 2 + 1):
-            raise ValueError(
+            raise UsageError(
                 f'QuiltingPurifier: overlap must be an integer from 0 to half the patch size {self.patch_size}, '
                 f'got {overlap}'
             )

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...errors import UsageError
 from ...pixels import Pixels
 from ...randomness import Randomness
 from ...registry import MODELS
@@ -40,9 +41,9 @@ class RandomResizePadPurifier(RandomPurifier):
         super().__init__(**kwargs)
         self._check_geometry(self)
         if not 0 < min_scale <= 1:
-            raise ValueError(f'{type(self).__name__}: min_scale must be above 0 and at most 1, got {min_scale}')
+            raise UsageError(f'{type(self).__name__}: min_scale must be above 0 and at most 1, got {min_scale}')
         if interpolation not in ('bilinear', 'nearest'):
-            raise ValueError(f"{type(self).__name__}: interpolation is 'bilinear' or 'nearest', got {interpolation!r}")
+            raise UsageError(f"{type(self).__name__}: interpolation is 'bilinear' or 'nearest', got {interpolation!r}")
         self.min_scale = float(min_scale)
         self.interpolation = interpolation
 

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...errors import UsageError
 from ...pixels import PIXEL_MAX, Pixels
 from ...randomness import Randomness
 from ...registry import MODELS
@@ -82,9 +83,9 @@ class TotalVariationPurifier(RandomPurifier):
         super().__init__(**kwargs)
         name = type(self).__name__
         if not weight > 0:
-            raise ValueError(f'{name}: weight is in pixels (0-255) and must be > 0, got {weight}')
+            raise UsageError(f'{name}: weight is in pixels (0-255) and must be > 0, got {weight}')
         if not 0 <= drop_rate < 1:
-            raise ValueError(f'{name}: drop_rate must be at least 0 and below 1, got {drop_rate}')
+            raise UsageError(f'{name}: drop_rate must be at least 0 and below 1, got {drop_rate}')
         check_integer(name, steps=steps)
         self.weight = float(weight)
         self.drop_rate = float(drop_rate)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from mmadvdefense import model_spec
 from mmadvdefense.attacks import PGD
 from mmadvdefense.evaluation.grid import config as module
 from mmadvdefense.evaluation.grid.config import OPTIONAL, read_grid
@@ -26,7 +27,8 @@ NOT_ADAPTIVE = {
 def checked(monkeypatch) -> list[tuple]:
     """Checkpoints need not be there; what was asked of which."""
     asked: list[tuple] = []
-    monkeypatch.setattr(module, 'check_checkpoint', lambda path, trust=False: asked.append((path, trust)))
+    for loader in (module, model_spec):
+        monkeypatch.setattr(loader, 'check_checkpoint', lambda path, trust=False: asked.append((path, trust)))
     monkeypatch.chdir(CONFIGS.parent)
     return asked
 
@@ -87,7 +89,7 @@ def _read(checked: list, **changes):
 def test_sources_and_defenses(checked):
     grid = _read(checked)
     assert grid.defenses['none'] == {} and grid.defenses['own']['checkpoint'] is None
-    assert [source['trust'] for source in grid.threat_models[1].threat.sources] == [False, True]
+    assert [source.trust for source in grid.threat_models[1].threat.sources] == [False, True]
     # Two sources and the target; a model that loads itself has none.
     assert checked == [('a.pth', False), ('a.pth', True), ('a.pth', False)]
     trusted = read_grid(Config(dict(

@@ -213,7 +213,7 @@ def test_mistakes(pair, member):
         build(*pair.members, combine='mean')
     with pytest.raises(ValueError, match='needs members'):
         build()
-    with pytest.raises(ValueError, match=r"a member of an ensemble is dict\(.*got {'config'"):
+    with pytest.raises(ValueError, match=r"a member of DefendedEnsemble has .*dict\(.*got {'config'"):
         build(dict(config=pair.members[0]['config']))
     with pytest.raises(FileNotFoundError, match=r'nowhere\.pth'):
         build(dict(pair.members[0], checkpoint='nowhere.pth'))
