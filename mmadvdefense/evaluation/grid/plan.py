@@ -12,15 +12,16 @@ from mmengine.dataset import BaseDataset
 
 from ...attacks import build_attack
 from ...digests import plain_settings, value_digest
+from ...former_words import former_settings, former_threat_model
 from ...model_spec import ModelSpec
 from ...models import build_model
 from ...pipelines import channel_order, config_channel_order
 from ...tasks import FeatureTap, task_of
-from ...threats import NEEDS_PURIFIER, ThreatModel, UnsupportedAttackError
+from ...threats import ThreatModel, UnsupportedAttackError
 from ...threats.checks import check_num_classes, check_same_classes
 from ...version import __version__
 from ..results import CLEAN, Condition
-from .config import GridConfig
+from .config import GridConfig, ThreatColumn
 from .correct_images import choose_images
 from .defenses import Defense, build_defense, data_settings, model_settings, target_config
 from .image_selection import compose_indices, inspect_images, open_test_set
@@ -152,21 +153,45 @@ def _check_models(config: GridConfig, base: Config, dataset: BaseDataset) -> dic
 
 
 def _cells(config: GridConfig, defense: Defense, common: dict, parts: dict, threats: dict) -> list[Cell]:
-    # The key is former_words.py's, too: a fingerprint stays what it is.
+    # Under its former name, as in former_words.py: fingerprints are those of cells that are finished.
     own = {**common, 'defence': parts['defenses'][defense.name]}
     cells = [Cell(defense.name, Condition(CLEAN), CLEAN, None, value_digest(own))]
-    for column in config.threat_models:
-        threat = column.threat
-        if threat.name in NEEDS_PURIFIER and defense.purifier is None:
-            continue
+    for column, threat in _columns(config, defense):
+        settings = threats[column.threat.title] if threat is column.threat else _threat_settings(threat, None)
         for name in column.attacks:
             if name not in config.limited.get(defense.name, column.attacks):
                 continue
-            about = {**own, 'attack': parts['attacks'][name], 'threat_model': threats[threat.title]}
-            condition = Condition.under(threat, name, config.attacks[name])
-            reason = _reason(threat, config.attacks[name])
-            cells.append(Cell(defense.name, condition, threat.title, reason, value_digest(about)))
+            about = {
+                **own,
+                'attack': former_settings(parts['attacks'][name]),
+                'threat_model': {**former_settings(settings), 'name': former_threat_model(threat.name)},
+            }
+            attack = config.attacks[name]
+            condition = Condition(name, attack, threat)
+            cells.append(
+                Cell(defense.name, condition, column.threat.title, _reason(threat, attack), value_digest(about))
+            )
     return cells
+
+
+def _columns(config: GridConfig, defense: Defense) -> list[tuple[ThreatColumn, ThreatModel]]:
+    """The threat models that a defense is tested under, and the attacker of each.
+
+    Without a purifier, adaptive attackers are gray-box attackers. They are run once: under gray-box, or in a grid that
+    has none under the first of them.
+    """
+    if defense.purifier is not None:
+        return [(column, column.threat) for column in config.threat_models]
+    names = [column.threat.name for column in config.threat_models]
+    columns = []
+    for column in config.threat_models:
+        threat = column.threat.without_purifier()
+        if threat is None or (threat is not column.threat and 'gray-box' in names):
+            continue
+        if threat is not column.threat and any(earlier is not other.threat for other, earlier in columns):
+            continue
+        columns.append((column, threat))
+    return columns
 
 
 def _reason(threat: ThreatModel, attack: dict) -> Optional[str]:

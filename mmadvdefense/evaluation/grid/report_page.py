@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 
 from ...attacks import build_attack
 from ...digests import value_digest
+from ...former_words import former_settings
 from ..report.distributions import collect_distributions, distribution_element, load_distributions, save_distributions
 from ..report.grid_examples import example_sheets
 from ..report.html_page import write_page
@@ -43,7 +44,8 @@ def write_grid_page(plan: GridPlan, folder: RunFolder, finished: Finished, repor
 
 def distribution_path(plan: GridPlan, folder: RunFolder, defense: Defense) -> Path:
     """Where the distributions of a defense are kept; another attack or purifier has another file."""
-    about = [plan.config.distributions, plan.settings['attacks'], plan.settings['defenses'][defense.name]]
+    attacks = former_settings(plan.settings['attacks'])
+    about = [plan.config.distributions, attacks, plan.settings['defenses'][defense.name]]
     return folder.path / 'distributions' / f'{defense.name}__{value_digest(about)[:12]}.npz'
 
 
