@@ -1,4 +1,4 @@
-"""When a purifier that is fitted to each image should stop, told from Gaussian noise and never from an attack."""
+"""When a purifier that is fitted to each image should stop, chosen on Gaussian noise and never on an attack."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def metric_by_step(
     sigma: float,
     seed: int = 0,
 ) -> tuple[str, dict[int, float]]:
-    """The task's metric on noisy images that were purified for each of these numbers of steps, from one run.
+    """The task's metric on noisy images, purified for each of these numbers of steps in one run.
 
     Args:
         model: a host in eval mode, with an :class:`OnlinePurifier`, which is left enabled.
         loader: of images without augmentation.
         evaluator: config of the metrics.
-        steps: in rising order.
+        steps: in ascending order.
         sigma: of the noise, in pixels (0-255).
-        seed: of the noise; an image's depends on it and the image's name alone.
+        seed: of the noise; the noise of an image depends on the seed and the image's name alone.
 
     Returns:
         The metric's name, and its value after each number of steps; after 0 steps that of the noisy images.

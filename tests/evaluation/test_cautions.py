@@ -23,7 +23,8 @@ def test_gradients_that_were_not_finite():
 def _result(name: str, purifier: bool, score: float, **measured: float) -> Result:
     sizes = {f'perturbation/{norm}_{what}': 8.0 for norm in ('linf', 'l2') for what in ('mean', 'max')}
     attack = dict(type='PGD') if measured else None
-    condition = Condition(name, attack, threat_model='transfer' if attack else 'none', source={'config': 'x.py'})
+    threat = dict(name='transfer', source=dict(config='x.py', checkpoint='x.pth'))
+    condition = Condition(name, attack, threat if attack else None)
     measured = {**sizes, 'purified/psnr': 30.0, **measured}
     return Result(condition, purifier, {'accuracy/top1': score}, measured, scores={'images': 10, 'score': score})
 

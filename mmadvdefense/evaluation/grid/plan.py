@@ -1,4 +1,4 @@
-"""The cells of a grid, and for each everything that its numbers depend on."""
+"""The cells of a grid, each with everything that its numbers depend on."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Cell:
         defense: its name.
         condition: what is done to the images; its name is that of the attack.
         threat: the title of the threat model, ``'clean'`` for clean images.
-        reason: why it cannot run, if that shows before.
-        fingerprint: of everything that its numbers depend on.
+        reason: why it cannot run, if that is known beforehand.
+        fingerprint: a digest of everything that its numbers depend on.
     """
 
     defense: str
@@ -47,12 +47,12 @@ class Cell:
 
     @property
     def title(self) -> str:
-        """For people: ``'align, gray-box, PGD'``."""
+        """As people read it: ``'align, gray-box, PGD'``."""
         return f'{self.defense}, {self.threat}' + ('' if self.threat == CLEAN else f', {self.condition.name}')
 
     @property
     def file_name(self) -> str:
-        """For files, without an ending."""
+        """The name of its files, without an ending."""
         words = [self.threat, self.condition.name, self.defense] if self.threat != CLEAN else [CLEAN, self.defense]
         readable = '__'.join(re.sub(r'[^\w.+-]+', '-', word) for word in words)
         return f'{readable}__{self.fingerprint[:12]}'
@@ -66,9 +66,9 @@ class GridPlan:
         config: the grid's config.
         defenses: by name, ready to be tested.
         cells: in the order in which they are run: defense after defense, clean images first.
-        settings: what all numbers depend on, to compare with an earlier run's.
-        images: how many are tested on.
-        facts: of target and data, for the report.
+        settings: everything that the numbers depend on, to compare with an earlier run's.
+        images: the number of test images.
+        facts: what the report says of target and data.
     """
 
     config: GridConfig
@@ -80,7 +80,7 @@ class GridPlan:
 
     @property
     def shown(self) -> set[str]:
-        """Of every method the first training, whose images and distributions a page shows."""
+        """The first training of every method: the page shows the images and distributions of these."""
         return {names[0] for names in self.config.methods.values()}
 
 
@@ -89,11 +89,11 @@ def plan_grid(config: GridConfig, folder: Optional[Union[str, Path]] = None, lau
 
     Args:
         config: of the grid.
-        folder: its work directory, for what the target says of the images, if that decides on which to test.
-        launcher: as MMEngine names it, for the same.
+        folder: its work directory; with ``correct_only``, what the target predicts is kept there.
+        launcher: MMEngine's name of the launcher; with ``correct_only``, the target is tested with it.
 
     Raises:
-        ValueError: for models, layers or images that do not fit together.
+        UsageError: for models, layers or images that do not fit together.
         FileNotFoundError: that names the first file that is missing.
     """
     overrides = {'test_dataloader': config.test_dataloader, 'test_evaluator': config.test_evaluator}
@@ -132,7 +132,7 @@ def plan_grid(config: GridConfig, folder: Optional[Union[str, Path]] = None, lau
 
 
 def _check_models(config: GridConfig, base: Config, dataset: BaseDataset) -> dict[str, Any]:
-    """Build target and sources; returns what the report says of them."""
+    """Build target and sources, and return what the report says of them."""
     target = build_model(base)
     check_num_classes(target, dataset)
     for layer in config.layers:
@@ -144,7 +144,7 @@ def _check_models(config: GridConfig, base: Config, dataset: BaseDataset) -> dic
                 check_same_classes(model, target, build_attack(config.attacks[name]))
     task = task_of(target)
     classes = list(dataset.metainfo.get('classes') or range(task.num_classes or 0))
-    # Unknown data sets hold their images, as RGB arrays usually.
+    # Unknown data sets usually hold their images as RGB arrays.
     order = channel_order(base.test_dataloader.dataset) or 'rgb'
     return {
         'task': task.name,
@@ -183,7 +183,7 @@ def _columns(config: GridConfig, defense: Defense) -> list[tuple[ThreatColumn, T
     if defense.purifier is not None:
         return [(column, column.threat) for column in config.threat_models]
     names = [column.threat.name for column in config.threat_models]
-    columns = []
+    columns: list[tuple[ThreatColumn, ThreatModel]] = []
     for column in config.threat_models:
         threat = column.threat.without_purifier()
         if threat is None or (threat is not column.threat and 'gray-box' in names):
@@ -213,6 +213,6 @@ def _source_settings(source: ModelSpec, channel_order: Optional[str]) -> dict[st
     config = Config.fromfile(source.config)
     settings = {**model_settings(config), 'checkpoint': plain_settings(source.checkpoint)}
     trained_on = source.image_order()
-    # Noted only where a source sees other pixels than the target.
+    # Part of the settings only if the source sees other pixels than the target.
     swaps = channel_order and trained_on and channel_order != trained_on
     return {**settings, 'channel_order': trained_on} if swaps else settings

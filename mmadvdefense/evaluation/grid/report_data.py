@@ -1,4 +1,4 @@
-"""What a grid found, as one object that JSON, tables and pages are made from."""
+"""The results of a grid as one object, from which JSON, tables and pages are made."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Finished = list[tuple[Cell, Result]]
 def build_report(plan: GridPlan, finished: Finished, source: str) -> dict[str, Any]:
     """The report of the cells that are finished; ``docs/robustness.md`` describes its fields.
 
-    Nothing in it depends on when or how fast a cell was run.
+    Nothing in it depends on when a cell was run, or how fast.
 
     Args:
         plan: the grid.
@@ -93,7 +93,7 @@ def _defense(plan: GridPlan, name: str) -> dict[str, Any]:
 
 
 def _attacked(finished: Finished, threat: str) -> Finished:
-    """The cells of a threat model that could run."""
+    """The cells of a threat model that have numbers."""
     return [(cell, result) for cell, result in finished if cell.threat == threat and result.reason is None]
 
 
@@ -116,13 +116,13 @@ def _worst_case(plan: GridPlan, finished: Finished) -> list[dict[str, Any]]:
         if cells:
             attacks = [cell.condition.name for cell, _ in cells]
             share = correct_under_all([result.samples['correct'] for _, result in cells])
-            right = None if share is None else 100 * share
-            rows.append({'threat_model': title, 'defense': defense, 'attacks': attacks, 'correct': right})
+            correct = None if share is None else 100 * share
+            rows.append({'threat_model': title, 'defense': defense, 'attacks': attacks, 'correct': correct})
     return rows
 
 
 def _comparisons(plan: GridPlan, finished: Finished) -> list[dict[str, Any]]:
-    """Paired t-tests of every two methods under the same attack; of several trainings, an image's mean score."""
+    """Paired t-tests of every two methods under the same attack, on the mean scores of images over several trainings."""
     rows = []
     for column, attack in itertools.product(plan.config.threat_models, plan.config.attacks):
         title = column.threat.title

@@ -1,4 +1,4 @@
-"""The page of a finished grid: its report, images, and distributions of features."""
+"""What the page of a grid shows beside its report: example images and distributions of features."""
 
 from __future__ import annotations
 
@@ -43,22 +43,22 @@ def write_grid_page(plan: GridPlan, folder: RunFolder, finished: Finished, repor
 
 
 def distribution_path(plan: GridPlan, folder: RunFolder, defense: Defense) -> Path:
-    """Where the distributions of a defense are kept; another attack or purifier has another file."""
+    """The file with the distributions of a defense; those of another attack or purifier are in another file."""
     attacks = former_settings(plan.settings['attacks'])
     about = [plan.config.distributions, attacks, plan.settings['defenses'][defense.name]]
     return folder.path / 'distributions' / f'{defense.name}__{value_digest(about)[:12]}.npz'
 
 
 def lacks_distributions(plan: GridPlan, folder: RunFolder, defense: Defense) -> bool:
-    """Whether the page shows distributions of a defense that are not there yet."""
+    """Whether the page shows distributions of a defense that have not been collected yet."""
     shown = bool(plan.config.distributions) and defense.purifier is not None and defense.name in plan.shown
     return shown and not distribution_path(plan, folder, defense).exists()
 
 
 def collect_grid_distributions(plan: GridPlan, folder: RunFolder, defense: Defense, runner: Runner) -> None:
-    """Keep the distributions of a defense with a purifier, under the attack that the grid names, on the target itself.
+    """Collect the distributions of a defense with a purifier, under the grid's gray-box attack for distributions.
 
-    What is there already is not made again.
+    Does nothing if they are there already.
     """
     if not lacks_distributions(plan, folder, defense):
         return

@@ -1,4 +1,4 @@
-"""The folder of a grid's run: every finished cell is there completely or not at all, and none of another grid."""
+"""The folder of a run: each finished cell is there completely or not at all, and cells of other grids are not."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class RunFolder:
     def claim(self, config: str, settings: dict[str, Any], force: bool = False) -> None:
         """Make this the folder of a grid.
 
-        With ``force``, a folder of another grid becomes this one's: cells that both have stay, others are removed when
-        the grid is finished (:meth:`remove_others`).
+        With ``force``, the folder of another grid becomes this one's: cells that both have stay, and the others are
+        removed when the grid is finished (:meth:`remove_others`). A folder of version 1 is converted.
 
         Args:
             config: the file of the grid, for messages.
             settings: what its numbers depend on.
-            force: whether a folder of another configuration may be taken.
+            force: whether to take over the folder of another configuration.
 
         Raises:
             FileExistsError: if it holds the report of another configuration; the message says what differs.
@@ -43,7 +43,7 @@ class RunFolder:
             if not force:
                 self._check_same(theirs, settings)
             if theirs['version'] < VERSION:
-                # Before the note of the current version takes the place of theirs: after a crash, the rest is converted.
+                # Before their note is replaced, so that after a crash in between the rest is converted.
                 upgrade_files(self.path)
         write_json(note, {'format': RUN_FORMAT, 'version': VERSION, 'config': config, 'settings': settings})
 
@@ -65,7 +65,13 @@ class RunFolder:
         return Result.from_dict(stored['cell'], stored['samples'])
 
     def save(self, cell: Cell, result: Result, seconds: float) -> None:
-        """Note a finished cell."""
+        """Write a finished cell.
+
+        Args:
+            cell: which one.
+            result: what came of it.
+            seconds: how long it took.
+        """
         if result.examples:
             save_examples(self.examples(cell), result.examples)
         samples = result.samples and {
@@ -78,7 +84,7 @@ class RunFolder:
         save_file_atomically(self._path(cell), lambda file: file.write(data), size=len(data))
 
     def examples(self, cell: Cell) -> Path:
-        """Where a cell's images to look at are, if there are any."""
+        """The file with a cell's example images, if it has any."""
         return self.path / 'examples' / f'{cell.file_name}.npz'
 
     def remove_others(self, cells: list[Cell]) -> None:
@@ -93,7 +99,7 @@ class RunFolder:
 
 
 def first_difference(theirs: Any, ours: Any, at: str = '') -> Optional[str]:
-    """Where two settings differ first, with both values: ``'attacks.PGD.eps (8 there, 4 here)'``; None if nowhere."""
+    """The first difference of two settings, with both values: ``'attacks.PGD.eps (8 there, 4 here)'``; None if equal."""
     if isinstance(theirs, dict) and isinstance(ours, dict):
         for key in dict.fromkeys([*theirs, *ours]):
             missing = object()

@@ -1,8 +1,8 @@
 """Reports and run folders of version 1 in the words of version 2.
 
-Version 1 has ``white-box`` for gray-box, ``adaptive-full`` for adaptive, ``all_or_nothing`` for the worst case, ``right``
-for correct, ``draws`` for EOT samples, ``pixel_share`` for the success threshold and ``defence`` for defense, and spreads
-the settings of a threat model over the condition of a cell. Numbers are the same.
+Version 1 calls gray-box ``white-box``, adaptive ``adaptive-full``, the worst case ``all_or_nothing``, correct ``right``, EOT
+samples ``draws``, the success threshold ``pixel_share`` and a defense ``defence``. It spreads the settings of a threat
+model over the condition of a cell. The numbers are the same.
 """
 
 from __future__ import annotations

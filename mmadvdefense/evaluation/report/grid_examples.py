@@ -1,4 +1,4 @@
-"""Pictures of a report: a few images before and after attack and purifier, with what the model made of them."""
+"""Example images of a grid as pictures: before and after attack and purifier, with the model's predictions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ import torch
 from ..results import CLEAN, Result
 from .charts import png_data_url
 from .example_pictures import Caption, draw_picture
-from .examples import Examples
-
-STATES = ('clean', 'adversarial', 'purified')
+from .examples import STATES, Examples
 
 
 def example_sheets(report: dict[str, Any], cells: Sequence[tuple[str, Result, Path]]) -> dict[str, str]:
-    """One ``<img>`` for every threat model and defense with a purifier, of the first attack that has one.
+    """One ``<img>`` for every threat model and defense with a purifier, of the first attack that has examples.
 
     Args:
         report: of :func:`mmadvdefense.evaluation.report.build_report`.
@@ -32,7 +30,7 @@ def example_sheets(report: dict[str, Any], cells: Sequence[tuple[str, Result, Pa
         if threat == CLEAN or not cell.purifier or (threat, cell.defense) in shown or not path.exists():
             continue
         shown.add((threat, cell.defense))
-        # What the unprotected model makes of clean and attacked images, where the grid has it.
+        # The predictions of the unprotected model on clean and attacked images, if the grid has them.
         seen_by = {
             'clean': at.get((CLEAN, CLEAN, bare)),
             'adversarial': at.get((threat, cell.condition.name, bare)),

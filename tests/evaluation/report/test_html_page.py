@@ -7,16 +7,16 @@ import cv2
 import numpy as np
 import pytest
 
-from mmadvdefense.evaluation.report.curves import amplification_curves, budget_curves
 from mmadvdefense.evaluation.report.distributions import (
-    STATES,
+    FEATURE_STATES,
     Distributions,
     distribution_element,
     load_distributions,
     proxy_a_distances,
     save_distributions,
 )
-from mmadvdefense.evaluation.report.example_sheets import example_sheets
+from mmadvdefense.evaluation.report.grid_curves import amplification_curves, budget_curves
+from mmadvdefense.evaluation.report.grid_examples import example_sheets
 from mmadvdefense.evaluation.report.html_page import write_page
 from mmadvdefense.evaluation.results import Condition, Result
 
@@ -119,7 +119,7 @@ def test_several_trainings_are_one_line_with_a_band(report):
 
 def distributions():
     random = np.random.default_rng(0)
-    features = {state: random.normal(size=(30, 6)) + 10 * ('adversarial' == state) for state in STATES}
+    features = {state: random.normal(size=(30, 6)) + 10 * ('adversarial' == state) for state in FEATURE_STATES}
     return Distributions(features, np.arange(30) % 2)
 
 
@@ -128,7 +128,7 @@ def test_distributions_come_back_from_their_file(tmp_path):
     save_distributions(tmp_path / 'd.npz', before)
     after = load_distributions(tmp_path / 'd.npz')
     assert after.labels.tolist() == before.labels.tolist()
-    for state in STATES:
+    for state in FEATURE_STATES:
         np.testing.assert_array_equal(after.features[state], before.features[state])
 
 
