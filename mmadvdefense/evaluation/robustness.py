@@ -53,17 +53,18 @@ def evaluate(
         UnsupportedAttackError: for a condition that is meaningless for this model.
     """
     model = unwrap(runner.model)
-    preprocessor = model.data_preprocessor
+    preprocessor = model.get_submodule('data_preprocessor')
     if not isinstance(preprocessor, Purifier):
         purifier = (False,)
     for condition in conditions:
+        if condition.threat_model is None or condition.attack is None:
+            continue
         if _needs_purifier(condition) and True not in purifier:
             raise UnsupportedAttackError(
                 f'{condition.threat_model.name} attacks the purifier, and there is none that is enabled'
             )
-        if condition.attack is not None:
-            # Before the passes over the data, not after those of the conditions before this one.
-            fitting_source(build_attack(condition.attack), condition.threat_model, model)
+        # Before the passes over the data, not after those of the conditions before this one.
+        fitting_source(build_attack(condition.attack), condition.threat_model, model)
     results: list[Result] = []
     with tempfile.TemporaryDirectory(dir=_work_dir(runner), prefix='adversarial-') as cache:
         for condition in conditions:

@@ -22,11 +22,10 @@ def bootstrap_interval(scores: Sequence[float], seed: int = 0) -> tuple[float, f
         scores: one for each image.
         seed: of the resampling: the same scores give the same interval.
     """
-    scores = np.asarray(scores, dtype=np.float64)
     if len(scores) == 1:
         return float(scores[0]), float(scores[0])
     interval = stats.bootstrap(
-        (scores,),
+        (np.asarray(scores, dtype=np.float64),),
         np.mean,
         n_resamples=RESAMPLES,
         batch=_BATCH,

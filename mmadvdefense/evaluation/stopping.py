@@ -7,9 +7,11 @@ from typing import Any, Mapping, Optional, Sequence
 
 import torch
 from mmengine.evaluator import Evaluator
-from torch import Tensor, nn
+from mmengine.model import BaseModel
+from torch import Tensor
 from torch.utils.data import DataLoader
 
+from ..errors import UsageError
 from ..pixels import PIXEL_MAX, Pixels
 from ..purifiers import OnlinePurifier, switched
 from ..randomness import Randomness, derive_seed, image_identity
@@ -31,7 +33,7 @@ def add_gaussian_noise(images: Pixels, sigma: float, randomness: Randomness) -> 
 
 @torch.no_grad()
 def metric_by_step(
-    model: nn.Module,
+    model: BaseModel,
     loader: DataLoader,
     evaluator: Any,
     steps: Sequence[int],
@@ -50,13 +52,20 @@ def metric_by_step(
 
     Returns:
         The metric's name, and its value after each number of steps; after 0 steps that of the noisy images.
+
+    Raises:
+        UsageError: if the model has no such purifier.
     """
-    purifier: OnlinePurifier = model.data_preprocessor
+    purifier = model.data_preprocessor
+    if not isinstance(purifier, OnlinePurifier):
+        raise UsageError(f'{type(purifier).__name__} is not fitted to each image, so there are no steps to stop at')
     evaluators = {step: Evaluator(copy.deepcopy(evaluator)) for step in (0, *steps)}
     for each in evaluators.values():
         each.dataset_meta = getattr(loader.dataset, 'metainfo', None)
+    size = 0
     for number, data in enumerate(loader):
         samples = data['data_samples']
+        size += len(samples)
         names = [image_identity(sample) or f'{number}/{i}' for i, sample in enumerate(samples)]
         randomness = Randomness([derive_seed(seed, 'gaussian', name) for name in names])
         noisy = add_gaussian_noise(purifier.load_pixels(data['inputs'], samples), sigma, randomness)
@@ -67,7 +76,7 @@ def metric_by_step(
                 # Hosts change the samples that they are given.
                 outputs = model.test_step({**data, 'inputs': images, 'data_samples': copy.deepcopy(samples)})
                 each.process(outputs, noisy_data)
-    results = {step: each.evaluate(len(loader.dataset)) for step, each in evaluators.items()}
+    results = {step: each.evaluate(size) for step, each in evaluators.items()}
     metric = _main_metric(results[0])
     return metric, {step: float(result[metric]) for step, result in results.items()}
 

@@ -172,20 +172,21 @@ def _check_selection(config: Config) -> None:
 
 
 def _check_distributions(settings: Optional[dict], attacks: dict) -> None:
-    unknown = set(settings or ()) - {'attack', 'count', 'layer'}
-    if unknown or (settings and settings.get('attack') not in attacks):
+    if not settings:
+        return
+    if set(settings) - {'attack', 'count', 'layer'} or settings.get('attack') not in attacks:
         raise UsageError(
             f'distributions takes an attack of the grid ({", ".join(attacks)}), count and layer; got {dict(settings)}'
         )
-    if settings and isinstance(build_attack(attacks[settings['attack']]), WorstOf):
+    if isinstance(build_attack(attacks[settings['attack']]), WorstOf):
         raise UsageError(f'distributions takes one attack, and {settings["attack"]!r} is the worst of several')
 
 
 def _threat(entry: Any, attacks: dict, trust: bool) -> ThreatColumn:
-    settings = dict(name=entry) if isinstance(entry, str) else dict(entry)
+    settings: dict[str, Any] = dict(name=entry) if isinstance(entry, str) else dict(entry)
     chosen = _several(settings.pop('attacks', None))
     what = f'threat model {settings.get("name")!r}'
-    names = _known_attacks(attacks if chosen is None else chosen, attacks, what)
+    names = _known_attacks(list(attacks) if chosen is None else chosen, attacks, what)
     source = settings.get('source')
     if source is not None:
         sources = list(source) if isinstance(source, (list, tuple)) else [source]
@@ -208,7 +209,7 @@ def _known_attacks(names: Sequence[str], attacks: dict, what: str) -> list[str]:
 def _trainings(name: str, spec: Optional[dict]) -> dict[str, Optional[dict]]:
     """A defense under its name, or one for each of its checkpoints."""
     checkpoints = (spec or {}).get('checkpoint')
-    if not isinstance(checkpoints, (list, tuple)):
+    if spec is None or not isinstance(checkpoints, (list, tuple)):
         return {name: spec}
     if not checkpoints or len(set(checkpoints)) < len(checkpoints):
         raise UsageError(f'defense {name!r} takes one checkpoint or several different ones, got {list(checkpoints)}')

@@ -80,7 +80,8 @@ def _label(dataset: BaseDataset, index: int) -> int:
     label = dataset.get_data_info(index).get('gt_label')
     if not isinstance(label, (int, np.integer)):
         raise UsageError(
-            f'images_per_class is for image classification; {type(dataset).__name__} does not have one gt_label for each image'
+            'images_per_class is for image classification; an image of '
+            f'{type(dataset).__name__} does not have exactly one gt_label'
         )
     return int(label)
 

@@ -97,6 +97,11 @@ def _attacked(finished: Finished, threat: str) -> Finished:
     return [(cell, result) for cell, result in finished if cell.threat == threat and result.reason is None]
 
 
+def _samples(result: Result) -> dict[str, list]:
+    assert result.samples is not None, 'a cell with numbers has those of its images'
+    return result.samples
+
+
 def _cautions(finished: Finished) -> list[str]:
     """Why attacks may be weaker than they look: one line for each threat model, attack and reason."""
     clean = [result.scores['score'] for cell, result in finished if cell.threat == CLEAN and result.scores]
@@ -115,20 +120,20 @@ def _worst_case(plan: GridPlan, finished: Finished) -> list[dict[str, Any]]:
         cells = [(cell, result) for cell, result in _attacked(finished, title) if cell.defense == defense]
         if cells:
             attacks = [cell.condition.name for cell, _ in cells]
-            share = correct_under_all([result.samples['correct'] for _, result in cells])
+            share = correct_under_all([_samples(result)['correct'] for _, result in cells])
             correct = None if share is None else 100 * share
             rows.append({'threat_model': title, 'defense': defense, 'attacks': attacks, 'correct': correct})
     return rows
 
 
 def _comparisons(plan: GridPlan, finished: Finished) -> list[dict[str, Any]]:
-    """Paired t-tests of every two methods under the same attack, on the mean scores of images over several trainings."""
+    """Paired t-tests of every two methods under the same attack; an image's score is its mean over trainings."""
     rows = []
     for column, attack in itertools.product(plan.config.threat_models, plan.config.attacks):
         title = column.threat.title
-        cells = {c.defense: r.samples for c, r in _attacked(finished, title) if c.condition.name == attack}
+        cells = {c.defense: _samples(r) for c, r in _attacked(finished, title) if c.condition.name == attack}
         scores = {
-            method: np.mean(np.array([cells[name]['score'] for name in names], dtype=float), axis=0)
+            method: np.array([cells[name]['score'] for name in names], dtype=np.float64).mean(axis=0)
             for method, names in plan.config.methods.items()
             if cells.keys() >= set(names)
         }

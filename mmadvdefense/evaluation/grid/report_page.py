@@ -31,10 +31,11 @@ def write_grid_page(plan: GridPlan, folder: RunFolder, finished: Finished, repor
     cells = [(cell.threat, result, folder.examples(cell)) for cell, result in finished if cell.defense in plan.shown]
     classes = report['data']['classes']
     shown = {}
-    for defense in (plan.defenses[name] for name in plan.defenses if name in plan.shown):
+    settings = plan.config.distributions
+    for defense in (plan.defenses[name] for name in plan.defenses if settings and name in plan.shown):
         path = distribution_path(plan, folder, defense)
-        if path.exists():
-            attack = plan.config.distributions['attack']
+        if settings and path.exists():
+            attack = settings['attack']
             element = distribution_element(load_distributions(path), classes, plan.config.seed)
             shown[f'{defense.name}, gray-box, {attack}'] = element
     path = folder.path / 'report.html'
@@ -60,9 +61,9 @@ def collect_grid_distributions(plan: GridPlan, folder: RunFolder, defense: Defen
 
     Does nothing if they are there already.
     """
-    if not lacks_distributions(plan, folder, defense):
-        return
     settings = plan.config.distributions
+    if settings is None or not lacks_distributions(plan, folder, defense):
+        return
     path = distribution_path(plan, folder, defense)
     runner.load_or_resume()
     found = collect_distributions(

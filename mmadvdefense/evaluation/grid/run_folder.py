@@ -99,7 +99,7 @@ class RunFolder:
 
 
 def first_difference(theirs: Any, ours: Any, at: str = '') -> Optional[str]:
-    """The first difference of two settings, with both values: ``'attacks.PGD.eps (8 there, 4 here)'``; None if equal."""
+    """The first difference of two settings: ``'attacks.PGD.eps (8 there, 4 here)'``; None if they are equal."""
     if isinstance(theirs, dict) and isinstance(ours, dict):
         for key in dict.fromkeys([*theirs, *ours]):
             missing = object()

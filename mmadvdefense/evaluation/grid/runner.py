@@ -113,7 +113,9 @@ class Grid:
             note_changes(result, self.results.get(clean.fingerprint))
             self.folder.save(cell, result, round(time.perf_counter() - start, 1))
             # As a later run would read it.
-            self.results[cell.fingerprint] = self.folder.load(cell)
+            stored = self.folder.load(cell)
+            assert stored is not None, 'saved just now'
+            self.results[cell.fingerprint] = stored
             self._write()
             warn_of(result, list(self.results.values()))
         progress.done(cell.title, cell_outcome(result.as_dict(), main_metric([result]) if result.metrics else ''))

@@ -1,8 +1,8 @@
 """Reports and run folders of version 1 in the words of version 2.
 
-Version 1 calls gray-box ``white-box``, adaptive ``adaptive-full``, the worst case ``all_or_nothing``, correct ``right``, EOT
-samples ``draws``, the success threshold ``pixel_share`` and a defense ``defence``. It spreads the settings of a threat
-model over the condition of a cell. The numbers are the same.
+Version 1 calls gray-box ``white-box``, adaptive ``adaptive-full``, the worst case ``all_or_nothing``, correct
+``right``, EOT samples ``draws``, the success threshold ``pixel_share`` and a defense ``defence``, and it spreads the
+settings of a threat model over the condition of a cell. The numbers are the same.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import os
 import re
+from functools import partial
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, BinaryIO, Optional, Union
 
 from ...checkpoints import save_file_atomically
 from ...errors import UsageError
@@ -149,9 +150,13 @@ def upgrade_files(folder: Path) -> None:
         samples = stored['samples'] and _renamed(stored['samples'], right='correct')
         new = {'version': VERSION, **stored, 'cell': upgrade_cell(stored['cell']), 'samples': samples}
         data = json.dumps(new).encode()
-        save_file_atomically(path.with_name(f'{name}.json'), lambda file, data=data: file.write(data), size=len(data))
+        save_file_atomically(path.with_name(f'{name}.json'), partial(_write, data), size=len(data))
         if name != path.stem:
             path.unlink()
+
+
+def _write(data: bytes, file: BinaryIO) -> None:
+    file.write(data)
 
 
 def _current_title(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterable, Optional, Sequence, Union
+from typing import Any, Iterable, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -174,7 +174,7 @@ def proxy_a_distances(distributions: Distributions, seed: int = 0) -> list[tuple
 
 def save_distributions(path: Union[str, Path], distributions: Distributions) -> None:
     """Write them as a compressed ``.npz``."""
-    arrays = {'labels': distributions.labels, **distributions.features}
+    arrays: dict[str, Any] = {'labels': distributions.labels, **distributions.features}
     save_file_atomically(path, lambda file: np.savez_compressed(file, **arrays))
 
 

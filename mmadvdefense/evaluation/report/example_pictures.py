@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Callable, Mapping, Optional, Sequence, Union
 
 import numpy as np
 from torch import Tensor
@@ -105,7 +105,7 @@ def _colours(count: int) -> list[tuple]:
 def robustness_picture(
     path: Union[str, Path],
     examples: Examples,
-    captions: dict[str, Sequence[Caption]],
+    captions: Mapping[str, Sequence[Caption]],
     titles: Optional[Sequence[str]] = None,
     channel_order: str = 'rgb',
     gain: float = 10,
@@ -135,7 +135,7 @@ def robustness_picture(
 
 def draw_picture(
     examples: Examples,
-    captions: dict[str, Sequence[Caption]],
+    captions: Mapping[str, Sequence[Caption]],
     titles: Optional[Sequence[str]] = None,
     channel_order: str = 'rgb',
     gain: float = 10,

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Iterable, Iterator, Optional, Sequence
 
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from ...attacks import Attack, AttackSource, Randomness, derive_seed
@@ -95,7 +96,7 @@ def _testing(model: nn.Module) -> Iterator[None]:
         model.train(training)
 
 
-def _predict(model: nn.Module, images: Pixels, samples: Sequence) -> tuple[Pixels, list]:
+def _predict(model: BaseModel, images: Pixels, samples: Sequence) -> tuple[Pixels, list]:
     """What the native preprocessor receives, and the predictions."""
     seen: list[Pixels] = []
     handle = model.data_preprocessor.native.register_forward_pre_hook(

@@ -58,7 +58,7 @@ def budget_curves(report: dict[str, Any]) -> list[Curve]:
             if points and clean.keys() >= set(names):
                 points[0] = [clean[name] for name in names]
             x = sorted(points)
-            values = [[percent(cell['metrics'][metric], metric) for cell in points[eps]] for eps in x]
+            values = [[_number(percent(cell['metrics'][metric], metric)) for cell in points[eps]] for eps in x]
             if len(names) > 1:
                 _add(curve, method, x, values)
             elif x:
@@ -70,6 +70,11 @@ def budget_curves(report: dict[str, Any]) -> list[Curve]:
                     curve.bands[method] = (list(low), list(high))
         curves.append(curve)
     return curves
+
+
+def _number(value: Optional[float]) -> float:
+    """NaN for a metric that is undefined, which leaves a gap in the line."""
+    return float('nan') if value is None else value
 
 
 def _add(curve: Curve, method: str, x: list, values: list[list[float]]) -> None:

@@ -1,4 +1,4 @@
-"""The cells of a grid: under which threat models a defense is tested, and by what its finished cells are found again."""
+"""The cells of a grid: the threat models that a defense is tested under, and the names of finished cells."""
 
 from __future__ import annotations
 
