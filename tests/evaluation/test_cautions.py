@@ -57,9 +57,11 @@ def test_the_tables_of_a_grid(make_result):
         'layers': [],
         'data': {'type': 'Tiny', 'images': 4},
         'methods': {'none': ['none']},
-        'defenses': {'none': {}},
+        'defenses': {'none': {'purifier': None}},
         'attacks': {'PGD': {'title': 'PGD (L-inf 8)'}},
-        'threat_models': {'transfer from resnet56': {'meaning': 'has another model', 'attacks': ['PGD']}},
+        'threat_models': {
+            'transfer from resnet56': {'name': 'transfer', 'meaning': 'has another model', 'attacks': ['PGD']}
+        },
         'cells': [
             {'threat_model': 'clean', **make_result('none').as_dict()},
             {'threat_model': 'transfer from resnet56', **attacked.as_dict()},

@@ -58,7 +58,7 @@ def notes(report: dict[str, Any]) -> list[str]:
     bare = [
         method
         for method, trainings in report['methods'].items()
-        if not any(report['defenses'][name].get('purifier') for name in trainings)
+        if not any(report['defenses'][name]['purifier'] for name in trainings)
     ]
     if not adaptive or not bare:
         return []
