@@ -50,7 +50,7 @@ def convert_cifar_resnet(state_dict: Mapping[str, Tensor]) -> StateDict:
 
 
 def convert_rfbnet300(state_dict: Mapping[str, Tensor]) -> StateDict:
-    """The authors' RFBNet300 with a VGG-16 trunk, as the detector of ``configs/_base_/targets/rfbnet300.py``.
+    """The authors' RFBNet300 with a VGG-16 trunk, as the detector of ``configs/_base_/models/rfbnet300.py``.
 
     Their class 0 is the background, which MMDetection puts last, and their trunk takes BGR images.
 
@@ -85,7 +85,7 @@ def convert_rfbnet300(state_dict: Mapping[str, Tensor]) -> StateDict:
         for pattern, name in _RFBNET_NAMES:
             key = re.sub(pattern, name, key)
         ours[key] = value
-    model = Config.fromfile(CONFIGS / '_base_/targets/rfbnet300.py').model
+    model = Config.fromfile(CONFIGS / '_base_/models/rfbnet300.py').model
     model.bbox_head.num_classes = num_scores - 1
     with DefaultScope.overwrite_default_scope('mmdet'):
         detector = MODELS.build(model)

@@ -60,14 +60,14 @@ DEMOS = {
         'target/scenes_seg_target.py',
         'target/scenes_seg_source.py',
         'demo/scenes_seg_align.py',
-        '_base_/attacks/bim_scenes_seg.py',
+        'attacks/bim_scenes_seg.py',
         write_scenes,
     ),
     'det': Demo(
         'target/scenes_det_target.py',
         'target/scenes_det_source.py',
         'demo/scenes_det_align.py',
-        '_base_/attacks/bim_scenes_det.py',
+        'attacks/bim_scenes_det.py',
         write_scenes,
     ),
 }

@@ -125,7 +125,7 @@ def test_table_and_file(run_tool, config, trained, tmp_path, save_target):
 
 def test_attack_config_and_no_purifier(run_tool, config, trained, target_checkpoint, tmp_path):
     """The settings of the command line beat those of the file. Without its purifier no model has to be trained."""
-    attack = ROOT / 'configs' / '_base_' / 'attacks' / 'bim.py'
+    attack = ROOT / 'configs' / 'attacks' / 'bim.py'
     out = tmp_path / 'out.json'
     common = ('--attack', attack, '--steps', 1, '--no-purifier', '--out', out, '--work-dir', tmp_path / 'work')
     undefended = run_tool('test', config, target_checkpoint, *common)

@@ -185,5 +185,5 @@ def test_detectors_have_no_class_scores(config):
     ],
 )
 def test_configs(config, row):
-    path = CONFIGS.parent / '_base_' / 'attacks' / f'{config}.py'
+    path = CONFIGS.parent / 'attacks' / f'{config}.py'
     assert build_attack(Config.fromfile(path).attack).describe() == row
