@@ -19,63 +19,68 @@ from mmadvdefense.attacks import WorstOf, attack_names, attack_settings, build_a
 from mmadvdefense.attacks.targets import TARGETS
 from mmadvdefense.checkpoints import write_json
 from mmadvdefense.evaluation import Condition, Result, evaluate, robustness_table
+from mmadvdefense.evaluation.grid.versions import RESULTS_FORMAT, VERSION
 from mmadvdefense.evaluation.report.tables import reason_text
-from mmadvdefense.models import host_model
+from mmadvdefense.model_spec import ModelSpec
+from mmadvdefense.models import host_model, unwrap
 from mmadvdefense.registry import ATTACKS, find_class, type_name
-from mmadvdefense.threats import DEFAULT_EOT_SAMPLES, NEEDS_PURIFIER, THREAT_MODELS, THREAT_SETTINGS, ThreatModel
+from mmadvdefense.threats import DEFAULT_EOT_SAMPLES, THREAT_MODELS, THREAT_SETTINGS, ThreatModel
+from mmadvdefense.threats.sources import enabled_purifier
+from mmadvdefense.threats.threat_model import check_name
 from mmadvdefense.training import recipes
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config of the protected model')
-    parser.add_argument('checkpoint', nargs='?', help='its checkpoint; a DefendedEnsemble brings its own')
+    parser.add_argument('checkpoint', nargs='?', help='its checkpoint; a DefendedEnsemble loads its own')
     add_common_arguments(parser)
     parser.add_argument(
         '--attack',
         metavar='NAME_OR_CONFIG',
-        help=f'one of {", ".join(attack_names())}, or a config file with attack=dict(...); none: clean images only',
+        help=f'one of {", ".join(attack_names())}, or a config file with attack=dict(...); default: clean images only',
     )
     parser.add_argument('--eps', type=float, help='radius in pixels (0-255)')
-    parser.add_argument('--step-size', type=float, help='pixels (0-255) a step')
+    parser.add_argument('--step-size', type=float, help='pixels (0-255) per step')
     parser.add_argument('--steps', type=int, help='number of steps')
     parser.add_argument('--targeted', nargs='?', const='random', choices=list(TARGETS), help='towards a wrong class')
-    parser.add_argument('--num-targets', type=int, help='so many wrong classes; the worst for the model counts')
+    parser.add_argument(
+        '--num-targets', type=int, help='number of wrong classes to try; the one that is worst for the model counts'
+    )
     parser.add_argument(
         '--source',
         nargs=2,
         metavar=('CONFIG', 'CHECKPOINT'),
-        help='another model to craft the attack on; adds a transfer row to the gray-box one, and is the model that '
-        'adaptive-substitute attacks instead of the target',
+        help='another model to craft the attack on: adds a transfer row to the gray-box one; for adaptive-substitute, '
+        'the model that is attacked instead of the target',
     )
     parser.add_argument(
         '--threat-model',
         nargs='+',
-        choices=list(THREAT_MODELS),
         metavar='NAME',
-        help=f'what the attacker has and knows, one row each, of {", ".join(THREAT_MODELS)} (default: gray-box, and '
-        'transfer with --source)',
+        help=f'what the attacker has and knows: one or more of {", ".join(THREAT_MODELS)}, with a row each (default: '
+        'gray-box, and transfer with --source)',
     )
     parser.add_argument(
         '--substitute',
         metavar='PURIFIER',
-        help="the attacker's own purifier, a file of tools/export_purifier.py: for adaptive-bpda its gradient alone, "
-        'behind the real purifier (default: the identity); for adaptive-substitute in place of the real one',
+        help="the attacker's own purifier, a file of tools/export_purifier.py: adaptive-bpda takes only its gradient, "
+        'behind the real purifier (default: the identity); adaptive-substitute has it in place of the real one',
     )
     parser.add_argument(
         '--eot-samples',
         type=int,
-        help=f'for adaptive-eot: draws of the random purifier per gradient (default: {DEFAULT_EOT_SAMPLES})',
+        help=f'for adaptive-eot: samples of the random purifier per gradient (default: {DEFAULT_EOT_SAMPLES})',
     )
     parser.add_argument('--no-purifier', action='store_true', help='score the undefended model only')
     parser.add_argument('--quantize', action='store_true', help='round adversarial images to whole pixels')
     parser.add_argument('--seed', type=int, default=0, help='of the attack')
-    parser.add_argument('--out', metavar='results.json', help='write results there')
+    parser.add_argument('--out', metavar='results.json', help='write the results to this file')
     return parser.parse_args()
 
 
 def attack_config(arguments: argparse.Namespace) -> Optional[dict]:
-    """The attack of the command line: a name or a config file, with the given settings on top."""
+    """The attack of the command line: a name or a config file, overridden by the other flags."""
     given = {name: getattr(arguments, name) for name in ('eps', 'step_size', 'steps', 'targeted')}
     given = {name: value for name, value in given.items() if value is not None}
     if arguments.attack is None:
@@ -100,15 +105,11 @@ def attack_config(arguments: argparse.Namespace) -> Optional[dict]:
     if arguments.num_targets is not None:
         own = config if config['type'] == 'EachTarget' else dict(type='EachTarget', attack=config)
         config = {**own, 'num_targets': arguments.num_targets}
-    try:
-        build_attack(config)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
     return config
 
 
 def _needs_eps(name: str) -> bool:
-    """Whether an attack has a ball of a size that the user must choose; an unknown name is another mistake."""
+    """Whether an attack has a radius without a default; False for an unknown name, which is a mistake of its own."""
     cls = find_class(name, ATTACKS)
     if cls is None:
         return False
@@ -117,20 +118,37 @@ def _needs_eps(name: str) -> bool:
 
 
 def threat_models(arguments: argparse.Namespace) -> list[ThreatModel]:
-    """Those of the command line, each with the settings that are its own."""
+    """The threat models of the command line, each with the settings that belong to it."""
     source = None
     if arguments.source:
-        source = dict(config=arguments.source[0], checkpoint=arguments.source[1], trust=arguments.trust_checkpoint)
+        spec = ModelSpec(*arguments.source, trust=arguments.trust_checkpoint)
+        spec.check_files('the source')
+        source = spec.as_dict()
     names = arguments.threat_model or ['gray-box', *(['transfer'] if source else [])]
+    for name in names:
+        check_name(name)
     given = dict(source=source, substitute=arguments.substitute, eot_samples=arguments.eot_samples)
     for setting, owners in THREAT_SETTINGS.items():
         if given[setting] is not None and not set(owners) & set(names):
             raise UsageError(f'--{setting.replace("_", "-")} is for --threat-model {" and ".join(owners)}')
-    if arguments.no_purifier and set(names) & set(NEEDS_PURIFIER):
-        raise UsageError(f'--no-purifier leaves nothing to attack for {", ".join(set(names) & set(NEEDS_PURIFIER))}')
-    return [
+    threats = [
         ThreatModel(name, **{s: given[s] for s, owners in THREAT_SETTINGS.items() if name in owners}) for name in names
     ]
+    if arguments.no_purifier:
+        for threat in threats:
+            if threat.without_purifier() is None:
+                raise UsageError(f'--no-purifier leaves nothing to attack for {threat.name}')
+    return threats
+
+
+def without_purifier(threats: Sequence[ThreatModel]) -> list[ThreatModel]:
+    """The threat models for a model without a purifier, each once: adaptive attackers are gray-box there."""
+    left: list[ThreatModel] = []
+    for threat in threats:
+        same = threat.without_purifier() or threat
+        if same not in left:
+            left.append(same)
+    return left
 
 
 def conditions(attack: Optional[dict], threats: Sequence[ThreatModel]) -> list[Condition]:
@@ -141,14 +159,15 @@ def conditions(attack: Optional[dict], threats: Sequence[ThreatModel]) -> list[C
         name = built.title if isinstance(built, WorstOf) else type_name(attack['type'])
         for threat in threats:
             threat.check_attack(built)
-            rows.append(Condition.under(threat, f'{name}, {threat.title}', attack))
+            rows.append(Condition(f'{name}, {threat.title}', attack, threat))
     return rows
 
 
-def report(results: list[Result], config: Config, arguments: argparse.Namespace) -> dict:
+def report(results: list[Result], arguments: argparse.Namespace) -> dict:
+    """What the file of results holds."""
     return {
-        'format': 'mmadvdefense results',
-        'version': 1,
+        'format': RESULTS_FORMAT,
+        'version': VERSION,
         'mmadvdefense': __version__,
         'torch': torch.__version__,
         'python': platform.python_version(),
@@ -165,35 +184,34 @@ def main() -> None:
     attack = attack_config(arguments)
     if arguments.checkpoint is not None:
         require_checkpoint(arguments.checkpoint, 'checkpoint', arguments.trust_checkpoint)
-    if arguments.source:
-        if not Path(arguments.source[0]).exists():
-            raise UsageError(f'config of the source not found: {arguments.source[0]}')
-        require_checkpoint(arguments.source[1], 'checkpoint of the source', arguments.trust_checkpoint)
     if arguments.substitute:
         require_checkpoint(arguments.substitute, 'substitute purifier', trust=False)
-    rows = conditions(attack, threat_models(arguments))
+    threats = threat_models(arguments)
+    rows = conditions(attack, threats)
     config = load_config(arguments)
     loads_itself = type_name(host_model(config).get('type')) == 'DefendedEnsemble'
     if loads_itself == (arguments.checkpoint is not None):
         raise UsageError(
-            f'{arguments.config} is a DefendedEnsemble, whose members have checkpoints of their own: give none'
+            f'{arguments.config} is a DefendedEnsemble, whose members have checkpoints of their own: leave it out'
             if loads_itself
             else f'give the checkpoint of {arguments.config} as the second argument'
         )
     config.load_from = arguments.checkpoint
     config.resume = False
     recipes.complete_purifier(config)
-    # Hooks of the config are for training; an AttackHook among them would attack twice.
+    # The config's hooks are for training, and an AttackHook among them would attack a second time.
     config.custom_hooks = []
     config.pop('model_wrapper_cfg', None)
     recipes.prepare_distributed(config, arguments.launcher, training=False)
     runner = Runner.from_cfg(config)
+    if arguments.no_purifier or enabled_purifier(unwrap(runner.model)) is None:
+        rows = conditions(attack, without_purifier(threats))
     purifier = (False,) if arguments.no_purifier else (False, True)
     results = evaluate(runner, rows, purifier, arguments.seed, arguments.quantize)
     if is_main_process():
         print(robustness_table(results))
         if arguments.out:
-            write_json(arguments.out, report(results, config, arguments))
+            write_json(arguments.out, report(results, arguments))
             print(f'results written to {arguments.out}')
         missing = [result for result in results if result.reason is not None]
         if missing:

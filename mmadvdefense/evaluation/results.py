@@ -47,11 +47,6 @@ class Condition:
         if self.threat_model is not None:
             self.threat_model = ThreatModel.parse(self.threat_model)
 
-    @classmethod
-    def under(cls, threat: ThreatModel, name: str, attack: dict) -> Condition:
-        """An attack under a threat model."""
-        return cls(name, attack, threat)
-
     def as_dict(self) -> dict[str, Any]:
         """The condition in a form that JSON can hold."""
         threat = None if self.threat_model is None else self.threat_model.as_dict()

@@ -40,7 +40,8 @@ def evaluate(
     """Run the test loop once for every condition, without and with the purifier.
 
     Both face the same adversarial images unless the attacker knows the purifier. A model that has no purifier is scored
-    without one only, and an attack on the purifier is run with it only.
+    without one only. Without it, an adaptive attacker is a gray-box attacker and scored as such, unless there is that
+    condition already. One who has nothing but a purifier of its own is scored with the purifier only.
 
     Args:
         runner: with a test loop; its checkpoint is loaded by the first run.
@@ -67,12 +68,13 @@ def evaluate(
         fitting_source(build_attack(condition.attack), condition.threat_model, model)
     results: list[Result] = []
     with tempfile.TemporaryDirectory(dir=_work_dir(runner), prefix='adversarial-') as cache:
-        for condition in conditions:
+        for condition, undefended in zip(conditions, _without_purifier(conditions)):
             for enabled in purifier:
-                if _needs_purifier(condition) and not enabled:
+                tested = condition if enabled else undefended
+                if tested is None:
                     continue
                 with switched(preprocessor, enabled):
-                    result = score(runner, condition, seed, quantize, cache)
+                    result = score(runner, tested, seed, quantize, cache)
                 clean = next((r for r in results if r.purifier == enabled and r.condition.attack is None), None)
                 note_changes(result, clean)
                 results.append(result)
@@ -82,6 +84,20 @@ def evaluate(
 
 def _needs_purifier(condition: Condition) -> bool:
     return condition.threat_model is not None and condition.threat_model.name in NEEDS_PURIFIER
+
+
+def _without_purifier(conditions: Sequence[Condition]) -> list[Optional[Condition]]:
+    """Each condition for the model without its purifier; None if it is meaningless there, or the same as another."""
+    found: list[Optional[Condition]] = []
+    for condition in conditions:
+        threat = condition.threat_model and condition.threat_model.without_purifier()
+        if threat == condition.threat_model:
+            found.append(condition)
+            continue
+        known = [(other.attack, other.threat_model) for other in (*conditions, *found) if other is not None]
+        repeated = threat is None or (condition.attack, threat) in known
+        found.append(None if repeated else Condition(condition.name, condition.attack, threat))
+    return found
 
 
 def warn_of(result: Result, others: Sequence[Result]) -> None:

@@ -92,7 +92,7 @@ def test_table_and_file(run_tool, config, trained, tmp_path, save_target):
     written = _results(out)
     assert {name: written[name] for name in ('format', 'version', 'config', 'checkpoint', 'seed', 'quantized')} == {
         'format': 'mmadvdefense results',
-        'version': 1,
+        'version': 2,
         'config': str(config),
         'checkpoint': str(trained),
         'seed': 4,
@@ -127,14 +127,16 @@ def test_attack_config_and_no_purifier(run_tool, config, trained, target_checkpo
     """The settings of the command line beat those of the file. Without its purifier no model has to be trained."""
     attack = ROOT / 'configs' / 'attacks' / 'bim.py'
     out = tmp_path / 'out.json'
-    common = ('--attack', attack, '--steps', 1, '--no-purifier', '--out', out, '--work-dir', tmp_path / 'work')
+    common = ('--attack', attack, '--steps', 1, '--no-purifier', '--out', out, '--work-dir', tmp_path / 'work',
+              '--threat-model', 'gray-box', 'adaptive')  # fmt: skip
     undefended = run_tool('test', config, target_checkpoint, *common)
     assert undefended.code == 0, undefended.err[-3000:]
     results = _results(out)['results']
     assert [result['purifier'] for result in results] == [False, False]
     assert results[1]['condition']['attack'] == {'type': 'BIM', 'eps': 8, 'step_size': 2, 'steps': 1}
     assert results[1]['measured']['perturbation/linf_max'] == pytest.approx(2, abs=1e-4)
-    assert _rows(undefended.out)['BIM, gray-box'][1] == '-'
+    rows = _rows(undefended.out)
+    assert list(rows)[2:] == ['clean', 'BIM, gray-box'] and rows['BIM, gray-box'][1] == '-', 'the same as adaptive'
 
     # A config without any purifier.
     plain = run_tool('test', ROOT / 'configs' / 'target' / 'digits_target.py', target_checkpoint, '--cfg-options',
@@ -146,7 +148,7 @@ def test_attack_config_and_no_purifier(run_tool, config, trained, target_checkpo
 
 
 def test_threat_models(run_tool, config, trained, tmp_path):
-    """Without the purifier there is nothing to adapt to."""
+    """Without the purifier there is nothing to adapt to, so the attacker is gray-box, once."""
     out, purifier = tmp_path / 'out.json', tmp_path / 'purifier.pth'
     assert run_tool('export_purifier', config, trained, purifier).code == 0
     common = (config, trained, '--eps', 8, '--out', out, '--work-dir', tmp_path / 'work')
@@ -158,13 +160,15 @@ def test_threat_models(run_tool, config, trained, tmp_path):
     assert done.code == 0, done.err[-3000:]
     rows = _rows(done.out)
     assert list(rows)[2:] == ['clean', 'PGD, adaptive', *(f'PGD, {name} with purifier' for name in names[1:])]
-    assert rows['PGD, adaptive'][0] == '-' and rows['PGD, adaptive'][1] != '-'
+    assert rows['PGD, adaptive'][0] != '-' and rows['PGD, adaptive'][1] != '-'
+    assert rows[f'PGD, {names[1]} with purifier'][0] == rows[f'PGD, {names[2]} with purifier'][0] == '-'
     results = _results(out)['results']
-    assert [result['condition']['threat_model'] for result in results] == ['none', 'none', *names]
-    assert [result['condition']['substitute'] for result in results[3:]] == [str(purifier)] * 2
+    assert [result['condition']['threat_model'] for result in results] == ['none', 'none', 'gray-box', *names]
+    assert [result['purifier'] for result in results[2:]] == [False, True, True, True]
+    assert [result['condition']['substitute'] for result in results[4:]] == [str(purifier)] * 2
     # Its own purifier is the substitute.
-    for name, value in results[2]['measured'].items():
-        for result in results[3:]:
+    for name, value in results[3]['measured'].items():
+        for result in results[4:]:
             assert result['measured'][name] == pytest.approx(value, rel=1e-4), name
 
 
@@ -225,9 +229,14 @@ def test_mistakes_end_in_one_line(run_tool, config, child, trained, target_check
         r'trained\.pth is no exported purifier': [
             config, trained, *pgd, '--threat-model', 'adaptive-bpda', '--substitute', trained
         ],
-        '--no-purifier leaves nothing to attack for adaptive': [
-            config, trained, *pgd, '--threat-model', 'adaptive', '--no-purifier'
+        '--no-purifier leaves nothing to attack for adaptive-substitute': [
+            config, trained, *pgd, '--threat-model', 'adaptive-substitute', '--substitute', trained, '--no-purifier'
         ],
+        "'white-box' could mean two attackers: 'gray-box' .* 'adaptive'": [
+            config, trained, *pgd, '--threat-model', 'white-box'
+        ],
+        "'adaptive-full' is called 'adaptive'": [config, trained, *pgd, '--threat-model', 'gray-box', 'adaptive-full'],
+        "unknown threat model 'adaptiv'; did you mean adaptive": [config, trained, *pgd, '--threat-model', 'adaptiv'],
         'attack config not found: nowhere.py': [config, trained, '--attack', 'nowhere.py'],
         r'defines no attack=dict': [config, trained, '--attack', tmp_path / 'empty.py'],
         'config of the source not found: nowhere.py': [config, trained, *pgd, '--source', 'nowhere.py', trained],
