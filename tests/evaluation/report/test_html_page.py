@@ -82,6 +82,15 @@ def test_budget_curves_begin_with_the_clean_images(report):
     assert curve.bands['align'] == ([87, 78, 68], [91, 82, 72])
 
 
+def test_a_metric_that_is_undefined_leaves_a_gap(report):
+    (undefined,) = (c for c in report['cells'] if (c['defense'], c['condition']['name']) == ('none', 'PGD 2'))
+    undefined['metrics'][report['metric']] = None
+    (curve,) = budget_curves(report)
+    assert curve.lines['none'] == ([0, 2, 8], [90, pytest.approx(float('nan'), nan_ok=True), 0])
+    (curve,) = budget_curves({**report, 'methods': {'both': ['none', 'align']}})
+    assert curve.lines['both'] == ([0, 2, 8], [89.5, pytest.approx(float('nan'), nan_ok=True), 35])
+
+
 def test_one_budget_or_another_attack_makes_no_curve(report):
     report['cells'] = [c for c in report['cells'] if c['condition']['name'] != 'PGD 8']
     assert budget_curves(report) == []
