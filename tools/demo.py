@@ -24,7 +24,7 @@ from train import build_runner
 from mmadvdefense.attacks import build_attack
 from mmadvdefense.datasets import write_digit_scenes
 from mmadvdefense.evaluation import Result, collect_examples, evaluate, robustness_table
-from mmadvdefense.evaluation.report.drawing import (
+from mmadvdefense.evaluation.report.example_pictures import (
     class_boxes,
     class_captions,
     class_masks,
