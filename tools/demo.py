@@ -22,16 +22,16 @@ from test import conditions
 from train import build_runner
 
 from mmadvdefense.attacks import build_attack
-from mmadvdefense.checkpoints import write_json
 from mmadvdefense.datasets import write_digit_scenes
 from mmadvdefense.evaluation import Result, collect_examples, evaluate, robustness_table
-from mmadvdefense.evaluation.report.drawing import (
+from mmadvdefense.evaluation.report.example_pictures import (
     class_boxes,
     class_captions,
     class_masks,
     robustness_picture,
 )
 from mmadvdefense.pipelines import channel_order
+from mmadvdefense.saving import write_json
 from mmadvdefense.tasks import task_of
 from mmadvdefense.threats import ThreatModel
 
