@@ -205,7 +205,7 @@ class Measured:
 
 @torch.no_grad()
 def score(model: UnitRangeHost, adversarial: Tensor, clean: Tensor, labels: Tensor, contest: Contest) -> tuple:
-    """Robust accuracy in per cent, and the median size of what changed in pixels; all images 0-1."""
+    """Robust accuracy in per cent and the median size of the perturbations in pixels; all images in [0, 1]."""
     delta = ((adversarial - clean) * PIXEL_MAX).flatten(1)
     size = delta.abs().amax(1) if contest.norm == 'linf' else delta.norm(dim=1)
     predictions = torch.cat([model(part).argmax(1) for part in adversarial.split(100)])
@@ -217,7 +217,7 @@ def score(model: UnitRangeHost, adversarial: Tensor, clean: Tensor, labels: Tens
 def measure(
     contest: Contest, contestants: dict[str, Perturb], batches: list, model: UnitRangeHost
 ) -> dict[str, Measured]:
-    """All contestants on all batches."""
+    """Run all contestants on all batches."""
     seconds = dict.fromkeys(contestants, 0.0)
     results: dict[str, list[Tensor]] = {name: [] for name in contestants}
     order = list(contestants)
@@ -292,7 +292,7 @@ def main() -> None:
     if missing:
         print(f'left out, because not installed: {", ".join(missing)}')
     host, batches = load(arguments)
-    # Libraries put the mode of the outer module back afterwards, and that of what is in it.
+    # Libraries restore the mode of the outer module afterwards, and with it that of everything inside.
     model, source = UnitRangeHost(host).eval(), AttackSource(host)
     with torch.enable_grad():
         model(batches[0][0].clone().requires_grad_()).sum().backward()

@@ -1,7 +1,7 @@
 """Check which stock models can be protected: build and attack each, train a purifier for one iteration, and predict.
 
-Models have random weights and images are synthetic, so nothing is downloaded. Without arguments, the list of
-``mmadvdefense/testing/zoo_configs.py`` is checked: models of all three hosts, across their families.
+Models have random weights and images are synthetic, so nothing is downloaded. Without arguments, the models listed
+in ``mmadvdefense/testing/zoo_configs.py`` are checked: all three hosts, across their model families.
 """
 
 from __future__ import annotations
