@@ -200,7 +200,7 @@ def test_mistakes_end_in_one_line(run_tool, config, child, trained, target_check
     wider = child('wider', 'data_preprocessor = dict(generator=dict(base_channels=6))')
     cases = {
         'checkpoint not found: .*nowhere.pth': [config, tmp_path / 'nowhere.pth'],
-        r'text\.pth is no checkpoint': [config, tmp_path / 'text.pth'],
+        r'text\.pth is not a checkpoint': [config, tmp_path / 'text.pth'],
         'nothing for this model': [config, tmp_path / 'foreign.pth'],
         'trained for 7 classes, the target has 10': [config, save_target(num_classes=7)],
         'AlignPurifier is untrained': [config, target_checkpoint],

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ...attacks import build_attack
+from ...hosts import HOSTS
 from ...threats import THREAT_MODELS
 from ..cautions import cautions
 from ..results import CLEAN, Result, main_metric
@@ -19,7 +20,8 @@ from .plan import Cell, GridPlan
 
 FORMAT = 'mmadvdefense robustness report'
 VERSION = 1
-_SOFTWARE = ('mmadvdefense', 'mmengine', 'mmcv', 'mmpretrain', 'mmsegmentation', 'mmdet', 'numpy', 'scipy')
+_HOSTS = [host.distribution for host in HOSTS.values()]
+_SOFTWARE = ('mmadvdefense', 'mmengine', 'mmcv', *_HOSTS, 'numpy', 'scipy')
 
 Finished = list[tuple[Cell, Result]]
 
