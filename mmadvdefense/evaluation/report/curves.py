@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from statistics import mean
 from typing import Any, Optional
 
+from ...tasks import has_one_label
 from ..results import CLEAN, percent
 
 # What usually grows with eps, and so does not tell one curve from another.
@@ -64,7 +65,7 @@ def budget_curves(report: dict[str, Any]) -> list[Curve]:
             elif x:
                 curve.lines[method] = (x, [value for (value,) in values])
                 intervals = [points[eps][0]['scores']['interval'] for eps in x]
-                if report['task'] == 'classification' and None not in intervals:
+                if has_one_label(report['task']) and None not in intervals:
                     # There the metric is the mean of the images' scores, of which the intervals are.
                     low, high = zip(*intervals)
                     curve.bands[method] = (list(low), list(high))
