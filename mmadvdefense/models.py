@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Union
 
 from mmengine.config import Config, ConfigDict
@@ -15,6 +14,7 @@ from . import compat
 from .errors import UsageError
 from .hosts import host_of
 from .registry import MODELS, find_class, type_path
+from .validation import did_you_mean
 
 # Besides the wrappers of distributed training: test-time augmentation, and averaged weights.
 _WRAPPERS = (BaseTTAModel, BaseAveragedModel, AveragedModel)
@@ -46,8 +46,7 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
     """
     layers = dict(model.named_modules())
     if name not in layers:
-        near = difflib.get_close_matches(name, layers, n=5, cutoff=0.3)
-        raise UsageError(f'{type(model).__name__} has no layer {name!r}; near names: {", ".join(near)}')
+        raise UsageError(f'{type(model).__name__} has no layer {name!r}; {did_you_mean(name, layers, most=5)}')
     return layers[name]
 
 

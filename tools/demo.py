@@ -22,7 +22,6 @@ from test import conditions
 from train import build_runner
 
 from mmadvdefense.attacks import build_attack
-from mmadvdefense.checkpoints import write_json
 from mmadvdefense.datasets import write_digit_scenes
 from mmadvdefense.evaluation import Result, collect_examples, evaluate, robustness_table
 from mmadvdefense.evaluation.report.drawing import (
@@ -32,6 +31,7 @@ from mmadvdefense.evaluation.report.drawing import (
     robustness_picture,
 )
 from mmadvdefense.pipelines import channel_order
+from mmadvdefense.saving import write_json
 from mmadvdefense.tasks import task_of
 from mmadvdefense.threats import ThreatModel
 
@@ -62,14 +62,14 @@ DEMOS = {
         'target/scenes_seg_target.py',
         'target/scenes_seg_source.py',
         'demo/scenes_seg_align.py',
-        '_base_/attacks/bim_scenes_seg.py',
+        'attacks/bim_scenes_seg.py',
         write_scenes,
     ),
     'det': Demo(
         'target/scenes_det_target.py',
         'target/scenes_det_source.py',
         'demo/scenes_det_align.py',
-        '_base_/attacks/bim_scenes_det.py',
+        'attacks/bim_scenes_det.py',
         write_scenes,
     ),
 }

@@ -1,16 +1,9 @@
-# The recommended defense of CIFAR-10 (configs/defense/resnet20_cifar10_align.py) trained at length: batches of 256, on all
-# 50,000 images if they are in data/cifar10/train.
+# The recommended defense of CIFAR-10 (configs/align/align_resnet20_1xb64-8e_cifar10.py) trained at length.
 _base_ = [
-    '../_base_/targets/resnet20_cifar.py',
-    '../_base_/datasets/cifar10_folder.py',
+    '../_base_/benchmark/resnet20_cifar10_long.py',
     '../_base_/attacks/pgd_kl_train.py',
     '../_base_/defenses/networks_unet.py',
-    '../_base_/defenses/objective_recommended.py',
-    '../_base_/schedules/benchmark_long.py',
-    '../_base_/default_runtime_iters.py',
 ]
 
-load_from = 'checkpoints/resnet20_cifar10.pth'
-train_dataloader = dict(batch_size=256)
 data_preprocessor = dict(type='AlignPurifier', **_base_.purifier)
 custom_hooks = [dict(type='PurifierTrainHook', attack=_base_.attack, **_base_.objective)]

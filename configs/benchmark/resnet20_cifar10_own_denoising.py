@@ -1,5 +1,5 @@
 # Feature Denoising at the length of the comparison: 200 batches of 64, from the weights of the plain model.
-_base_ = '../defense/resnet20_cifar10_denoising.py'
+_base_ = '../feature_denoising/feature-denoising_resnet20_1xb64-8e_cifar10.py'
 
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, begin=0, end=20, by_epoch=False),

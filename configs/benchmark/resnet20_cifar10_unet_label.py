@@ -1,14 +1,4 @@
-# HGD's label guidance (CGD): one of five objectives on the same U-Net, training attack and schedule.
-_base_ = [
-    '../_base_/targets/resnet20_cifar.py',
-    '../_base_/datasets/cifar10_folder.py',
-    '../_base_/attacks/pgd_kl_train.py',
-    '../_base_/defenses/networks_unet.py',
-    '../_base_/defenses/objective_hgd_label.py',
-    '../_base_/schedules/benchmark_400i.py',
-    '../_base_/default_runtime_iters.py',
-]
+# HGD's label guidance: one of five objectives on the same U-Net, training attack and schedule.
+_base_ = ['../_base_/benchmark/resnet20_cifar10_unet.py', '../_base_/defenses/objective_hgd_label.py']
 
-load_from = 'checkpoints/resnet20_cifar10.pth'
-data_preprocessor = dict(type='HGDPurifier', generator=_base_.purifier.generator)
 custom_hooks = [dict(type='PurifierTrainHook', attack=_base_.attack, **_base_.objective)]

@@ -1,17 +1,1 @@
-# Align as in the paper: its generator, discriminator, attack and schedule (sections 4.2 to 4.5), and its objective with
-# the mean over pairs of classes, because the sum leaves the generator at the identity where classes are many.
-_base_ = [
-    '../_base_/targets/wideresnet34_10.py',
-    '../_base_/datasets/cifar100.py',
-    '../_base_/attacks/pgd_kl_train.py',
-    '../_base_/defenses/networks_small_images.py',
-    '../_base_/defenses/objective_paper_many_classes.py',
-    '../_base_/schedules/align_100e.py',
-    '../_base_/default_runtime.py',
-]
-
-load_from = 'checkpoints/wideresnet_cifar100.pth'
-model = dict(head=dict(num_classes=100))
-# The archives hold RGB images, which the perceptual loss has to know.
-data_preprocessor = dict(type='AlignPurifier', channel_order='rgb', **_base_.purifier)
-custom_hooks = [dict(type='PurifierTrainHook', attack=_base_.attack, **_base_.objective)]
+_base_ = '../align/align_wideresnet34-10_1xb64-100e_cifar100.py'

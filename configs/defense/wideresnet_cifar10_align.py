@@ -1,15 +1,1 @@
-# Align as in the paper: its generator, discriminator, objective, attack and schedule (sections 4.2 to 4.5).
-_base_ = [
-    '../_base_/targets/wideresnet34_10.py',
-    '../_base_/datasets/cifar10.py',
-    '../_base_/attacks/pgd_kl_train.py',
-    '../_base_/defenses/networks_small_images.py',
-    '../_base_/defenses/objective_paper.py',
-    '../_base_/schedules/align_100e.py',
-    '../_base_/default_runtime.py',
-]
-
-load_from = 'checkpoints/wideresnet_cifar10.pth'
-# The archives hold RGB images, which the perceptual loss has to know.
-data_preprocessor = dict(type='AlignPurifier', channel_order='rgb', **_base_.purifier)
-custom_hooks = [dict(type='PurifierTrainHook', attack=_base_.attack, **_base_.objective)]
+_base_ = '../align/align_wideresnet34-10_1xb64-100e_cifar10.py'

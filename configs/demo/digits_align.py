@@ -1,6 +1,6 @@
 # The built-in handwritten digits, for `make demo`: a purifier in front of digits_target, trained on two CPU cores.
 _base_ = [
-    '../_base_/targets/digits_target.py',
+    '../_base_/models/digits_target.py',
     '../_base_/datasets/digits.py',
     '../_base_/attacks/pgd_digits.py',
     '../_base_/defenses/networks_unet_narrow.py',

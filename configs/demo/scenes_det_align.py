@@ -1,6 +1,6 @@
 # Scenes of the built-in digits, for `make demo TASK=det`: a purifier in front of scenes_det_target.
 _base_ = [
-    '../_base_/targets/light_ssd.py',
+    '../_base_/models/light_ssd.py',
     '../_base_/datasets/scenes_boxes.py',
     '../_base_/attacks/fgsm_det_train.py',
     '../_base_/defenses/networks_unet_narrow.py',

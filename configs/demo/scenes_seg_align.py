@@ -1,6 +1,6 @@
 # Scenes of the built-in digits, for `make demo TASK=seg`: a purifier in front of scenes_seg_target.
 _base_ = [
-    '../_base_/targets/light_pspnet.py',
+    '../_base_/models/light_pspnet.py',
     '../_base_/datasets/scenes_masks.py',
     '../_base_/defenses/networks_unet_narrow.py',
     '../_base_/defenses/objective_recommended_seg.py',

@@ -6,7 +6,7 @@ source = dict(config='configs/target/light_fcos_bccd.py', checkpoint='checkpoint
 
 defenses = dict(
     none=dict(),
-    align=dict(config='configs/defense/light_ssd_bccd_align.py', checkpoint='checkpoints/light_ssd_bccd_align.pth'))
+    align=dict(config='configs/align/align_light-ssd_1xb4-8e_bccd.py', checkpoint='checkpoints/light_ssd_bccd_align.pth'))
 
 budget = dict(eps=8, step_size=2, steps=10, objective='cls+loc')
 attacks = dict(BIM=budget, MI=budget, DI=budget, TI=budget)

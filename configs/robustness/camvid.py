@@ -7,7 +7,7 @@ source = dict(config='configs/target/light_deeplabv3_camvid.py', checkpoint='che
 defenses = dict(
     none=dict(),
     align=dict(
-        config='configs/defense/light_pspnet_camvid_align.py', checkpoint='checkpoints/light_pspnet_camvid_align.pth'))
+        config='configs/align/align_light-pspnet_1xb4-8e_camvid.py', checkpoint='checkpoints/light_pspnet_camvid_align.pth'))
 
 budget = dict(eps=0.03 * 255, step_size=0.01 * 255, steps=8)
 attacks = dict(BIM=budget, MI=budget, DI=budget, TI=budget)

@@ -7,7 +7,7 @@ defenses = dict(
     steps=dict(data_preprocessor=dict(type='BitDepthPurifier', bits=3)),
     random=dict(data_preprocessor=dict(type='RandomResizePadPurifier', min_scale=0.7)),
     align=dict(
-        config='configs/defense/resnet20_cifar10_align.py', checkpoint='checkpoints/resnet20_cifar10_align.pth'))
+        config='configs/align/align_resnet20_1xb64-8e_cifar10.py', checkpoint='checkpoints/resnet20_cifar10_align.pth'))
 
 attacks = {f'PGD {eps}': dict(type='PGD', eps=eps, step_size=eps / 4, steps=20) for eps in (4, 8)}
 # With the gradient smoothed, as Align evaluates (pgd_ti_cls_test.py).

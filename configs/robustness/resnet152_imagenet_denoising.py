@@ -5,6 +5,6 @@ target = dict(config='configs/target/resnet50_imagenet.py', checkpoint='checkpoi
 defenses = dict(
     none=dict(),
     denoising=dict(
-        config='configs/defense/resnet152_imagenet_denoising.py',
+        config='configs/feature_denoising/feature-denoising_resnet152_1xb32-110e_imagenet.py',
         checkpoint='checkpoints/resnet152_imagenet_denoising.pth'))
 threat_models = ['gray-box']

@@ -8,7 +8,7 @@ source = dict(config='configs/target/resnet56_cifar10.py', checkpoint='checkpoin
 defenses = dict(
     none=dict(),
     align=dict(
-        config='configs/defense/resnet20_cifar10_align.py', checkpoint='checkpoints/resnet20_cifar10_align.pth'),
+        config='configs/align/align_resnet20_1xb64-8e_cifar10.py', checkpoint='checkpoints/resnet20_cifar10_align.pth'),
     jpeg=dict(data_preprocessor=dict(type='JPEGPurifier', quality=75)),
     random=dict(data_preprocessor=dict(type='RandomResizePadPurifier', min_scale=0.9)))
 

@@ -15,7 +15,7 @@ defenses = dict(
     feature=trained('unet', 'feature', 400),
     logits=trained('unet', 'logits', 400),
     label=trained('unet', 'label', 400),
-    dunet_logits=trained('own', 'lgd', 200),
+    dunet_logits=trained('own', 'logits', 200),
     **_base_.filters)
 threat_models = [
     dict(name='gray-box', attacks=['PGD', 'TI-PGD']),

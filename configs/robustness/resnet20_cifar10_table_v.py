@@ -10,9 +10,9 @@ vgg = dict(config='configs/target/vgg16_imagenet.py', checkpoint='checkpoints/vg
 defenses = dict(
     none=dict(),
     align=dict(
-        config='configs/defense/resnet20_cifar10_align.py', checkpoint='checkpoints/resnet20_cifar10_align.pth'),
+        config='configs/align/align_resnet20_1xb64-8e_cifar10.py', checkpoint='checkpoints/resnet20_cifar10_align.pth'),
     hgd=dict(
-        config='configs/defense/resnet20_cifar10_hgd_lgd.py', checkpoint='checkpoints/resnet20_cifar10_hgd_lgd.pth'))
+        config='configs/hgd/hgd_resnet20_logits_1xb64-8e_cifar10.py', checkpoint='checkpoints/hgd_resnet20_logits_cifar10.pth'))
 
 threat_models = [
     dict(name='transfer', source=vgg, attacks=['SSP']),

@@ -8,9 +8,9 @@ defenses = dict(
     total_variation=dict(data_preprocessor=dict(type='TotalVariationPurifier')),
     pixel_deflection=dict(data_preprocessor=dict(type='PixelDeflectionPurifier')),
     resize_pad=dict(data_preprocessor=dict(type='RandomResizePadPurifier')),
-    oag=dict(config='configs/defense/resnet50_ilsvrc_oag.py', checkpoint='checkpoints/resnet50_imagenet.pth'))
+    oag=dict(config='configs/oag/oag_resnet50_imagenet.py', checkpoint='checkpoints/resnet50_imagenet.pth'))
 
-# As in ../_base_/attacks/oag_*_test.py; C&W looks for the smallest change (L2).
+# As in ../attacks/oag_*_test.py; C&W looks for the smallest change (L2).
 attacks = dict(
     FGSM=dict(type='FGSM', eps=6, targeted='random'),
     IGSM=dict(type='IFGSM', eps=6, step_size=1, steps=8, targeted='random'),

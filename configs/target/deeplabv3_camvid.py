@@ -1,13 +1,4 @@
-_base_ = [
-    '../_base_/targets/deeplabv3_r50.py',
-    '../_base_/datasets/camvid.py',
-    '../_base_/schedules/target_poly_200e.py',
-    '../_base_/default_runtime_seg.py',
-]
+_base_ = ['../_base_/targets/deeplabv3-r50_camvid.py', '../_base_/schedules/target_poly_200e.py']
 
-model = dict(
-    data_preprocessor=dict(size=_base_.crop_size, seg_pad_val=_base_.ignore_index),
-    decode_head=dict(num_classes=11, ignore_index=_base_.ignore_index),
-    auxiliary_head=dict(num_classes=11, ignore_index=_base_.ignore_index))
 train_dataloader = dict(batch_size=16)
 auto_scale_lr = dict(base_batch_size=16)

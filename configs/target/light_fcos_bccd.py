@@ -1,5 +1,5 @@
 _base_ = [
-    '../_base_/targets/light_fcos.py',
+    '../_base_/models/light_fcos.py',
     '../_base_/datasets/bccd_small.py',
     '../_base_/schedules/target_light.py',
     '../_base_/default_runtime_det.py',

@@ -1,5 +1,5 @@
 _base_ = [
-    '../_base_/targets/light_pspnet.py',
+    '../_base_/models/light_pspnet.py',
     '../_base_/datasets/camvid.py',
     '../_base_/schedules/target_light.py',
     '../_base_/default_runtime_seg.py',

@@ -1,14 +1,4 @@
-_base_ = [
-    '../_base_/targets/pspnet_r50.py',
-    '../_base_/datasets/voc2012.py',
-    '../_base_/schedules/target_poly_50e.py',
-    '../_base_/default_runtime_seg.py',
-]
+_base_ = ['../_base_/targets/pspnet-r50_voc2012.py', '../_base_/schedules/target_poly_50e.py']
 
-model = dict(
-    data_preprocessor=dict(size=_base_.crop_size),
-    decode_head=dict(num_classes=21),
-    auxiliary_head=dict(num_classes=21),
-    test_cfg=dict(mode='slide', crop_size=_base_.crop_size, stride=(278, 278)))
 train_dataloader = dict(batch_size=16)
 auto_scale_lr = dict(base_batch_size=16)

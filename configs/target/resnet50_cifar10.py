@@ -1,8 +1,3 @@
-_base_ = [
-    '../_base_/targets/resnet50_cifar.py',
-    '../_base_/datasets/cifar10.py',
-    '../_base_/schedules/target_sgd_200e.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['../_base_/targets/resnet50_cifar10.py', '../_base_/schedules/target_sgd_200e.py']
 
 train_dataloader = dict(batch_size=128)

@@ -1,8 +1,3 @@
-_base_ = [
-    '../_base_/targets/resnet56_cifar.py',
-    '../_base_/datasets/cifar10_folder.py',
-    '../_base_/schedules/target_sgd_200e.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = './resnet20_cifar10.py'
 
-train_dataloader = dict(batch_size=128)
+model = dict(backbone=dict(depth=56))

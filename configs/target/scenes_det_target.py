@@ -1,5 +1,5 @@
 _base_ = [
-    '../_base_/targets/light_ssd.py',
+    '../_base_/models/light_ssd.py',
     '../_base_/datasets/scenes_boxes.py',
     '../_base_/schedules/target_scenes.py',
     '../_base_/default_runtime_det.py',

@@ -1,5 +1,5 @@
 _base_ = [
-    '../_base_/targets/light_deeplabv3.py',
+    '../_base_/models/light_deeplabv3.py',
     '../_base_/datasets/scenes_masks.py',
     '../_base_/schedules/target_scenes.py',
     '../_base_/default_runtime_seg.py',

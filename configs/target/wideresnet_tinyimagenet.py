@@ -1,9 +1,3 @@
-_base_ = [
-    '../_base_/targets/wideresnet34_10.py',
-    '../_base_/datasets/tinyimagenet.py',
-    '../_base_/schedules/target_sgd_200e.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['../_base_/targets/wideresnet34-10_tinyimagenet.py', '../_base_/schedules/target_sgd_200e.py']
 
 train_dataloader = dict(batch_size=128)
-model = dict(head=dict(num_classes=200))

@@ -14,7 +14,7 @@ from .gradient.fgsm_family import BIM, DIFGSM, FGSM, MIFGSM, PGD, TIFGSM
 from .gradient.loop import GradientAttack
 from .gradient.random_budget import RandomBudget
 from .gradient.random_sign import RandomSign
-from .minimal.carlini_wagner import CarliniWagner
+from .minimal.carlini_wagner import CarliniWagner, CarliniWagnerBounded
 from .minimal.deepfool import DeepFool
 from .query.curls_whey import CurlsWhey
 from .query.geoda import GeoDA
@@ -44,6 +44,7 @@ __all__ = [
     'BackwardPass',
     'Candidate',
     'CarliniWagner',
+    'CarliniWagnerBounded',
     'CleanReference',
     'CurlsWhey',
     'DeepFool',

@@ -83,7 +83,7 @@ class RFBNeck(BaseModule):
     on conv4_3, an RFB on fc7, two RFBs of stride 2 and two pairs of plain convolutions.
 
     RFBNet300 is ``SSDVGG``, this neck and ``SSDHead`` with 6/6/6/6/4/4 anchors, as
-    ``configs/_base_/targets/rfbnet300.py`` puts them together: 36,531,296 parameters for 20 classes and the background.
+    ``configs/_base_/models/rfbnet300.py`` puts them together: 36,531,296 parameters for 20 classes and the background.
     As a neck, it leaves fc7 as the last map of the backbone, where the alignment terms read features.
 
     Args:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from typing import Iterator, Optional, Sequence, Union
@@ -16,7 +15,7 @@ from ..errors import UsageError
 from ..hosts import HOSTS, host_of_class
 from ..pipelines import native_channel_order
 from ..pixels import Pixels, check_channels, check_pixels
-from ..randomness import Randomness, derive_seed, image_identity
+from ..randomness import Randomness, image_seeds
 from ..registry import MODELS, type_path
 from .compression import compress_jpeg
 
@@ -215,13 +214,7 @@ class RandomPurifier(Purifier):
         return self.purify(images, self._randomness(images, None) if randomness is None else randomness)
 
     def _randomness(self, images: Pixels, data_samples: Optional[Sequence]) -> Randomness:
-        samples = data_samples or [None] * len(images)
-        names = [image_identity(sample) or _digest(image) for image, sample in zip(images, samples)]
-        return Randomness([derive_seed(self.seed, 'purify', name) for name in names])
-
-
-def _digest(image: Tensor) -> str:
-    return hashlib.sha256(image.detach().float().cpu().numpy().tobytes()).hexdigest()
+        return Randomness(image_seeds(self.seed, 'purify', images, data_samples or None))
 
 
 def _soften(native, args: tuple, output: dict) -> None:

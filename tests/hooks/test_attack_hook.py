@@ -252,7 +252,7 @@ def test_a_budget_of_the_range_0_to_1():
 def test_attacks_that_cannot_run(attacked):
     with pytest.raises(UnsupportedAttackError, match='PGD needs gradients, which a query attacker does not have'):
         AttackHook(PGD, threat_model='query')
-    with pytest.raises(UnsupportedAttackError, match='AddFive asks no gradients; use query'):
+    with pytest.raises(UnsupportedAttackError, match='AddFive uses no gradients; use query'):
         AttackHook(dict(type='AddFive', eps=5), threat_model='adaptive')
     with pytest.raises(UnsupportedAttackError, match='AlignPurifier is not random'):
         attacked(threat_model='adaptive-eot')

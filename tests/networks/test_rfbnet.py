@@ -11,7 +11,7 @@ from mmengine import Config
 import mmadvdefense.networks  # noqa: F401  registers RFBNeck
 
 pytest.importorskip('mmdet')
-TARGETS = Path(__file__).parents[2] / 'configs' / '_base_' / 'targets'
+TARGETS = Path(__file__).parents[2] / 'configs' / '_base_' / 'models'
 SIZES = (38, 19, 10, 5, 3, 1)
 ANCHORS = (6, 6, 6, 6, 4, 4)
 

@@ -102,7 +102,7 @@ def test_gradients_flow_through_a_tap(task, inputs):
 
 
 def test_unknown_layers_list_near_names(task):
-    with pytest.raises(ValueError, match=r"ImageClassifier has no layer 'backbone\.stag1'; near names: .*stage1"):
+    with pytest.raises(ValueError, match=r"ImageClassifier has no layer 'backbone\.stag1'; did you mean .*stage1"):
         task.feature_tap('backbone.stag1')
 
 

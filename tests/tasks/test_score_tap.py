@@ -12,7 +12,7 @@ import mmadvdefense  # noqa: F401  registers everything
 from mmadvdefense.tasks import DetectionTask, task_of
 
 pytest.importorskip('mmdet')
-TARGETS = Path(__file__).parents[2] / 'configs' / '_base_' / 'targets'
+TARGETS = Path(__file__).parents[2] / 'configs' / '_base_' / 'models'
 
 
 def test_scores_of_all_levels_of_a_single_stage_detector():

@@ -227,4 +227,4 @@ def test_an_attack_on_images_that_cannot_be_followed_cannot_run():
         with pytest.MonkeyPatch.context() as patch:
             source = SimpleNamespace(gradients=True, eot_samples=1)
             patch.setattr('mmadvdefense.hooks.attack.fitting_source', lambda *_: source)
-            hook._make_crafters(target, dict(pipeline=pipeline))
+            hook._make_crafters(hook.attack, target, dict(pipeline=pipeline))

@@ -22,7 +22,7 @@ TOOLS = ROOT / 'tools'
 
 CONFIG = """
 _base_ = [
-    '{root}/configs/_base_/targets/digits_target.py',
+    '{root}/configs/_base_/models/digits_target.py',
     '{root}/configs/_base_/datasets/digits.py',
     '{root}/configs/_base_/default_runtime.py',
 ]

@@ -69,7 +69,7 @@ def run(run_tool, checkpoints) -> Callable:
         options = ('--cfg-options', *OPTIONS, f'load_from={checkpoints[task]}', *options)
         if stage == 'train':
             return run_tool('train', config, '--work-dir', 'purifier', *options)
-        attack = CONFIGS / '_base_' / 'attacks' / f'{ATTACKS[task]}.py'
+        attack = CONFIGS / 'attacks' / f'{ATTACKS[task]}.py'
         return run_tool('test', config, checkpoints[task], '--attack', attack, '--out', 'results.json', *options)
 
     return run

@@ -38,7 +38,7 @@ def test_from_target_to_table(task, attack, metric, run_tool, tmp_path):
     trained = run_tool('train', defense, '--work-dir', 'purifier', *options, 'load_from=target/epoch_1.pth')
     assert trained.code == 0, trained.err
     tested = run_tool(
-        'test', defense, 'purifier/epoch_1.pth', '--attack', ROOT / 'configs' / '_base_' / 'attacks' / f'{attack}.py',
+        'test', defense, 'purifier/epoch_1.pth', '--attack', ROOT / 'configs' / 'attacks' / f'{attack}.py',
         '--out', 'results.json', *options,
     )  # fmt: skip
     assert tested.code == 0, tested.err

@@ -125,7 +125,7 @@ def test_table_and_file(run_tool, config, trained, tmp_path, save_target):
 
 def test_attack_config_and_no_purifier(run_tool, config, trained, target_checkpoint, tmp_path):
     """The settings of the command line beat those of the file. Without its purifier no model has to be trained."""
-    attack = ROOT / 'configs' / '_base_' / 'attacks' / 'bim.py'
+    attack = ROOT / 'configs' / 'attacks' / 'bim.py'
     out = tmp_path / 'out.json'
     common = ('--attack', attack, '--steps', 1, '--no-purifier', '--out', out, '--work-dir', tmp_path / 'work',
               '--threat-model', 'gray-box', 'adaptive')  # fmt: skip
@@ -226,7 +226,7 @@ def test_mistakes_end_in_one_line(run_tool, config, child, trained, target_check
         'substitute purifier not found: nowhere.pth': [
             config, trained, *pgd, '--threat-model', 'adaptive-bpda', '--substitute', 'nowhere.pth'
         ],
-        r'trained\.pth is no exported purifier': [
+        r'trained\.pth is not a purifier export': [
             config, trained, *pgd, '--threat-model', 'adaptive-bpda', '--substitute', trained
         ],
         '--no-purifier leaves nothing to attack for adaptive-substitute': [

@@ -143,7 +143,7 @@ def test_in_training(train, other, source_files):
         (dict(sources=[]), 'sources is a list'),
         (dict(sources=['me']), r"a source is 'target', 'protected', dict\(config=.*got \['me'\]"),
         (dict(sources=[[]]), r'or a list of those, got \[\]'),
-        (dict(sources=[dict(config='a.py')]), r'source=dict\(config=..., checkpoint=...\)'),
+        (dict(sources=[dict(config='a.py')]), r'no checkpoint: it must be dict\(config=..., checkpoint=...'),
         (dict(attack=dict(type='FGSM', eps=-1)), 'eps is a radius'),
     ],
 )

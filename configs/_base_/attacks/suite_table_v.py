@@ -1,4 +1,4 @@
-# The columns of Align's table V with the numbers of its section 4.5; each also is a config of its own in this folder.
+# The columns of Align's table V with the numbers of its section 4.5; each also is a config of its own in configs/attacks.
 # What the paper leaves open: the kernel of DIM's translation-invariant form (3 pixels, for images of 32), the decision
 # queries of Curls & Whey, and which of its two losses Square's column shows (both are here).
 # Auto is what the paper calls AutoAttack, APGD on the cross-entropy, and needs torchattacks.

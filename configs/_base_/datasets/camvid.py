@@ -53,3 +53,9 @@ val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'], ignore_index=ignore
 
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator
+
+# What a segmentation model has to know of the data.
+segmentor = dict(
+    data_preprocessor=dict(size=crop_size, seg_pad_val=ignore_index),
+    decode_head=dict(num_classes=11, ignore_index=ignore_index),
+    auxiliary_head=dict(num_classes=11, ignore_index=ignore_index))

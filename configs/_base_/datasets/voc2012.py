@@ -66,3 +66,10 @@ val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator
+
+# What a segmentation model has to know of the data.
+segmentor = dict(
+    data_preprocessor=dict(size=crop_size),
+    decode_head=dict(num_classes=21),
+    auxiliary_head=dict(num_classes=21),
+    test_cfg=dict(mode='slide', crop_size=crop_size, stride=(278, 278)))

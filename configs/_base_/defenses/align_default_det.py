@@ -5,3 +5,4 @@ _base_ = ['../attacks/fgsm_det_train.py', './objective_recommended_det.py', './n
 data_preprocessor = dict(**_base_.purifier)
 custom_hooks = [dict(type='PurifierTrainHook', attack=_base_.attack, **_base_.objective)]
 optim_wrapper = dict(optimizer=dict(type='Adam', lr=1e-3, betas=(0.5, 0.999)))
+auto_scale_lr = dict(base_batch_size=4)

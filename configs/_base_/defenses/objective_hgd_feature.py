@@ -1,4 +1,4 @@
-# HGD's feature guided denoiser (FGD): the target's last convolutional features, before pooling. Where a backbone goes on
+# HGD's feature guided denoiser: the target's last convolutional features, before pooling. Where a backbone goes on
 # to the logits (VGG, Inception-v3), name its last convolutional layer instead.
 objective = dict(
     train_on='adversarial',

@@ -1,2 +1,2 @@
-# HGD's class label guided denoiser (CGD): the target's own loss, on adversarial images alone.
+# HGD's class label guided denoiser: the target's own loss, on adversarial images alone.
 objective = dict(train_on='adversarial', task_weight=1.0, losses=[])

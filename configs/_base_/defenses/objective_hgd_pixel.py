@@ -1,4 +1,4 @@
-# HGD's pixel guided denoiser (PGD, equation 1): purified adversarial images against clean ones, mean L1.
+# HGD's pixel guided denoiser (equation 1): purified adversarial images against clean ones, mean L1.
 objective = dict(
     train_on='adversarial',
     task_weight=0.0,

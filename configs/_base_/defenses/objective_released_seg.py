@@ -1,7 +1,4 @@
-# The released objective for segmentation: the term within a class is averaged over all positions, not class by class,
-# and ignored positions are a class of their own. (Two things remain: there the logits are enlarged to the image first,
-# and D has a channel for ignored positions, where ours sees zeros.)
-_base_ = './objective_released.py'
+# The released objective for segmentation.
+_base_ = './objective_released_no_vgg_seg.py'
 
-objective = dict(losses=[
-    *_base_.objective.losses[:-1], dict(_base_.objective.losses[-1], intra_reduction='vector', ignore_index=None)])
+objective = dict(losses=[_base_.objective.losses[0], _base_.perceptual, *_base_.objective.losses[1:]])

@@ -8,7 +8,8 @@ from mmengine.config import Config
 
 from mmadvdefense.attacks import build_attack
 
-FOLDER = Path(__file__).parents[3] / 'configs' / '_base_' / 'attacks'
+CONFIGS = Path(__file__).parents[3] / 'configs'
+FOLDER = CONFIGS / 'attacks'
 
 
 def load(name):
@@ -61,7 +62,7 @@ TABLE_V = {
 
 def test_table_v_of_align():
     """Section 4.5: the suite and the configs of its columns say the same, in the paper's numbers."""
-    suite = Config.fromfile(FOLDER / 'suite_table_v.py').attacks
+    suite = Config.fromfile(CONFIGS / '_base_' / 'attacks' / 'suite_table_v.py').attacks
     assert list(suite) == list(TABLE_V)
     for column, name in TABLE_V.items():
         assert suite[column] == Config.fromfile(FOLDER / f'{name}.py').attack, column

@@ -209,7 +209,7 @@ def test_bad_settings(name, settings, message):
 def test_configs(config):
     from mmengine.config import Config
 
-    attack = build_attack(Config.fromfile(CONFIGS / '_base_' / 'attacks' / f'{config}.py').attack)
+    attack = build_attack(Config.fromfile(CONFIGS / 'attacks' / f'{config}.py').attack)
     assert type(attack).__name__ == config.split('_')[0].upper()
     if config.endswith('_cls_test'):
         budget = attack.eps / 255, attack.step_size / 255, attack.steps

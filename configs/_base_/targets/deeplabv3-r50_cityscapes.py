@@ -1,0 +1,4 @@
+# DeepLabv3 on Cityscapes.
+_base_ = ['../models/deeplabv3_r50.py', '../datasets/cityscapes.py', '../default_runtime_seg.py']
+
+model = _base_.segmentor

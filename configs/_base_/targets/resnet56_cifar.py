@@ -1,3 +1,0 @@
-_base_ = './resnet20_cifar.py'
-
-model = dict(backbone=dict(depth=56))

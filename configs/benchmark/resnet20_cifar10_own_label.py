@@ -1,0 +1,4 @@
+# HGD with label guidance as published, at the length of the comparison.
+_base_ = ['../_base_/benchmark/resnet20_cifar10_own_hgd.py', '../_base_/defenses/objective_hgd_label.py']
+
+custom_hooks = [dict(type='PurifierTrainHook', attack=_base_.attack, labels=_base_.labels, **_base_.objective)]

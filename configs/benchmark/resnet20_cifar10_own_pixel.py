@@ -1,0 +1,4 @@
+# HGD with pixel guidance as published, at the length of the comparison.
+_base_ = ['../_base_/benchmark/resnet20_cifar10_own_hgd.py', '../_base_/defenses/objective_hgd_pixel.py']
+
+custom_hooks = [dict(type='PurifierTrainHook', attack=_base_.attack, labels=_base_.labels, **_base_.objective)]

@@ -1,0 +1,77 @@
+"""Configs that are compared with each other differ in what is compared and in nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+
+import mmadvdefense  # noqa: F401  registers everything
+from mmadvdefense.hooks import AdversarialTrainingHook, PurifierTrainHook
+from mmadvdefense.networks import DUNet, GlobalGenerator
+from mmadvdefense.training import recipes
+
+pytest.importorskip('mmpretrain')
+FOLDER = Path(__file__).parents[2] / 'configs' / 'benchmark'
+UNET, OWN = (
+    {path.stem.rpartition('_')[2]: path for path in FOLDER.glob(f'resnet20_cifar10_{kind}_*.py')}
+    for kind in ('unet', 'own')
+)
+HOOKS = {'PurifierTrainHook': PurifierTrainHook, 'AdversarialTrainingHook': AdversarialTrainingHook}
+
+
+def images_trained_on(config: Config) -> int:
+    assert config.default_hooks.checkpoint.by_epoch is False
+    return config.train_dataloader.batch_size * config.train_cfg.max_iters
+
+
+def test_all_are_there():
+    assert set(UNET) == {'align', 'pixel', 'feature', 'logits', 'both', 'label'}
+    assert set(OWN) == {'align', 'residual', 'pixel', 'feature', 'logits', 'label', 'denoising'}
+
+
+@pytest.mark.parametrize('path', sorted(FOLDER.glob('*.py')), ids=lambda path: path.stem)
+def test_hook_and_data_are_complete(path):
+    config = Config.fromfile(path)
+    before = config.to_dict()
+    (hook,) = (dict(hook) for hook in config.custom_hooks)
+    HOOKS[hook.pop('type')](**hook)
+    if recipes.purifier_config(config) is not None:
+        recipes.complete_training(config)
+        assert config.to_dict() == before
+    assert config.load_from == 'checkpoints/resnet20_cifar10.pth'
+
+
+def test_objectives_are_compared_on_one_generator_attack_and_schedule():
+    rest = {}
+    for name, path in UNET.items():
+        config = Config.fromfile(path).to_dict()
+        purifier, (hook,) = config.pop('data_preprocessor'), config.pop('custom_hooks')
+        config.pop('objective')
+        own = {key: purifier.pop(key, None) for key in ('type', 'discriminator')}
+        assert own['type'] == ('AlignPurifier' if name == 'align' else 'HGDPurifier')
+        rest[name] = {**config, 'attack': hook['attack'], 'labels': hook.get('labels', 'truth'), 'purifier': purifier}
+    assert all(settings == rest['align'] for settings in rest.values())
+    assert images_trained_on(Config.fromfile(UNET['align'])) == 25600
+
+
+def test_methods_are_compared_with_their_own_networks_after_as_many_images():
+    assert {images_trained_on(Config.fromfile(path)) for path in OWN.values()} == {12800}
+    for name, path in OWN.items():
+        config = Config.fromfile(path)
+        if name != 'denoising':
+            with DefaultScope.overwrite_default_scope('mmpretrain'), torch.device('meta'):
+                generator = MODELS.build(config.data_preprocessor).generator
+            parameters = sum(parameter.numel() for parameter in generator.parameters())
+            # As docs/results.md says.
+            expected = (GlobalGenerator, 11378179) if name in ('align', 'residual') else (DUNet, 11033984)
+            assert (type(generator), parameters) == expected
+
+
+def test_the_residual_generator_is_the_published_one_otherwise():
+    published, residual = (Config.fromfile(OWN[name]).to_dict() for name in ('align', 'residual'))
+    assert residual['data_preprocessor']['generator'].pop('residual') is True
+    assert residual == published
