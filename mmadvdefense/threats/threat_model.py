@@ -30,9 +30,9 @@ DEFENSE_AWARE = ('adaptive', 'adaptive-bpda', 'adaptive-eot', 'query')
 NEEDS_PURIFIER = ('adaptive', 'adaptive-bpda', 'adaptive-substitute', 'adaptive-eot')
 # Former or ambiguous words.
 RENAMED = {
-    'gray-box': "could mean two attackers: 'gray-box' has the target and knows nothing of the purifier; 'adaptive' "
+    'white-box': "could mean two attackers: 'gray-box' has the target and knows nothing of the purifier; 'adaptive' "
     'has both, and the gradient through them',
-    'adaptive': "is called 'adaptive'",
+    'adaptive-full': "is called 'adaptive'",
 }
 DEFAULT_EOT_SAMPLES = 16
 THREAT_SETTINGS: dict[str, tuple[str, ...]] = {
