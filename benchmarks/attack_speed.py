@@ -21,20 +21,9 @@ from torch import Tensor, nn
 
 import mmadvdefense  # noqa: F401  registers CIFARResNet
 from mmadvdefense.attacks import PGD, AttackSource, Randomness
+from mmadvdefense.attacks.external.unit_range import UnitRangeHost
 
 NUM_CLASSES = 10
-
-
-class UnitRange(nn.Module):
-    """A host as torchattacks takes models: images in [0, 1] to logits."""
-
-    def __init__(self, host: nn.Module):
-        super().__init__()
-        self.host = host
-
-    def forward(self, images: Tensor) -> Tensor:
-        data = self.host.data_preprocessor({'inputs': images * 255, 'data_samples': None})
-        return self.host(data['inputs'], mode='tensor')
 
 
 def build_host(depth: int) -> nn.Module:
@@ -85,7 +74,7 @@ def main() -> None:
 
     source = AttackSource(host)
     pgd = PGD(eps=8, step_size=2, steps=arguments.steps)
-    theirs = torchattacks.PGD(UnitRange(host), eps=8 / 255, alpha=2 / 255, steps=arguments.steps)
+    theirs = torchattacks.PGD(UnitRangeHost(host), eps=8 / 255, alpha=2 / 255, steps=arguments.steps)
     contestants = {
         'mmadvdefense PGD': lambda: pgd(source, images, samples, Randomness(0)),
         'torchattacks PGD': lambda: theirs(images / 255, labels),

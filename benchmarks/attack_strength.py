@@ -22,9 +22,11 @@ from terminaltables import GithubFlavoredMarkdownTable
 from torch import Tensor, nn
 
 from mmadvdefense.attacks import AttackSource, Randomness, build_attack, derive_seed
-from mmadvdefense.checkpoints import load_target, save_file_atomically
+from mmadvdefense.attacks.external.unit_range import UnitRangeHost
+from mmadvdefense.checkpoints import load_target
 from mmadvdefense.models import build_model
 from mmadvdefense.pixels import PIXEL_MAX, stack
+from mmadvdefense.saving import save_file_atomically
 from mmadvdefense.training import recipes
 
 # Small enough that an undefended model keeps some of its accuracy, or every attack would look alike.
@@ -33,18 +35,6 @@ EPS_L2, STEP_L2 = 16.0, 4.0
 QUERIES = 100
 # Images and labels in, images out; all on 0-1, as the other libraries have it.
 Perturb = Callable[[Tensor, Tensor], Tensor]
-
-
-class UnitRange(nn.Module):
-    """A host as other libraries take models: images in [0, 1] to logits."""
-
-    def __init__(self, host: nn.Module):
-        super().__init__()
-        self.host = host
-
-    def forward(self, images: Tensor) -> Tensor:
-        inputs = self.host.data_preprocessor({'inputs': images * PIXEL_MAX, 'data_samples': None})['inputs']
-        return self.host(inputs, mode='tensor')
 
 
 @dataclass
@@ -59,7 +49,7 @@ class Contest:
     """
 
     ours: dict
-    theirs: dict[str, Callable[[UnitRange], Perturb]] = field(default_factory=dict)
+    theirs: dict[str, Callable[[UnitRangeHost], Perturb]] = field(default_factory=dict)
     norm: str = 'linf'
     eps: float = EPS
 
@@ -67,8 +57,8 @@ class Contest:
 # --- other libraries ------------------------------------------------------------------------------------------------
 
 
-def torchattacks(name: str, **settings) -> Callable[[UnitRange], Perturb]:
-    def build(model: UnitRange) -> Perturb:
+def torchattacks(name: str, **settings) -> Callable[[UnitRangeHost], Perturb]:
+    def build(model: UnitRangeHost) -> Perturb:
         import torchattacks as library
 
         return getattr(library, name)(model, **settings)
@@ -76,8 +66,8 @@ def torchattacks(name: str, **settings) -> Callable[[UnitRange], Perturb]:
     return build
 
 
-def foolbox(name: str, eps: float, **settings) -> Callable[[UnitRange], Perturb]:
-    def build(model: UnitRange) -> Perturb:
+def foolbox(name: str, eps: float, **settings) -> Callable[[UnitRangeHost], Perturb]:
+    def build(model: UnitRangeHost) -> Perturb:
         import foolbox as library
 
         attack = getattr(library.attacks, name)(**settings)
@@ -92,8 +82,8 @@ def foolbox(name: str, eps: float, **settings) -> Callable[[UnitRange], Perturb]
     return build
 
 
-def art(name: str, **settings) -> Callable[[UnitRange], Perturb]:
-    def build(model: UnitRange) -> Perturb:
+def art(name: str, **settings) -> Callable[[UnitRangeHost], Perturb]:
+    def build(model: UnitRangeHost) -> Perturb:
         from art.attacks import evasion
         from art.estimators.classification import PyTorchClassifier
 
@@ -214,7 +204,7 @@ class Measured:
 
 
 @torch.no_grad()
-def score(model: UnitRange, adversarial: Tensor, clean: Tensor, labels: Tensor, contest: Contest) -> tuple:
+def score(model: UnitRangeHost, adversarial: Tensor, clean: Tensor, labels: Tensor, contest: Contest) -> tuple:
     """Robust accuracy in per cent, and the median size of what changed in pixels; all images 0-1."""
     delta = ((adversarial - clean) * PIXEL_MAX).flatten(1)
     size = delta.abs().amax(1) if contest.norm == 'linf' else delta.norm(dim=1)
@@ -224,7 +214,9 @@ def score(model: UnitRange, adversarial: Tensor, clean: Tensor, labels: Tensor, 
     return 100 * (1 - fooled.float().mean().item()), changed.median().item() if len(changed) else 0.0
 
 
-def measure(contest: Contest, contestants: dict[str, Perturb], batches: list, model: UnitRange) -> dict[str, Measured]:
+def measure(
+    contest: Contest, contestants: dict[str, Perturb], batches: list, model: UnitRangeHost
+) -> dict[str, Measured]:
     """All contestants on all batches."""
     seconds = dict.fromkeys(contestants, 0.0)
     results: dict[str, list[Tensor]] = {name: [] for name in contestants}
@@ -301,7 +293,7 @@ def main() -> None:
         print(f'not installed, left out: {", ".join(missing)}')
     host, batches = load(arguments)
     # Libraries put the mode of the outer module back afterwards, and that of what is in it.
-    model, source = UnitRange(host).eval(), AttackSource(host)
+    model, source = UnitRangeHost(host).eval(), AttackSource(host)
     with torch.enable_grad():
         model(batches[0][0].clone().requires_grad_()).sum().backward()
     rows = [['attack', 'by', 'robust accuracy (%)', 'ms an image', 'median size (pixels)']]

@@ -27,8 +27,27 @@ class Layout:
     def is_uniform(self) -> bool:
         return len(set(self.sizes)) <= 1
 
+    @classmethod
+    def of(cls, images: Pixels) -> Layout:
+        """The layout of a batch."""
+        if isinstance(images, Tensor):
+            return cls((_size(images),) * len(images), is_list=False)
+        return cls(tuple(_size(image) for image in images), is_list=True)
+
+    def groups(self) -> dict[tuple[int, int], list[int]]:
+        """The positions of the images of each size, sizes in the order in which they first occur."""
+        groups: dict[tuple[int, int], list[int]] = {}
+        for index, size in enumerate(self.sizes):
+            groups.setdefault(size, []).append(index)
+        return groups
+
     def repeat(self, times: int) -> Layout:
         return Layout(self.sizes * times, self.is_list)
+
+
+def _size(images: Tensor) -> tuple[int, int]:
+    height, width = images.shape[-2:]
+    return height, width
 
 
 def check_channels(images: Pixels, names: Optional[Sequence[str]] = None) -> None:
@@ -117,9 +136,9 @@ _REMOVE_NORMALIZE = (
 
 def stack(images: Pixels) -> tuple[Tensor, Layout]:
     """One ``(N, 3, H, W)`` tensor; smaller images of a list are padded with zeros below and on the right."""
+    layout = Layout.of(images)
     if isinstance(images, Tensor):
-        return images, Layout((tuple(images.shape[-2:]),) * len(images), is_list=False)
-    layout = Layout(tuple(tuple(image.shape[-2:]) for image in images), is_list=True)
+        return images, layout
     if layout.is_uniform:
         return torch.stack(list(images)), layout
     height, width = (max(side) for side in zip(*layout.sizes))

@@ -6,13 +6,15 @@ import hashlib
 import random
 from numbers import Integral
 from pathlib import Path
-from typing import Optional, Sequence, Union
+from typing import Any, Optional, Sequence, Union
 
 import numpy as np
 import torch
 from mmengine.dist import get_rank
 from mmengine.runner import Runner
 from torch import Tensor
+
+from .pixels import Pixels
 
 
 def derive_seed(*parts: Union[int, str]) -> int:
@@ -36,6 +38,33 @@ def image_identity(sample) -> Optional[str]:
         return None
     known = sample.get('sample_idx', sample.get('img_path'))
     return None if known is None else Path(str(known)).name
+
+
+def image_names(images: Pixels, samples: Optional[Sequence[Any]] = None) -> list[str]:
+    """What tells each image of a batch from others: :func:`image_identity`, or a digest of its pixels if it has none.
+
+    Args:
+        images: pixels, best where the data loader leaves them: to digest an image, it is copied to main memory.
+        samples: the host's data samples of these images; None if there are none.
+    """
+    known = [image_identity(sample) for sample in samples] if samples is not None else [None] * len(images)
+    return [name or _digest(image) for name, image in zip(known, images)]
+
+
+def image_seeds(seed: int, purpose: str, images: Pixels, samples: Optional[Sequence[Any]] = None) -> list[int]:
+    """A seed for each image that depends neither on its batch nor on its place in it.
+
+    Args:
+        seed: of the run.
+        purpose: what is drawn, such as ``'test'`` for attacks; draws for different purposes are unrelated.
+        images: see :func:`image_names`.
+        samples: see :func:`image_names`.
+    """
+    return [derive_seed(seed, purpose, name) for name in image_names(images, samples)]
+
+
+def _digest(image: Tensor) -> str:
+    return hashlib.sha256(image.detach().float().cpu().numpy().tobytes()).hexdigest()
 
 
 class Randomness:

@@ -1,4 +1,4 @@
-"""MMEngine's root registries, and one of our own for attacks.
+"""MMEngine's root registries, and two of our own: attacks, and the objectives that they maximize.
 
 Modules are registered in the root, so that ``type='AlignPurifier'`` resolves from every default scope without a prefix.
 """
@@ -20,10 +20,11 @@ from mmengine.registry import (
 )
 
 ATTACKS = Registry('attack', scope='mmadvdefense', locations=['mmadvdefense.attacks'])
+OBJECTIVES = Registry('attack objective', scope='mmadvdefense', locations=['mmadvdefense.attacks'])
 
 
 def in_own_scope(config: dict) -> dict:
-    """A copy of ``config`` that ``ATTACKS`` builds whatever the default scope is: no host has attacks of its own."""
+    """A copy of ``config`` that ``ATTACKS`` and ``OBJECTIVES`` build in any default scope: no host has such classes."""
     return {**config, '_scope_': 'mmadvdefense'}
 
 
@@ -70,20 +71,21 @@ def builds(config: Any, name: str, registry: Registry) -> bool:
     return found is not None and found is wanted
 
 
-def named_types(config: Any, registry: Registry) -> Any:
+def named_types(config: Any, *registries: Registry) -> Any:
     """A copy of nested settings in which names stand for classes, so that they can be saved.
 
     Args:
         config: dicts and lists of settings.
-        registry: under whose names classes go; others go by their module and name.
+        registries: where classes are looked up; one that none of them knows goes by its module and name.
     """
     if isinstance(config, dict):
-        return {key: named_types(value, registry) for key, value in config.items()}
+        return {key: named_types(value, *registries) for key, value in config.items()}
     if isinstance(config, (list, tuple)):
-        return type(config)(named_types(value, registry) for value in config)
+        return type(config)(named_types(value, *registries) for value in config)
     if not isinstance(config, type):
         return config
-    return next((name for name, known in registry.module_dict.items() if known is config), type_path(config))
+    known = (item for registry in registries for item in registry.module_dict.items())
+    return next((name for name, cls in known if cls is config), type_path(config))
 
 
 __all__ = [
@@ -93,6 +95,7 @@ __all__ = [
     'HOOKS',
     'MODELS',
     'MODEL_WRAPPERS',
+    'OBJECTIVES',
     'OPTIM_WRAPPERS',
     'TRANSFORMS',
     'WEIGHT_INITIALIZERS',

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from typing import Optional, Sequence
+from typing import Iterable, Optional
 
 from .errors import UsageError
+
+# How many known names a message lists where none is near.
+_SHOWN = 30
 
 
 def check_integer(owner: str, at_least: int = 1, **settings: Optional[float]) -> None:
@@ -15,7 +18,31 @@ def check_integer(owner: str, at_least: int = 1, **settings: Optional[float]) ->
             raise UsageError(f'{owner}: {name} must be an integer >= {at_least}, got {value}')
 
 
-def did_you_mean(name: object, known: Sequence[str]) -> str:
-    """The end of a message about an unknown name: those that are near it, or all if none is."""
-    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.3) or known
-    return f'did you mean {", ".join(near)}?'
+def near_names(name: object, known: Iterable[str], most: int = 3, cutoff: float = 0.3) -> list[str]:
+    """Known names that a misspelled one may stand for, the nearest first.
+
+    Args:
+        name: what was given.
+        known: what could have been given.
+        most: how many are returned at most.
+        cutoff: how similar a name must be, from 0 to 1 (equal).
+    """
+    return difflib.get_close_matches(str(name), list(known), n=most, cutoff=cutoff)
+
+
+def did_you_mean(name: object, known: Iterable[str], most: int = 3, cutoff: float = 0.3) -> str:
+    """The end of a message about an unknown name: the near ones, or the first of the known ones if none is near.
+
+    Args:
+        name: see :func:`near_names`.
+        known: see :func:`near_names`.
+        most: see :func:`near_names`.
+        cutoff: see :func:`near_names`.
+    """
+    near = near_names(name, known, most, cutoff)
+    if near:
+        *others, last = near
+        return f'did you mean {" or ".join([*([", ".join(others)] if others else []), last])}?'
+    known = list(known)
+    more = f' and {len(known) - _SHOWN} more' if len(known) > _SHOWN else ''
+    return f'known: {", ".join(known[:_SHOWN])}{more}'

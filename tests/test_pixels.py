@@ -45,6 +45,12 @@ def test_a_tensor_stays_itself_and_a_uniform_list_stays_a_list(make_images):
     assert isinstance(back, list) and torch.equal(torch.stack(back), images)
 
 
+def test_groups_of_images_of_one_size():
+    images = [torch.zeros(3, *size) for size in ((4, 5), (2, 2), (4, 5))]
+    assert list(pixels.Layout.of(images).groups().items()) == [((4, 5), [0, 2]), ((2, 2), [1])]
+    assert pixels.Layout.of(torch.zeros(2, 3, 4, 5)).groups() == {(4, 5): [0, 1]}
+
+
 def test_layout_repeat():
     layout = pixels.Layout(((1, 2), (3, 4)), True)
     assert layout.repeat(2) == pixels.Layout(((1, 2), (3, 4), (1, 2), (3, 4)), True)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmadvdefense.randomness import Randomness, derive_seed
+from mmadvdefense.randomness import Randomness, derive_seed, image_names, image_seeds
 
 SEEDS = [derive_seed(0, 'test', index) for index in range(5)]
 
@@ -26,6 +26,23 @@ def test_near_inputs_give_unrelated_seeds():
 
 def test_numpy_integers_are_integers():
     assert derive_seed(np.int64(7), 'train', np.int32(2)) == derive_seed(7, 'train', 2)
+
+
+def test_images_are_told_apart_by_name_or_else_by_pixels():
+    images = torch.arange(24, dtype=torch.uint8).reshape(2, 3, 2, 2)
+    assert image_names(images, [{'sample_idx': 7, 'img_path': 'a/b.png'}, {'img_path': 'a/b.png'}]) == ['7', 'b.png']
+    first, second = image_names(images)
+    assert first != second and image_names(images.float(), [None, {}]) == [first, second]
+    # Neither the batch nor the place in it counts.
+    assert image_names([images[1]], [{'img_path': None}]) == [second]
+
+
+def test_seeds_of_images():
+    images = torch.zeros(2, 3, 2, 2)
+    seeds = image_seeds(5, 'test', images, [{'sample_idx': 0}, {'sample_idx': 1}])
+    assert seeds == [derive_seed(5, 'test', '0'), derive_seed(5, 'test', '1')]
+    # Written down, as above: the seed of an image without a name.
+    assert image_seeds(0, 'purify', images)[0] == 542730596363469310
 
 
 @pytest.mark.parametrize('draw', ['uniform_like', 'normal_like'])

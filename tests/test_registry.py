@@ -50,9 +50,12 @@ def test_attacks_are_types_too(kind):
 def test_settings_of_an_attack_can_be_saved():
     import json
 
-    nested = dict(type='RandomBudget', eps=(1, 4), attack=dict(type=BIM, steps=2))
+    from mmadvdefense.attacks.objectives import KLObjective
+
+    attack = dict(type=BIM, steps=2, objective=dict(type=KLObjective))
+    nested = dict(type='RandomBudget', eps=(1, 4), attack=attack)
     settings = attack_settings(nested)
-    assert json.loads(json.dumps(settings))['attack'] == dict(type='BIM', steps=2)
+    assert json.loads(json.dumps(settings))['attack'] == dict(attack, type='BIM', objective=dict(type='KLObjective'))
     assert build_attack(settings).describe() == build_attack(nested).describe()
     with pytest.raises(ValueError, match="unknown attack 'OwnHook'; did you mean"):
         build_attack(dict(type=OwnHook))

@@ -8,7 +8,6 @@ Example::
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from mmadvdefense import __version__
+from mmadvdefense.saving import save_file_atomically
 
 StateDict = dict[str, Tensor]
 
@@ -151,18 +151,6 @@ def load_state_dict(path: Path) -> StateDict:
     return {key.removeprefix('module.'): value for key, value in state_dict.items()}
 
 
-def save_atomically(checkpoint: dict, path: Path) -> None:
-    """Write under a temporary name beside ``path`` and move: ``path`` is complete or absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        with temporary.open('wb') as file:
-            torch.save(checkpoint, file)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _one_line(error: BaseException) -> str:
     """A message of one line; PyTorch's run over many."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -180,13 +168,17 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         state_dict = CONVERTERS[args.kind](load_state_dict(args.src))
-        meta = dict(converted_from=args.src.name, kind=args.kind, mmadvdefense_version=__version__)
-        save_atomically(dict(state_dict=state_dict, meta=meta), args.dst)
     except OSError as error:
         print(f'error: {error.filename or args.src}: {error.strerror or error}', file=sys.stderr)
         return 2
     except ValueError as error:
         print(f'error: {args.src} as {args.kind}: {_one_line(error)}', file=sys.stderr)
+        return 2
+    meta = dict(converted_from=args.src.name, kind=args.kind, mmadvdefense_version=__version__)
+    try:
+        save_file_atomically(args.dst, lambda file: torch.save(dict(state_dict=state_dict, meta=meta), file))
+    except OSError as error:
+        print(f'error: {error.strerror}', file=sys.stderr)
         return 2
     print(f'{args.dst}: {len(state_dict)} tensors')
     return 0

@@ -11,6 +11,7 @@ import torch
 from _common import UsageError, add_common_arguments, load_config, require_checkpoint, run
 from mmengine.registry import MODELS
 
+from mmadvdefense.checkpoints import compare_state_dict, state_dict_of
 from mmadvdefense.purifiers import GeneratorPurifier
 from mmadvdefense.purifiers.trained.export import save_purifier_export
 from mmadvdefense.registry import type_name
@@ -36,14 +37,17 @@ def main() -> None:
     if not isinstance(purifier, GeneratorPurifier):
         raise UsageError(f'{type(purifier).__name__} has no generator to export')
     checkpoint = torch.load(arguments.checkpoint, map_location='cpu')
-    state = {name.removeprefix('module.'): value for name, value in checkpoint.get('state_dict', checkpoint).items()}
-    wanted = {name: state.get(PREFIX + name) for name in purifier.state_dict() if not name.startswith('discriminator.')}
-    missing = [name for name, value in wanted.items() if value is None]
+    state = {
+        name.removeprefix('module.').removeprefix(PREFIX): value
+        for name, value in state_dict_of(checkpoint, arguments.checkpoint).items()
+        if name.removeprefix('module.').startswith(PREFIX) and 'discriminator.' not in name
+    }
+    missing = compare_state_dict(purifier, state, ignore=('discriminator.',)).missing
     if missing:
         raise UsageError(
             f'{arguments.checkpoint} holds no purifier that fits the config: {PREFIX}{missing[0]} is missing'
         )
-    purifier.load_state_dict(wanted, strict=False)
+    purifier.load_state_dict(state, strict=False)
     purifier.check_ready()
     save_purifier_export(purifier.export(), arguments.out)
     parameters = sum(parameter.numel() for parameter in purifier.generator.parameters())

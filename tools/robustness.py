@@ -14,13 +14,13 @@ from pathlib import Path
 from _common import UsageError, add_common_arguments, load_config, run
 from mmengine.dist import barrier, init_dist, is_distributed, is_main_process
 
-from mmadvdefense.checkpoints import write_json
 from mmadvdefense.evaluation.grid.config import read_grid
 from mmadvdefense.evaluation.grid.plan import plan_grid
 from mmadvdefense.evaluation.grid.run_folder import RunFolder
 from mmadvdefense.evaluation.grid.runner import Grid
 from mmadvdefense.evaluation.report.grid_tables import terminal
 from mmadvdefense.evaluation.report.markdown_section import check_section, update_section
+from mmadvdefense.saving import write_json
 from mmadvdefense.training import recipes
 
 

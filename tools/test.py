@@ -17,13 +17,13 @@ from mmengine.runner import Runner
 from mmadvdefense import __version__
 from mmadvdefense.attacks import WorstOf, attack_names, attack_settings, build_attack
 from mmadvdefense.attacks.targets import TARGETS
-from mmadvdefense.checkpoints import write_json
 from mmadvdefense.evaluation import Condition, Result, evaluate, robustness_table
 from mmadvdefense.evaluation.grid.versions import RESULTS_FORMAT, VERSION
 from mmadvdefense.evaluation.report.tables import reason_text
 from mmadvdefense.model_spec import ModelSpec
 from mmadvdefense.models import host_model, unwrap
 from mmadvdefense.registry import ATTACKS, find_class, type_name
+from mmadvdefense.saving import write_json
 from mmadvdefense.threats import DEFAULT_EOT_SAMPLES, THREAT_MODELS, THREAT_SETTINGS, ThreatModel
 from mmadvdefense.threats.sources import enabled_purifier
 from mmadvdefense.threats.threat_model import check_name

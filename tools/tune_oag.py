@@ -17,13 +17,14 @@ from terminaltables import AsciiTable
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmadvdefense.checkpoints import load_target, write_json
+from mmadvdefense.checkpoints import load_target
 from mmadvdefense.evaluation.grid.image_selection import choose_indices
 from mmadvdefense.evaluation.stopping import metric_by_step, stopping_step
 from mmadvdefense.models import build_model
 from mmadvdefense.pixels import PIXEL_MAX
 from mmadvdefense.purifiers import OnlinePurifier
 from mmadvdefense.registry import DATASETS, type_name
+from mmadvdefense.saving import write_json
 
 STEPS = (25, 50, 75, 100, 150, 200, 250, 300)
 

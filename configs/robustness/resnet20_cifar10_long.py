@@ -26,7 +26,7 @@ attacks.update({
     'MI 8': dict(type='MIFGSM', eps=8, step_size=1, steps=10),
     'DI 8': dict(type='DIFGSM', eps=8, step_size=1, steps=10),
     'TI-DI 8': dict(type='DIFGSM', eps=8, step_size=1, steps=10, **ti),
-    'CW 8': dict(type='CarliniWagner', eps=8, step_size=1, steps=10),
+    'CW 8': dict(type='CarliniWagnerBounded', eps=8, step_size=1, steps=10),
     'PGD-20 8': dict(type='PGD', eps=8, step_size=2, steps=20, random_start='uniform'),
 })
 del eps, purifier

@@ -13,7 +13,7 @@ untargeted = {
     'PGD': dict(type='PGD', **budget, **steps),
     'TI-PGD': dict(type='PGD', **budget, **steps, kernel_size=3, kernel_sigma=1),
     'DeepFool-fill': dict(type='DeepFool', **budget, fill=True),
-    'CW': dict(type='CarliniWagner', **budget, **steps),
+    'CW': dict(type='CarliniWagnerBounded', **budget, **steps),
 }
 targeted = {f'{name} x 9': dict(type='EachTarget', attack=attack, num_targets=9) for name, attack in untargeted.items()}
 attacks = {**untargeted, **targeted}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Union
 
 import torch
 from torch import Tensor
@@ -12,17 +13,26 @@ from ..randomness import Randomness
 
 
 class Ball(ABC):
-    """All images within ``eps`` of a clean image, inside the pixel range 0-255. Images are ``(N, 3, H, W)``."""
+    """All images within ``eps`` of a clean image, inside the pixel range 0-255. Images are ``(N, 3, H, W)``.
 
-    def __init__(self, eps: float):
-        self.eps = eps
+    Args:
+        eps: radius in pixels (0-255): one for all images, or a tensor with the radius of each, ``(N,)`` or
+            ``(N, 1, 1, 1)``.
 
-    def project(self, images: Tensor, clean: Tensor) -> Tensor:
-        """The nearest images that lie in the ball and in the pixel range."""
-        return (clean + self._project_delta(images - clean)).clamp(0, PIXEL_MAX)
+    Attributes:
+        eps: as given, a tensor always ``(N, 1, 1, 1)``.
+    """
+
+    def __init__(self, eps: Union[float, Tensor]):
+        self.eps = eps.view(-1, 1, 1, 1) if isinstance(eps, Tensor) else eps
+
+    def of(self, index: int) -> Ball:
+        """The ball of one image of the batch."""
+        return type(self)(self.eps[index]) if isinstance(self.eps, Tensor) else self
 
     @abstractmethod
-    def _project_delta(self, delta: Tensor) -> Tensor: ...
+    def project(self, images: Tensor, clean: Tensor) -> Tensor:
+        """The nearest images that lie in the ball and in the pixel range."""
 
     @abstractmethod
     def random_delta(self, clean: Tensor, randomness: Randomness) -> Tensor:
@@ -30,7 +40,7 @@ class Ball(ABC):
 
     @abstractmethod
     def steepest(self, gradient: Tensor) -> Tensor:
-        """The direction of unit size that a linear function with this gradient grows fastest in."""
+        """The direction of unit size in which a linear function with this gradient grows fastest."""
 
     @abstractmethod
     def size(self, delta: Tensor) -> Tensor:
@@ -45,9 +55,6 @@ class LinfBall(Ball):
         low, high = (clean - self.eps).clamp_(min=0), (clean + self.eps).clamp_(max=PIXEL_MAX)
         return torch.minimum(torch.maximum(images, low), high)
 
-    def _project_delta(self, delta: Tensor) -> Tensor:
-        return delta.clamp(-self.eps, self.eps)
-
     def random_delta(self, clean: Tensor, randomness: Randomness) -> Tensor:
         return (randomness.uniform_like(clean) * 2 - 1) * self.eps
 
@@ -61,9 +68,10 @@ class LinfBall(Ball):
 class L2Ball(Ball):
     """The Euclidean length of the change of an image is at most ``eps``."""
 
-    def _project_delta(self, delta: Tensor) -> Tensor:
-        size = self.size(delta).clamp(min=torch.finfo(delta.dtype).tiny)
-        return delta * (self.eps / size).clamp(max=1).view(-1, 1, 1, 1)
+    def project(self, images: Tensor, clean: Tensor) -> Tensor:
+        delta = images - clean
+        size = self.size(delta).clamp(min=torch.finfo(delta.dtype).tiny).view(-1, 1, 1, 1)
+        return (clean + delta * (self.eps / size).clamp(max=1)).clamp(0, PIXEL_MAX)
 
     def random_delta(self, clean: Tensor, randomness: Randomness) -> Tensor:
         direction = self.steepest(randomness.normal_like(clean))
@@ -77,7 +85,8 @@ class L2Ball(Ball):
         return gradient / self.size(gradient).clamp(min=tiny).view(-1, 1, 1, 1)
 
     def size(self, delta: Tensor) -> Tensor:
-        return delta.flatten(1).norm(dim=1)
+        size: Tensor = torch.linalg.vector_norm(delta.flatten(1), dim=1)
+        return size
 
 
 BALLS: dict[str, type[Ball]] = {'linf': LinfBall, 'l2': L2Ball}

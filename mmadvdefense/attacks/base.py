@@ -1,10 +1,11 @@
-"""What every attack is: raw pixels in, raw pixels out, and an honest account of how far it went."""
+"""What all attacks share: raw pixels in, raw pixels out, and an honest account of queries and failures."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Optional, Sequence, Union
+from typing import Any, ClassVar, Iterable, Optional, Sequence, Union
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch import Tensor
 from ..errors import UsageError
 from ..pixels import PIXEL_MAX, Pixels, check_channels, stack, unstack
 from ..randomness import Randomness
-from ..registry import ATTACKS, find_class, in_own_scope, named_types, type_name
+from ..registry import ATTACKS, OBJECTIVES, find_class, in_own_scope, named_types, type_name
 from ..validation import did_you_mean
 from .balls import BALLS, Ball
 from .batch import AttackBatch
@@ -22,13 +23,13 @@ from .targets import target_choice
 
 @dataclass
 class AttackResult:
-    """What an attack made of a batch.
+    """The result of an attack on a batch.
 
     Attributes:
-        images: adversarial ones in the layout they were given in; always finite.
-        queries: ``(N,)``, how often the source was asked for each.
-        nonfinite: ``(N,)``, how many gradients, scores and results of each were NaN or infinite and were replaced:
-            above 0 the attack may be weaker than it looks.
+        images: the adversarial images, in the layout of the clean ones; always finite.
+        queries: ``(N,)``, the number of queries for each image.
+        nonfinite: ``(N,)``, how many gradients, scores and results of each image were NaN or infinite and were
+            replaced; above 0 the attack may be weaker than it looks.
     """
 
     images: Pixels
@@ -39,19 +40,19 @@ class AttackResult:
 class Attack(ABC):
     """Changes images so that a source model errs.
 
-    A subclass implements :meth:`perturb`; this class looks after everything that all attacks share: layouts, ground
+    A subclass implements :meth:`perturb`; this class takes care of everything that all attacks share: layouts, ground
     truth, target classes, the model's state, and a last projection, so that no attack leaves its ball or the pixel
-    range, or returns what is no number, whatever its loop does.
+    range, or returns NaN or infinity, whatever its loop does.
 
     Attributes:
-        access: what it needs of the model: ``'gradients'``, ``'scores'``, ``'decisions'`` or ``'nothing'``.
+        access: what it needs from the model: ``'gradients'``, ``'scores'``, ``'decisions'`` or ``'nothing'``.
         needs_ball: whether it cannot do without ``eps``.
-        supports_eot: whether it can take the mean gradient over draws of a random defense (EOT).
+        supports_eot: whether it can average its gradient over samples of a random defense (EOT).
         stochastic: whether its images depend on the seed.
 
     Args:
-        eps: radius of the ball in pixels (0-255), 8 is the literature's 8/255; None for attacks that look for the
-            smallest change and have no ball.
+        eps: radius of the ball in pixels (0-255), 8 is the literature's 8/255; None for minimum-norm attacks, which
+            have no ball.
         norm: ``'linf'`` or ``'l2'``.
         targeted: False, or how the target class is chosen: a name of ``mmadvdefense.attacks.targets``, where
             ``'top_wrong_2'`` is the second most likely wrong class, and so on.
@@ -60,8 +61,8 @@ class Attack(ABC):
         ValueError: for a negative ``eps``, none where one is needed, or an unknown name.
     """
 
-    access: ClassVar[str] = 'gradients'
-    supports_eot: ClassVar[bool] = False
+    access: str = 'gradients'
+    supports_eot: bool = False
     needs_ball: ClassVar[bool] = False
     stochastic: bool = False
 
@@ -80,7 +81,8 @@ class Attack(ABC):
         self.eps = None if eps is None else float(eps)
         self.norm = norm
         self.targeted = targeted
-        self.ball: Optional[Ball] = None if eps is None else BALLS[norm](self.eps)
+        # Without a budget, only its norm and its steepest steps are used.
+        self.ball: Ball = BALLS[norm](math.inf if self.eps is None else self.eps)
 
     @abstractmethod
     def perturb(self, batch: AttackBatch) -> Tensor:
@@ -99,7 +101,7 @@ class Attack(ABC):
 
     @property
     def needs_labels(self) -> bool:
-        """Whether it asks what is in an image, so that its source must know the classes of the model that is tested."""
+        """Whether it uses the true class, so that its source must know the classes of the tested model."""
         return True
 
     @property
@@ -108,14 +110,14 @@ class Attack(ABC):
         return type(self).__name__
 
     def details(self) -> list[str]:
-        """What :meth:`describe` puts in brackets; a subclass adds what tells it from others of its kind."""
+        """What :meth:`describe` puts in parentheses; a subclass adds the options that distinguish it."""
         norm = _NORM_NAMES[self.norm]
         budget = f'minimal {norm}' if self.eps is None else f'{norm} {self.eps:g}'
         target = [f'target class: {self.targeted.replace("_", " ")}'] if self.targeted else []
         return [budget, *self.length(), *target]
 
     def length(self) -> list[str]:
-        """How long it goes on, for :meth:`details`."""
+        """Its number of steps, for :meth:`details`."""
         steps = getattr(self, 'steps', None)
         return [f'{steps} steps'] if steps and steps > 1 else []
 
@@ -131,7 +133,7 @@ class Attack(ABC):
         self,
         source: AttackSource,
         images: Pixels,
-        data_samples: Sequence,
+        data_samples: Sequence[Any],
         randomness: Randomness,
         reference: Optional[CleanReference] = None,
     ) -> AttackResult:
@@ -145,7 +147,7 @@ class Attack(ABC):
             reference: the source's output on ``images`` if the caller has it already.
 
         Raises:
-            ValueError: for images that have not three channels, or a source that this attack cannot run on.
+            ValueError: for images without three channels, or a source that this attack cannot run on.
         """
         check_channels(images, [sample.get('img_path') or f'image {i}' for i, sample in enumerate(data_samples)])
         self.check_source(source)
@@ -160,14 +162,14 @@ class Attack(ABC):
         return AttackResult(unstack(self._inside(adversarial, batch), layout), batch.queries, batch.nonfinite)
 
     def _inside(self, images: Tensor, batch: AttackBatch) -> Tensor:
-        """In the ball and the pixel range; what is not finite, and so in neither, becomes the clean pixel."""
+        """Images in the ball and the pixel range; values that are not finite become those of the clean image."""
         finite = images.isfinite()
         batch.nonfinite += ~finite.flatten(1).all(1)
         images = images.where(finite, batch.clean)
-        images = images.clamp(0, PIXEL_MAX) if self.ball is None else self.ball.project(images, batch.clean)
+        images = images.clamp(0, PIXEL_MAX) if self.eps is None else self.ball.project(images, batch.clean)
         return images if batch.mask is None else images * batch.mask
 
-    def __call__(self, *args, **kwargs) -> Pixels:
+    def __call__(self, *args: Any, **kwargs: Any) -> Pixels:
         """The images of :meth:`run`."""
         return self.run(*args, **kwargs).images
 
@@ -177,19 +179,27 @@ _NORM_NAMES = {'linf': 'L-inf', 'l2': 'L2'}
 
 def attack_names() -> list[str]:
     """All registered attacks, sorted."""
-    return sorted(name for name, cls in ATTACKS.module_dict.items() if issubclass(cls, Attack))
+    return sorted(ATTACKS.module_dict)
 
 
-def attack_settings(config: dict) -> dict:
-    """A copy of an attack's config that can be saved: it names the attack, and all within it, by their short names."""
-    return named_types(dict(config), ATTACKS)
+def attack_settings(config: dict[str, Any]) -> dict[str, Any]:
+    """A copy of an attack's config that can be saved: the attack, and all within it, go by their short names."""
+    settings: dict[str, Any] = named_types(dict(config), ATTACKS, OBJECTIVES)
+    return settings
 
 
-def build_attack(config: Union[dict, Attack]) -> Attack:
+def largest_budget(attacks: Iterable[Attack]) -> Optional[float]:
+    """The largest radius of several attacks, in pixels; None if one of them has no ball."""
+    budgets = [attack.eps for attack in attacks]
+    given = [eps for eps in budgets if eps is not None]
+    return max(given) if len(given) == len(budgets) else None
+
+
+def build_attack(config: Union[dict[str, Any], Attack]) -> Attack:
     """An attack from its config; an attack is passed through.
 
     Raises:
-        ValueError: for an unknown name (the message lists near ones), or bad or unknown parameters.
+        ValueError: for an unknown name (the message suggests similar ones), or bad or unknown parameters.
     """
     if isinstance(config, Attack):
         return config
@@ -199,6 +209,7 @@ def build_attack(config: Union[dict, Attack]) -> Attack:
         shown = None if kind is None else name
         raise UsageError(f'unknown attack {shown!r}; {did_you_mean(name, attack_names())}')
     try:
-        return ATTACKS.build(in_own_scope(config))
+        attack: Attack = ATTACKS.build(in_own_scope(config))
     except TypeError as error:
         raise UsageError(f'{name}: {error}') from error
+    return attack

@@ -1,9 +1,9 @@
-"""What an attack knows of the images it is given, besides their pixels."""
+"""What an attack knows about its images, besides their pixels."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Optional, Sequence
+from typing import Any, Optional, Sequence, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,6 +12,8 @@ from ..pixels import Layout, Pixels, unstack, valid_mask
 from ..randomness import Randomness
 from .finite import with_finite_gradient
 from .source import AttackSource, CleanReference
+
+Batch = TypeVar('Batch', bound='AttackBatch')
 
 
 @dataclass
@@ -22,9 +24,9 @@ class AttackBatch:
         samples: the host's data samples, prepared for the source model.
         reference: the source model's output on the clean images.
         clean: ``(N, 3, H, W)`` pixels 0-255, smaller images padded with zeros.
-        layout: how the images lie in ``clean``.
+        layout: where the images lie in ``clean``.
         target: class indices to move towards, None for an untargeted attack.
-        queries: ``(N,)``, how often the source has been asked for each image; counted by :meth:`logits` and by
+        queries: ``(N,)``, the number of queries for each image; counted by :meth:`logits` and by
             objectives through :meth:`count`.
         nonfinite: ``(N,)`` on the device, how many gradients, scores and results of each image were NaN or infinite;
             zeros, the lowest score and clean pixels take their place.
@@ -32,7 +34,7 @@ class AttackBatch:
     """
 
     source: AttackSource
-    samples: Sequence
+    samples: Sequence[Any]
     reference: CleanReference
     randomness: Randomness
     clean: Tensor
@@ -69,28 +71,28 @@ class AttackBatch:
         return unstack(images, self.layout)
 
     def count(self, times: int = 1) -> None:
-        """Note that the source was asked for every image of the batch."""
+        """Count queries of every image of the batch."""
         self.queries += times
 
     def guarded(self, images: Pixels) -> Pixels:
-        """Images to ask the source about, whose gradient is finite: see :attr:`nonfinite`."""
+        """Images for a query, whose gradient is kept finite: see :attr:`nonfinite`."""
         return with_finite_gradient(images, self.nonfinite)
 
     def logits(self, images: Pixels) -> Tensor:
-        """Class scores of the source, counted as one query an image."""
+        """Class scores of the source, counted as one query per image."""
         self.count()
         return self.source.logits(self.guarded(images), self.randomness)
 
-    def losses(self, images: Pixels, samples: Optional[Sequence] = None) -> dict[str, Tensor]:
-        """The host's own losses on the samples (by default the batch's), counted as one query an image."""
+    def losses(self, images: Pixels, samples: Optional[Sequence[Any]] = None) -> dict[str, Tensor]:
+        """The host's own losses on the samples (by default the batch's), counted as one query per image."""
         self.count()
         samples = self.samples if samples is None else samples
         return self.source.losses(self.guarded(images), samples, self.randomness)
 
-    def select(self, index: Sequence[int]) -> AttackBatch:
+    def select(self: Batch, index: Sequence[int]) -> Batch:
         """The part of this batch with these positions, padded as the whole is (see :meth:`cropped`).
 
-        Its queries and what is not finite are counted on their own: see :meth:`merge`.
+        Its queries and non-finite values are counted separately: see :meth:`merge`.
         """
         index = list(index)
         at = torch.tensor(index, dtype=torch.long, device=self.clean.device)
@@ -106,7 +108,7 @@ class AttackBatch:
         )
         return part
 
-    def cropped(self) -> AttackBatch:
+    def cropped(self: Batch) -> Batch:
         """The same images, padded no further than the largest of them, as if they had come in a batch of their own."""
         height, width = (max(sides) for sides in zip(*self.layout.sizes))
         return replace(self, clean=self.clean[..., :height, :width])

@@ -1,4 +1,4 @@
-"""When an attack on an image has done its work."""
+"""When an attack on an image has succeeded."""
 
 from __future__ import annotations
 
@@ -7,10 +7,29 @@ from torch import Tensor
 
 from .batch import AttackBatch
 from .ensemble import members
+from .objectives import is_labelled
 
 
-def misled(images: Tensor, batch: AttackBatch) -> Tensor:
-    """Whether every source model puts an image in a wrong class, or in its target class if there is one; one query.
+def is_misclassified(logits: Tensor, batch: AttackBatch, success_threshold: float = 1.0) -> Tensor:
+    """Whether the model puts each image in a wrong class, or, of a targeted attack, in its target class.
+
+    Args:
+        logits: ``(N, K)``, or ``(N, K, h, w)`` of a segmentor.
+        batch: labels or targets of the images.
+        success_threshold: share of the labelled pixels of an image for which it must hold.
+
+    Returns:
+        ``(N,)`` bool, false where no pixel is labelled.
+    """
+    task = batch.source.task
+    labels = batch.labels if batch.target is None else batch.target
+    same = task.fit(logits, labels).argmax(1) == labels
+    hits = ~same if batch.target is None else same
+    return meets_threshold(hits, is_labelled(labels, task.ignore_index), success_threshold)
+
+
+def misleads_all_sources(images: Tensor, batch: AttackBatch) -> Tensor:
+    """Whether every source model misclassifies an image, as :func:`is_misclassified` has it; one query.
 
     Args:
         images: ``(N, 3, H, W)`` pixels 0-255 of a classifier.
@@ -19,25 +38,19 @@ def misled(images: Tensor, batch: AttackBatch) -> Tensor:
         ``(N,)`` bool.
     """
     pixels = batch.pixels(images)
-    wrong = []
-    for member in members(batch):
-        predicted = member.logits(pixels).argmax(1)
-        wrong.append(predicted != batch.labels if batch.target is None else predicted == batch.target)
-    return torch.stack(wrong).all(0)
+    return torch.stack([is_misclassified(view.logits(pixels), view) for view in members(batch)]).all(0)
 
 
-def is_adversarial(logits: Tensor, batch: AttackBatch, success_threshold: float = 1.0) -> Tensor:
-    """Whether the model errs on each image, or says what a targeted attack wants, ``(N,)`` bool.
+def meets_threshold(hits: Tensor, labelled: Tensor, success_threshold: float) -> Tensor:
+    """Whether hits are a large enough share of the labelled pixels of each image.
 
     Args:
-        logits: ``(N, K)``, or ``(N, K, h, w)`` of a segmentor.
-        batch: labels or targets of the images.
-        success_threshold: of the pixels with a known label, how many must be so.
+        hits: ``(N, ...)`` bool.
+        labelled: ``(N, ...)`` bool, pixels that belong to a class; of a classifier one flag for each image.
+        success_threshold: the share, in (0, 1].
+
+    Returns:
+        ``(N,)`` bool, false where no pixel is labelled.
     """
-    task = batch.source.task
-    labels = batch.labels if batch.target is None else batch.target
-    same = task.fit(logits, labels).argmax(1) == labels
-    known = torch.ones_like(same) if task.ignore_index is None else labels != task.ignore_index
-    hits = (same if batch.target is not None else ~same) & known
-    hits, known = (flags.view(len(flags), -1).sum(1) for flags in (hits, known))
-    return hits / known.clamp(min=1) >= success_threshold
+    count, total = (flags.view(len(flags), -1).sum(1) for flags in (hits & labelled, labelled))
+    return count / total.clamp(min=1) >= success_threshold

@@ -1,4 +1,4 @@
-"""What an attacker who knows of a defense runs images through, and what it has for the gradient of that."""
+"""A defense that the attacker knows, and what it uses as the gradient of that defense."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class BackwardPass:
         with torch.no_grad():
             cleaned = self.defense(images, randomness)
         smooth = images if self.substitute is None else self.substitute(images, randomness)
-        if isinstance(images, Tensor):
+        if isinstance(smooth, Tensor) and isinstance(cleaned, Tensor):
             return _replace(smooth, cleaned)
         return [_replace(before, after) for before, after in zip(smooth, cleaned)]
 
@@ -39,7 +39,8 @@ class BackwardPass:
 def _replace(smooth: Tensor, value: Tensor) -> Tensor:
     # An ensemble of purifiers gives several views of an image, one below the other in the channels.
     views = value.shape[-3] // smooth.shape[-3]
-    return _Replace.apply(torch.cat([smooth] * views, -3), value)
+    replaced: Tensor = _Replace.apply(torch.cat([smooth] * views, -3), value)
+    return replaced
 
 
 class _Replace(torch.autograd.Function):

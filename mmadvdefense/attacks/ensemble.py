@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NoReturn, Optional, Sequence
+from typing import Any, NoReturn, Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
@@ -15,24 +15,26 @@ from ..randomness import Randomness
 from ..tasks import Task
 from .batch import AttackBatch
 from .objectives import Objective
-from .source import AttackSource, CleanReference
+from .source import AttackSource, CleanReference, ModelInputs
 
 
 class EnsembleSource(AttackSource):
     """Takes the place of an :class:`AttackSource` in every attack; each model sees images through its own preprocessor.
 
-    Prepared data samples are tuples, one sample a model. Asking the ensemble is one query.
+    Prepared data samples are tuples, one sample per model. A query to the ensemble counts once.
 
     Args:
         sources: at least one, of one task, with the same classes, on one device.
-        combine: where class scores are brought together. ``'logits'``: their mean is taken, so that an objective sees
+        combine: where the models are combined. ``'logits'``: their mean is taken, so that an objective sees
             one model (Dong et al., CVPR 2018; HGD). ``'losses'``: each model has an objective of its
-            own, and gradient attacks climb the mean of those, as they do in either case where an objective is none of
-            class scores: the host's losses, features.
+            own, and gradient attacks climb their mean, as they do in either case if the objective does not use class
+            scores but the host's losses or features.
 
     Raises:
         ValueError: for sources that do not belong together, or an unknown way to combine them.
     """
+
+    task: EnsembleTask
 
     def __init__(self, sources: Sequence[AttackSource], combine: str = 'logits'):
         if combine not in ('logits', 'losses'):
@@ -51,7 +53,7 @@ class EnsembleSource(AttackSource):
         self.gradients = all(source.gradients for source in sources)
         self.channel_order = sources[0].channel_order
         # Each model sees images in its own order.
-        self.swaps_channels = [source.swaps_channels for source in sources]
+        self.swaps_channels = [bool(source.swaps_channels) for source in sources]
         # Each model's own stands in front of it.
         self.defense = None
 
@@ -77,7 +79,7 @@ class EnsembleSource(AttackSource):
         return [source.preprocess(images, randomness) for source in self.sources]
 
     def losses(
-        self, images: Pixels, data_samples: Sequence, randomness: Optional[Randomness] = None
+        self, images: Pixels, data_samples: Sequence[Any], randomness: Optional[Randomness] = None
     ) -> dict[str, Tensor]:
         """The models' own losses, each divided by their number and named after the model: ``'0.loss_cls'``."""
         losses = [
@@ -86,12 +88,12 @@ class EnsembleSource(AttackSource):
         ]
         return self.task.merge_losses(losses)
 
-    def prepare_samples(self, images: Pixels, data_samples: Sequence) -> list[tuple]:
+    def prepare_samples(self, images: Pixels, data_samples: Sequence[Any]) -> list[tuple[Any, ...]]:
         return list(zip(*(source.prepare_samples(images, data_samples) for source in self.sources)))
 
     def members(self, batch: AttackBatch) -> list[AttackBatch]:
-        """A batch as each model sees it for itself. The first one's queries are the batch's own, and so is what any of
-        them counts as not finite.
+        """A batch as each model sees it for itself. The first one's queries are the batch's own, and all of them count
+        non-finite values into the batch's own.
         """
         views = [
             replace(
@@ -105,8 +107,9 @@ class EnsembleSource(AttackSource):
             )
             for source, samples in zip(self.sources, self.task.samples_of(batch.samples))
         ]
-        for view in views if batch.target is not None else ():
-            view.target = pad_to(view.labels, batch.target, view.source.task.ignore_index)
+        if batch.target is not None:
+            for view in views:
+                view.target = pad_to(view.labels, batch.target, view.source.task.ignore_index)
         views[0].queries = batch.queries
         for view in views:
             view.nonfinite = batch.nonfinite
@@ -119,7 +122,7 @@ def members(batch: AttackBatch) -> list[AttackBatch]:
 
 
 def views(batch: AttackBatch, objective: Objective) -> list[AttackBatch]:
-    """The batches that the mean of an objective is taken over."""
+    """The batches over which an objective is averaged."""
     source = batch.source
     if isinstance(source, EnsembleSource) and not (source.combine == 'logits' and objective.of_scores):
         return source.members(batch)
@@ -130,22 +133,27 @@ def _check_alike(sources: Sequence[AttackSource]) -> None:
     first = sources[0]
     for index, other in enumerate(sources[1:], 1):
         names = [f'source {i} ({type(source.model).__name__})' for i, source in ((0, first), (index, other))]
-        for what, ours, theirs in (
-            ('task', first.task.name, other.task.name),
-            ('device', first.device, other.device),
-            ('number of classes', first.task.num_classes, other.task.num_classes),
+        for what, ours, theirs, alike in (
+            ('task', first.task.name, other.task.name, first.task.is_like(other.task)),
+            ('device', first.device, other.device, first.device == other.device),
+            (
+                'number of classes',
+                first.task.num_classes,
+                other.task.num_classes,
+                first.task.num_classes == other.task.num_classes,
+            ),
         ):
-            if ours != theirs:
+            if not alike:
                 raise UsageError(
                     f'the models of an ensemble differ in their {what}: {names[0]} has {ours}, {names[1]} has {theirs}'
                 )
 
 
 class EnsembleTask(Task):
-    """Hands what is asked to each model's own task. Inputs are lists and data samples tuples, one a model.
+    """Delegates to each model's own task. Inputs are lists and data samples tuples, one entry per model.
 
     Where native preprocessors pad differently (below and on the right, as all hosts do), pixel-wise scores and labels
-    are those of the part that all models have.
+    are those of the region that all models have.
 
     Args:
         tasks: of the models, all of one kind.
@@ -153,33 +161,37 @@ class EnsembleTask(Task):
 
     def __init__(self, tasks: Sequence[Task]):
         self.tasks = list(tasks)
-        self.name = tasks[0].name
-        self.dense = tasks[0].dense
-        self.one_label = tasks[0].one_label
+        # They are all for one task, so that the first can do what all of them can.
+        first = tasks[0]
+        self.name, self.noun = first.name, first.noun
+        self.dense, self.one_label = first.dense, first.one_label
+        self.has_class_scores, self.has_decisions = first.has_class_scores, first.has_decisions
+        self.has_loss_parts, self.has_label_map = first.has_loss_parts, first.has_label_map
 
-    def samples_of(self, data_samples: Sequence[tuple]) -> list[list]:
+    def samples_of(self, data_samples: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
         """The data samples of each model."""
         return [list(samples) for samples in zip(*data_samples)]
 
     # --- the models -----------------------------------------------------------------------------------------
 
-    def logits(self, inputs: Sequence[Tensor]) -> Tensor:
+    def logits(self, inputs: ModelInputs) -> Tensor:
         return torch.stack(_common_part([task.logits(x) for task, x in zip(self.tasks, inputs)])).mean(0)
 
-    def reference(self, inputs: Sequence[Tensor]) -> Optional[Tensor]:
+    def reference(self, inputs: ModelInputs) -> Optional[Tensor]:
         references = [task.reference(x) for task, x in zip(self.tasks, inputs)]
-        return None if any(r is None for r in references) else torch.stack(_common_part(references)).mean(0)
+        known = [scores for scores in references if scores is not None]
+        return torch.stack(_common_part(known)).mean(0) if len(known) == len(references) else None
 
     @property
     def reference_has_logits(self) -> bool:
         return all(task.reference_has_logits for task in self.tasks)
 
-    def check_scores(self, inputs: Sequence[Tensor], logits: Optional[Tensor] = None) -> None:
-        """Each model is held against its own prediction."""
+    def check_scores(self, inputs: ModelInputs, logits: Optional[Tensor] = None) -> None:
+        """Each model is compared with its own prediction."""
         for task, own in zip(self.tasks, inputs):
             task.check_scores(own)
 
-    def merge_losses(self, losses: Sequence[dict]) -> dict:
+    def merge_losses(self, losses: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """One dict for all models whose entries add up to the mean over the models."""
         return {
             f'{index}.{name}': _divide(value, len(losses)) if 'loss' in name else value
@@ -187,8 +199,8 @@ class EnsembleTask(Task):
             for name, value in entries.items()
         }
 
-    def select_losses(self, losses: dict, part: str) -> list:
-        selected = []
+    def select_losses(self, losses: dict[str, Any], part: str) -> list[Any]:
+        selected: list[Any] = []
         for index, task in enumerate(self.tasks):
             prefix = f'{index}.'
             own = {name[len(prefix) :]: value for name, value in losses.items() if name.startswith(prefix)}
@@ -197,28 +209,28 @@ class EnsembleTask(Task):
 
     # --- ground truth ---------------------------------------------------------------------------------------
 
-    def in_input_frame(self, data_samples: Sequence, annotations_in_input_frame: bool) -> list:
+    def in_input_frame(self, data_samples: Sequence[Any], annotations_in_input_frame: bool) -> list[Any]:
         return self.tasks[0].in_input_frame(data_samples, annotations_in_input_frame)
 
-    def check_samples(self, data_samples: Sequence) -> None:
+    def check_samples(self, data_samples: Sequence[Any]) -> None:
         self.tasks[0].check_samples(data_samples)
 
-    def ground_truth(self, data_sample) -> list:
+    def ground_truth(self, data_sample: Any) -> list[Any]:
         return self.tasks[0].ground_truth(data_sample)
 
     def score_samples(
-        self, predictions: Sequence, annotations_in_input_frame: bool = False, ignored_are_crowds: bool = True
+        self, predictions: Sequence[Any], annotations_in_input_frame: bool = False, ignored_are_crowds: bool = True
     ) -> NoReturn:
         raise UsageError('an ensemble is attacked, not scored; score each of its models')
 
-    def labels(self, data_samples: Sequence[tuple], device: torch.device) -> Tensor:
+    def labels(self, data_samples: Sequence[tuple[Any, ...]], device: torch.device) -> Tensor:
         samples = self.samples_of(data_samples)
         return _common_part([task.labels(own, device) for task, own in zip(self.tasks, samples)])[0]
 
-    def label_counts(self, data_samples: Sequence[tuple]) -> list[int]:
+    def label_counts(self, data_samples: Sequence[tuple[Any, ...]]) -> list[int]:
         return self.tasks[0].label_counts(self.samples_of(data_samples)[0])
 
-    def relabel(self, data_samples: Sequence[tuple], target: Tensor) -> list[tuple]:
+    def relabel(self, data_samples: Sequence[tuple[Any, ...]], target: Tensor) -> list[tuple[Any, ...]]:
         relabelled = [
             task.relabel(own, pad_to(task.labels(own, target.device), target, task.ignore_index))
             for task, own in zip(self.tasks, self.samples_of(data_samples))
@@ -236,10 +248,10 @@ class EnsembleTask(Task):
     def feature_tap(self, layer: Optional[str] = None) -> NoReturn:
         raise UsageError('an ensemble has no one layer to read features from; attack one source model')
 
-    def class_features(self, features: Tensor, data_samples: Sequence) -> NoReturn:
+    def class_features(self, features: Tensor, data_samples: Sequence[Any]) -> NoReturn:
         self.feature_tap()
 
-    def label_map(self, data_samples: Sequence, size: Sequence[int], device: torch.device) -> NoReturn:
+    def label_map(self, data_samples: Sequence[Any], size: Sequence[int], device: torch.device) -> NoReturn:
         self.feature_tap()
 
     # --- facts ----------------------------------------------------------------------------------------------
@@ -257,7 +269,7 @@ class EnsembleTask(Task):
 
 
 def pad_to(labels: Tensor, target: Tensor, ignore_index: Optional[int]) -> Tensor:
-    """A target for the part that all models have, at the size of one model's own labels."""
+    """A target for the region that all models have, at the size of one model's own labels."""
     if target.shape == labels.shape:
         return target
     below, right = (theirs - ours for theirs, ours in zip(labels.shape[-2:], target.shape[-2:]))
@@ -272,5 +284,5 @@ def _common_part(maps: Sequence[Tensor]) -> list[Tensor]:
     return [m[..., :height, :width] for m in maps]
 
 
-def _divide(value, number: int):
+def _divide(value: Union[Tensor, Sequence[Tensor]], number: int) -> Union[Tensor, list[Tensor]]:
     return value / number if isinstance(value, Tensor) else [item / number for item in value]

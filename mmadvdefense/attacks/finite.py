@@ -1,4 +1,4 @@
-"""Keeps what is not a number out of attacks, and counts where it was."""
+"""Keeps NaN and infinity out of attacks, and counts where they occurred."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ..pixels import Pixels
 
 
 def with_finite_gradient(images: Pixels, counts: Tensor) -> Pixels:
-    """The same images; where a gradient that reaches them is NaN or infinite, it is zero further on.
+    """The same images; where a gradient that reaches them is NaN or infinite, zero is passed on.
 
-    An attack on a model whose gradient is not finite in places goes on along what is left of it, and no later step of
-    it (momentum, smoothing, a norm) can spread what is no number over the image.
+    Where the gradient of a model is not finite in places, an attack follows the rest of it, and no later step
+    (momentum, smoothing, a norm) can spread NaN over the image.
 
     Args:
         images: ``(N, 3, H, W)``, or a list of ``(3, H_i, W_i)``; also k versions of each, ``(k * N, 3, H, W)``.
-        counts: ``(N,)`` integers: gains one for each gradient of an image that is not finite, at the time when it
-            is taken and without waiting for the device.
+        counts: ``(N,)`` integers: gains one for each gradient of an image that is not finite, when the gradient is
+            taken and without waiting for the device.
     """
     if isinstance(images, Tensor):
         return _guarded(images, counts)

@@ -1,16 +1,16 @@
-"""Attacks of increasing power, of which each image meets no more than it needs."""
+"""Attacks of increasing strength, of which each image gets no more than it needs."""
 
 from __future__ import annotations
 
-from typing import Sequence, Union
+from typing import Any, Sequence, Union
 
 from torch import Tensor
 
 from ..errors import UsageError
 from ..registry import ATTACKS
-from .base import Attack, build_attack
+from .base import Attack, build_attack, largest_budget
 from .batch import AttackBatch
-from .criteria import misled
+from .criteria import misleads_all_sources
 from .source import AttackSource
 
 _BY_NEED = ('gradients', 'scores', 'decisions', 'nothing')
@@ -21,16 +21,17 @@ class FirstSuccess(Attack):
     """Each image keeps the first attack that misleads all source models, or else the last.
 
     With IFGSM of more and more steps this is adaIFGSM (HGD, Liao et al., CVPR 2018, appendix D). For classification
-    only. Images that an attack was enough for are not shown to those that follow.
+    only. Images on which an attack succeeded are not passed to the next ones.
 
     Args:
         attacks: configs, weakest first, of one norm and one choice of target; each keeps its own budget.
 
     Raises:
-        ValueError: for no attacks, or ones that differ in norm or target; when run, for a source that is no classifier.
+        ValueError: for no attacks, or ones that differ in norm or target; when run, for a source that is not a
+            classifier.
     """
 
-    def __init__(self, attacks: Sequence[Union[dict, Attack]]):
+    def __init__(self, attacks: Sequence[Union[dict[str, Any], Attack]]):
         self.attacks = [build_attack(attack) for attack in attacks]
         if not self.attacks:
             raise UsageError('FirstSuccess needs at least one attack')
@@ -38,9 +39,8 @@ class FirstSuccess(Attack):
             values = [getattr(attack, what) for attack in self.attacks]
             if len(set(values)) > 1:
                 raise UsageError(f'FirstSuccess: its attacks must have one {what}, got {values}')
-        budgets = [attack.eps for attack in self.attacks]
         first = self.attacks[0]
-        super().__init__(None if None in budgets else max(budgets), first.norm, first.targeted)
+        super().__init__(largest_budget(self.attacks), first.norm, first.targeted)
         self.access = min((attack.access for attack in self.attacks), key=_BY_NEED.index)
         self.supports_eot = all(attack.supports_eot for attack in self.attacks)
         self.stochastic = any(attack.stochastic for attack in self.attacks)
@@ -65,9 +65,9 @@ class FirstSuccess(Attack):
             found = attack._inside(attack.perturb(part), part)
             height, width = found.shape[-2:]
             adversarial[active, :, :height, :width] = found
-            done = [True] * len(active) if attack is self.attacks[-1] else misled(found, part).tolist()
+            done = [True] * len(active) if attack is self.attacks[-1] else misleads_all_sources(found, part).tolist()
             batch.merge(part, active)
-            active = [index for index, enough in zip(active, done) if not enough]
+            active = [index for index, is_done in zip(active, done) if not is_done]
             if not active:
                 break
         return adversarial

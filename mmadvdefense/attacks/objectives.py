@@ -1,8 +1,9 @@
-"""What an attack maximises. A targeted attack minimises the same towards its target."""
+"""What an attack maximizes. A targeted attack minimizes the same towards its target."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Optional, Sequence, Union
+from functools import reduce
+from typing import Any, ClassVar, Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
@@ -10,36 +11,34 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..pixels import Pixels
-from ..registry import ATTACKS, in_own_scope
-from ..tasks import DetectionTask, Task
+from ..registry import ATTACKS, OBJECTIVES, find_class, in_own_scope, type_name
+from ..tasks import Task
+from ..validation import did_you_mean
 from .batch import AttackBatch
 
 
 class Objective:
-    """A number an image that an attack maximises."""
+    """A function of each image that an attack maximizes."""
 
     targetable: ClassVar[bool] = True
     # Whether it is about the true classes, which a source of other data cannot know.
     needs_labels: bool = True
     # Whether it is a function of class scores, which those of an ensemble can be averaged for.
     of_scores: ClassVar[bool] = True
-    # Whether what it measures is drawn for each batch.
+    # Whether it is drawn at random for each batch.
     stochastic: bool = False
 
     def check_task(self, name: str, task: Task) -> None:
-        """Raise a ``ValueError`` that begins with the attack's ``name``, if models of a task have not what it needs."""
-        if self.of_scores and task.name == DetectionTask.name:
-            raise UsageError(
-                f'{name}: a detector has no one set of class scores; use an objective on its losses: '
-                "'cls', 'loc' or 'cls+loc'"
-            )
+        """Raise a ``ValueError`` that begins with the attack's ``name``, if models of a task lack what it needs."""
+        if self.of_scores:
+            task.require_class_scores(name, "use an objective on its losses: 'cls', 'loc' or 'cls+loc'")
 
     def __call__(self, images: Pixels, batch: AttackBatch) -> Tensor:
         """A scalar: the sum over the batch, so that the gradient of an image does not depend on its neighbours."""
         return self.values(images, batch).sum()
 
     def values(self, images: Pixels, batch: AttackBatch) -> Tensor:
-        """``(N,)``, one an image."""
+        """``(N,)``, one value per image."""
         raise NotImplementedError
 
 
@@ -52,7 +51,7 @@ class HostLossObjective(Objective):
         raise NotImplementedError
 
     def values(self, images: Pixels, batch: AttackBatch) -> Tensor:
-        """``(N,)``, each image asked about alone."""
+        """``(N,)``, each image queried alone."""
         values = []
         for index, image in enumerate(images):
             part = batch.select([index])
@@ -61,7 +60,7 @@ class HostLossObjective(Objective):
         return torch.stack(values)
 
 
-@ATTACKS.register_module()
+@OBJECTIVES.register_module()
 class CrossEntropyObjective(Objective):
     """Cross-entropy of the class scores (pixel-wise for segmentation)."""
 
@@ -70,6 +69,11 @@ class CrossEntropyObjective(Objective):
         if batch.target is None:
             return batch.source.task.cross_entropy(logits, batch.labels)
         return -batch.source.task.cross_entropy(logits, batch.target)
+
+
+def is_labelled(labels: Tensor, ignore_index: Optional[int]) -> Tensor:
+    """Which of the labels stand for a class, bool like ``labels``."""
+    return torch.ones_like(labels, dtype=torch.bool) if ignore_index is None else labels != ignore_index
 
 
 def margins(logits: Tensor, labels: Tensor, ignore_index: Optional[int] = None) -> Tensor:
@@ -81,20 +85,20 @@ def margins(logits: Tensor, labels: Tensor, ignore_index: Optional[int] = None) 
         ignore_index: label without a class, where the margin is 0.
 
     Returns:
-        ``(N, ...)``, one an image or pixel.
+        ``(N, ...)``, one per image or pixel.
     """
-    known = torch.ones_like(labels, dtype=torch.bool) if ignore_index is None else labels != ignore_index
+    known = is_labelled(labels, ignore_index)
     index = labels.where(known, 0).unsqueeze(1)
     own = logits.gather(1, index)
     others = logits.scatter(1, index, -torch.inf).amax(1)
     return (others - own.squeeze(1)).where(known, 0)
 
 
-@ATTACKS.register_module()
+@OBJECTIVES.register_module()
 class MarginObjective(Objective):
     """By how much the best wrong class beats the true one; targeted: the target the best other one.
 
-    For segmentation the sum over pixels, each counted up to ``confidence``: what is wrong already needs no more.
+    For segmentation the sum over pixels, each counted up to ``confidence``: pixels that are wrong need no more.
 
     Args:
         confidence: the margin beyond which nothing is gained (kappa of Carlini and Wagner); None for no bound.
@@ -112,7 +116,7 @@ class MarginObjective(Objective):
         return value.flatten(1).sum(1) if value.ndim > 1 else value
 
 
-@ATTACKS.register_module()
+@OBJECTIVES.register_module()
 class KLObjective(Objective):
     """``KL(softmax O(x_c) || softmax O(x))``, the criterion of TRADES, as its authors compute it; needs no labels.
 
@@ -128,7 +132,7 @@ class KLObjective(Objective):
         return divergence.flatten(1).sum(1)
 
 
-@ATTACKS.register_module()
+@OBJECTIVES.register_module()
 class TaskLossObjective(HostLossObjective):
     """The host's own training loss: the sum of what it returns under names with ``loss``."""
 
@@ -137,11 +141,11 @@ class TaskLossObjective(HostLossObjective):
         if batch.target is not None:
             samples = batch.source.task.relabel(samples, batch.target)
         losses = batch.losses(images, samples)
-        total = sum(_sum(value) for name, value in losses.items() if 'loss' in name)
+        total = reduce(torch.add, (_sum(value) for name, value in losses.items() if 'loss' in name))
         return total if batch.target is None else -total
 
 
-@ATTACKS.register_module()
+@OBJECTIVES.register_module()
 class DetectionObjective(HostLossObjective):
     """A part of a detector's own loss (Zhang and Wang, ICCV 2019): what is there, or where it is.
 
@@ -158,7 +162,7 @@ class DetectionObjective(HostLossObjective):
         self.stochastic = part == 'random'
 
     def check_task(self, name: str, task: Task) -> None:
-        if task.name != DetectionTask.name:
+        if not task.has_loss_parts:
             raise UsageError(
                 f'{name}: the losses of a {task.name} model have no part {self.part!r}; use '
                 "objective='cross_entropy', 'margin', 'kl' or 'task_loss'"
@@ -167,36 +171,50 @@ class DetectionObjective(HostLossObjective):
     def __call__(self, images: Pixels, batch: AttackBatch) -> Tensor:
         part = batch.choose(('cls', 'loc')) if self.part == 'random' else self.part
         losses = batch.losses(images)
-        return sum(_sum(value) for value in batch.source.task.select_losses(losses, part))
+        return reduce(torch.add, map(_sum, batch.source.task.select_losses(losses, part)))
 
 
 def _sum(value: Union[Tensor, Sequence[Tensor]]) -> Tensor:
-    return value.mean() if isinstance(value, Tensor) else sum(item.mean() for item in value)
+    return value.mean() if isinstance(value, Tensor) else reduce(torch.add, (item.mean() for item in value))
 
 
-# Short names for configs and the command line.
-OBJECTIVES: dict[str, str] = {
-    'cross_entropy': 'CrossEntropyObjective',
-    'margin': 'MarginObjective',
-    'kl': 'KLObjective',
-    'task_loss': 'TaskLossObjective',
-    'cls': 'DetectionObjective',
-    'loc': 'DetectionObjective',
-    'cls+loc': 'DetectionObjective',
-    'cls_or_loc': 'DetectionObjective',
+# What configs and the command line may say in place of a whole config.
+WORDS: dict[str, dict[str, str]] = {
+    'cross_entropy': dict(type='CrossEntropyObjective'),
+    'margin': dict(type='MarginObjective'),
+    'kl': dict(type='KLObjective'),
+    'task_loss': dict(type='TaskLossObjective'),
+    'cls': dict(type='DetectionObjective', part='cls'),
+    'loc': dict(type='DetectionObjective', part='loc'),
+    'cls+loc': dict(type='DetectionObjective', part='cls+loc'),
+    'cls_or_loc': dict(type='DetectionObjective', part='random'),
 }
 
 
-def build_objective(config: Union[str, dict]) -> Objective:
-    """An objective from its short name or config.
+def build_objective(config: Union[str, dict[str, Any]]) -> Objective:
+    """An objective from its word or config.
 
     Raises:
-        ValueError: for an unknown short name; the message lists the known ones.
+        ValueError: for an unknown word or class (the message lists those that are known), a class that is registered
+            among the attacks, or bad or unknown parameters.
     """
     if isinstance(config, str):
-        if config not in OBJECTIVES:
-            raise UsageError(f'unknown attack objective {config!r}; known: {", ".join(OBJECTIVES)}')
-        name, config = config, {'type': OBJECTIVES[config]}
-        if config['type'] == 'DetectionObjective':
-            config['part'] = 'random' if name == 'cls_or_loc' else name
-    return ATTACKS.build(in_own_scope(config))
+        if config not in WORDS:
+            raise UsageError(f'unknown attack objective {config!r}; known: {", ".join(WORDS)}')
+        config = WORDS[config]
+    kind = config.get('type')
+    name, cls = type_name(kind), find_class(kind, OBJECTIVES)
+    if cls is None or not issubclass(cls, Objective):
+        misplaced = find_class(kind, ATTACKS)
+        if misplaced is not None and issubclass(misplaced, Objective):
+            raise UsageError(
+                f'{name} is registered in ATTACKS; objectives have a registry of their own, '
+                'mmadvdefense.registry.OBJECTIVES: decorate the class with @OBJECTIVES.register_module()'
+            )
+        shown = None if kind is None else name
+        raise UsageError(f'unknown attack objective {shown!r}; {did_you_mean(name, sorted(OBJECTIVES.module_dict))}')
+    try:
+        objective: Objective = OBJECTIVES.build(in_own_scope(config))
+    except TypeError as error:
+        raise UsageError(f'{name}: {error}') from error
+    return objective

@@ -1,11 +1,12 @@
-"""Whose gradients the attacker has: a model seen through its native preprocessor, left exactly as it was found."""
+"""The model whose gradients the attacker has, seen through its native preprocessor and left exactly as it was found."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import Iterator, Optional, Sequence
+from typing import Any, Iterator, Optional, Sequence, Union
 
 import torch
+from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 
 from ..errors import UsageError
@@ -15,14 +16,17 @@ from ..randomness import Randomness
 from ..tasks import FeatureTap, Task, task_of
 from .defense import Defense
 
+# What a model takes: a tensor, of an ensemble a list with one for each model. Only the source's own task looks inside.
+ModelInputs = Any
+
 
 class AttackSource:
     """A host model whose inputs are raw pixels.
 
-    A purifier in front of it is stepped over (it offers the preprocessor it wraps as ``native``): the attacker
+    A purifier in front of it is bypassed (it offers the preprocessor it wraps as ``native``): the attacker
     knows the model, not its defense, unless it is given as ``defense``.
 
-    The first class scores that are asked for are held against what the model itself predicts, which costs one forward
+    The first class scores that are requested are compared with the model's own prediction, which costs one forward pass
     once (see :meth:`check_scores`).
 
     Args:
@@ -30,8 +34,9 @@ class AttackSource:
         task: what kind of model it is; found from its type by default.
         training: preprocess as the host does in training (segmentation pads to its crop size there).
         defense: what images go through before the model, for an attacker who knows of it.
-        eot_samples: how many draws of a random defense a gradient is averaged over (EOT, Athalye et al., ICML 2018).
-        gradients: whether the attacker may look inside; otherwise it can only ask for outputs.
+        eot_samples: number of samples of a random defense that a gradient is averaged over (EOT, Athalye et al., ICML
+            2018).
+        gradients: whether the attacker has gradients; otherwise it sees outputs only.
         channel_order: of the images that it will be given, ``'bgr'``, ``'rgb'`` or None if that is not known.
         trained_on: likewise, of the images that the model was trained on; it sees those it is given in this order.
     """
@@ -54,16 +59,20 @@ class AttackSource:
         self.eot_samples = eot_samples
         self.gradients = gradients
         self.channel_order = channel_order
-        self.swaps_channels = bool(channel_order and trained_on and channel_order != trained_on)
+        self.swaps_channels: Union[bool, list[bool]] = bool(
+            channel_order and trained_on and channel_order != trained_on
+        )
         self._scores_checked = False
-        # The preprocessor of a wrapper is none.
+        # A wrapper's preprocessor is not the host's.
         self.model = model = unwrap(model)
         self.task = task or task_of(model)
-        self.preprocessor = getattr(model.data_preprocessor, 'native', model.data_preprocessor)
+        preprocessor: BaseDataPreprocessor = model.data_preprocessor
+        self.preprocessor: BaseDataPreprocessor = getattr(preprocessor, 'native', preprocessor)
 
     @property
     def device(self) -> torch.device:
-        return self.preprocessor.device
+        device: torch.device = self.preprocessor.device
+        return device
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
@@ -95,9 +104,9 @@ class AttackSource:
         return scores
 
     def check_scores(self, images: Pixels, randomness: Optional[Randomness] = None) -> None:
-        """Hold the class scores against the model's own prediction, as a source for training must be told to.
+        """Compare the class scores with the model's own prediction, which sources for training do only when told to.
 
-        An iteration of training waits for no result, so this is for before. It does nothing where it was done.
+        Training iterations must not wait for a result, so call it before them. A second call does nothing.
 
         Raises:
             ValueError: if the model decides on something else, or has no class scores.
@@ -106,7 +115,7 @@ class AttackSource:
             with torch.no_grad(), self.undisturbed():
                 self._hold_against_prediction(self.preprocess(images, randomness))
 
-    def _hold_against_prediction(self, inputs: Tensor, scores: Optional[Tensor] = None) -> None:
+    def _hold_against_prediction(self, inputs: ModelInputs, scores: Optional[Tensor] = None) -> None:
         if any(module.training for module in self.model.modules()):
             # Scores with dropout are not those that the model predicts with.
             scores = None
@@ -114,7 +123,7 @@ class AttackSource:
             self.task.check_scores(inputs, scores)
         self._scores_checked = True
 
-    def preprocess(self, images: Pixels, randomness: Optional[Randomness] = None) -> Tensor:
+    def preprocess(self, images: Pixels, randomness: Optional[Randomness] = None) -> ModelInputs:
         """Raw pixels as the model takes them, through the defense if the attacker knows one.
 
         Args:
@@ -130,7 +139,7 @@ class AttackSource:
         return swap_channels(images) if self.swaps_channels else images
 
     def losses(
-        self, images: Pixels, data_samples: Sequence, randomness: Optional[Randomness] = None
+        self, images: Pixels, data_samples: Sequence[Any], randomness: Optional[Randomness] = None
     ) -> dict[str, Tensor]:
         """The host's own losses of raw pixels; ``data_samples`` as :meth:`prepare_samples` gives them."""
         inputs = self.preprocess(images, randomness)
@@ -149,17 +158,17 @@ class AttackSource:
             for module in flagged:
                 module.training = False
 
-    def prepare_samples(self, images: Pixels, data_samples: Sequence) -> list:
+    def prepare_samples(self, images: Pixels, data_samples: Sequence[Any]) -> list[Any]:
         return self.task.prepare_samples(self.preprocessor, images, data_samples, self.training)
 
 
 class CleanReference:
-    """``O(x_c)`` without a purifier: run when first asked for, then shared by the attack and the loss terms.
+    """``O(x_c)`` without a purifier: computed on first use, then shared by the attack and the loss terms.
 
     Args:
         source: the model.
         images: clean pixels.
-        tap: where to read features, if they will be asked for.
+        tap: where to read features, if they will be needed.
         randomness: what a random defense that the attacker knows of draws from.
     """
 
@@ -174,28 +183,27 @@ class CleanReference:
         self._images = images
         self._tap = tap
         self._randomness = randomness
-        self._has_run = False
         self._logits: Optional[Tensor] = None
         self._features: Optional[Tensor] = None
 
-    def _run(self) -> None:
-        """Run the layers of the tap; the class scores come along where they are those that attacks see."""
-        if self._has_run:
-            return
+    def _run(self, tap: FeatureTap) -> Tensor:
+        """Run the layers of the tap, once; the class scores come along where they are those that attacks see."""
+        if self._features is not None:
+            return self._features
         with torch.no_grad(), self._source.undisturbed():
             inputs = self._source.preprocess(self._images, self._randomness)
-            with self._tap:
+            with tap:
                 logits = self._source.task.reference(inputs)
-            self._features = self._tap.take()
+            features = tap.take()
         if self._source.task.reference_has_logits:
             self._logits = logits
-        self._has_run = True
+        self._features = features
+        return features
 
     def select(self, index: Sequence[int]) -> CleanReference:
         """The reference of some images of the batch; what has been computed is kept."""
         randomness = self._randomness and self._randomness.select(index)
         part = CleanReference(self._source, self._images_at(index), self._tap, randomness)
-        part._has_run = self._has_run
         part._logits = None if self._logits is None else self._logits[list(index)]
         part._features = None if self._features is None else self._features[list(index)]
         return part
@@ -207,17 +215,18 @@ class CleanReference:
 
     @property
     def logits(self) -> Tensor:
-        """The class scores that attacks see. A task without any says so."""
+        """The class scores that attacks see; a task without any raises an error."""
         if self._tap is not None:
-            self._run()
-        if self._logits is None:
-            with torch.no_grad(), self._source.undisturbed():
-                self._logits = self._source.task.logits(self._source.preprocess(self._images, self._randomness))
-        return self._logits
+            self._run(self._tap)
+        if self._logits is not None:
+            return self._logits
+        with torch.no_grad(), self._source.undisturbed():
+            logits = self._source.task.logits(self._source.preprocess(self._images, self._randomness))
+        self._logits = logits
+        return logits
 
     @property
     def features(self) -> Tensor:
         if self._tap is None:
             raise RuntimeError('this reference was made without a feature tap')
-        self._run()
-        return self._features
+        return self._run(self._tap)

@@ -1,9 +1,9 @@
 """Which wrong class a targeted attack moves towards.
 
-Class scores are ``(N, K, ...)``, labels ``(N, ...)``: one an image, or one a pixel. What has a label outside the
-model's classes (padding, void) keeps it. ``classes`` are those of the K that something can be in, as the task's
-``target_classes`` gives them; None for all. Where an ignored class has an index among the K, it is no target, and what
-is labelled so has none.
+Class scores are ``(N, K, ...)``, labels ``(N, ...)``: one per image, or one per pixel. A label outside the model's
+classes (padding, void) is kept. ``classes`` are those of the K that can be targets, as the task's ``target_classes``
+gives them; None for all. If an ignored class has an index among the K, it is never a target, and what is labelled so
+has no target.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from ..randomness import Randomness
 
 
 def random_target(logits: Tensor, labels: Tensor, randomness: Randomness, classes: Optional[Tensor] = None) -> Tensor:
-    """A class drawn uniformly from all but the true one; for pixels, how far on in the list of classes, one an image.
+    """A class drawn uniformly from all but the true one.
 
-    So two pixels of one class keep a class in common.
+    For pixels, one shift in the list of classes is drawn for each image, so that pixels of one class share a target.
     """
     classes = _mask(logits, classes)
     draw = randomness.uniform_like(logits.new_zeros(len(labels), 1)).view(-1, *[1] * (labels.ndim - 1))
@@ -48,8 +48,8 @@ def top_wrong_targets(logits: Tensor, labels: Tensor, number: int, classes: Opti
     Align, section 4.10, after AutoAttack (Croce and Hein, ICML 2020), which takes 9.
 
     Returns:
-        ``(number, N, ...)``; fewer if the model has fewer wrong classes. Of decisions between fewer classes than others
-        of the model the best one stands in for those that are missing.
+        ``(number, N, ...)``; fewer if the model has fewer wrong classes. A decision between fewer classes than others
+        of the model repeats its best one in place of the missing ones.
     """
     known, others = _wrong(logits, labels, classes, -float('inf'))
     most = logits.shape[1] if classes is None else int(classes.sum(1).max())
@@ -86,7 +86,7 @@ def _mask(logits: Tensor, classes: Optional[Tensor]) -> Tensor:
 
 
 def _known(labels: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-    """Whether each label is one of the classes, and it as an index ``(N, 1, ...)`` into the scores."""
+    """Whether each label is one of the classes, and the label as an index ``(N, 1, ...)`` into the scores."""
     inside = (labels >= 0) & (labels < classes.shape[1])
     index = labels.where(inside, 0).unsqueeze(1)
     return inside & _at(classes, index), index
@@ -98,7 +98,7 @@ def _at(table: Tensor, index: Tensor) -> Tensor:
 
 
 def _wrong(logits: Tensor, labels: Tensor, classes: Optional[Tensor], score: float) -> tuple[Tensor, Tensor]:
-    """Whether each label is a class, and the scores with ``score`` for the true class and for what is none."""
+    """Whether each label is a class, and the scores with ``score`` in place of all that cannot be targets."""
     mask = _mask(logits, classes)
     known, index = _known(labels, mask)
     return known, logits.where(mask, score).scatter(1, index, score)
@@ -118,7 +118,9 @@ def target_choice(name: str) -> Callable[[Tensor, Tensor, Randomness, Optional[T
         ValueError: for another name.
     """
     ranked = re.fullmatch(r'top_wrong_([1-9]\d*)', str(name))
-    if name not in TARGETS and not ranked:
+    if name in TARGETS:
+        return TARGETS[name]
+    if ranked is None:
         known = [*TARGETS, 'top_wrong_2', 'top_wrong_3', '...']
         raise UsageError(f'unknown choice of target {name!r}; known: {", ".join(known)}')
-    return TARGETS[name] if name in TARGETS else partial(ranked_wrong_target, rank=int(ranked[1]))
+    return partial(ranked_wrong_target, rank=int(ranked[1]))

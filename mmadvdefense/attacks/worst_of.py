@@ -1,8 +1,8 @@
-"""Several attacks of which the one counts that the tested model does worst under, image by image."""
+"""Several attacks, of which for each image the one counts under which the tested model does worst."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, Sequence
+from typing import Any, NamedTuple, Sequence
 
 from torch import Tensor
 
@@ -10,7 +10,7 @@ from ..errors import UsageError
 from ..registry import ATTACKS
 from ..tasks import Task
 from ..validation import check_integer
-from .base import Attack, build_attack
+from .base import Attack, build_attack, largest_budget
 from .batch import AttackBatch
 from .source import AttackSource
 
@@ -18,46 +18,46 @@ _BY_NEED = ('gradients', 'scores', 'decisions')
 
 
 class Candidate(NamedTuple):
-    """One of the attacks that an image meets.
+    """One of the attacks on an image.
 
     Attributes:
-        attack: what is run.
-        config: of it.
-        restart: 0, or which time the attack is run again, with random numbers of its own.
-        rank: of its target among the wrong classes, if it is left out where there are fewer; else 0.
+        attack: the attack.
+        config: its config.
+        restart: 0 for the first run, else the number of the restart, which has random numbers of its own.
+        rank: rank of its target among the wrong classes, if it is skipped where there are fewer; else 0.
     """
 
     attack: Attack
-    config: dict
+    config: dict[str, Any]
     restart: int = 0
     rank: int = 0
 
 
 def num_target_classes(task: Task) -> int:
-    """How many classes something can be in: what is ignored is none, be it among the model's scores."""
+    """How many classes an attack can aim at: an ignored one does not count, even if the model scores it."""
     classes = task.num_classes or 0
     return classes - (task.ignore_index is not None and 0 <= task.ignore_index < classes)
 
 
 @ATTACKS.register_module()
 class WorstOf(Attack):
-    """Every image meets all attacks, and its result is that of the model that is tested under the worst of them.
+    """Every image gets all attacks, and its result is that of the tested model under the worst of them.
 
-    Which that is, an attacker who has another model cannot know: it is the evaluation's to say, as in AutoAttack (Croce
-    and Hein, ICML 2020) and in "worst case" (Xie et al., CVPR 2019). So this attack cannot be run by itself:
-    :class:`mmadvdefense.hooks.AttackHook` makes the images of each attack, asks the tested model, with its purifier,
-    about all of them, and goes on with the one that it scores lowest on, the first of several.
+    An attacker with another model cannot know which that is: the evaluation decides, as in AutoAttack (Croce and Hein,
+    ICML 2020) and in "all or nothing" (Xie et al., CVPR 2019). So this attack cannot be run by itself:
+    :class:`mmadvdefense.hooks.AttackHook` makes the images of each attack, runs the tested model, with its purifier, on
+    all of them, and keeps the one with the lowest score, the first of several.
 
     Args:
         attacks: configs, of one norm; each keeps its own budget. Another ``WorstOf`` among them counts as its attacks.
-        restarts: how often each attack is run, with other random numbers. Restarts of an attack itself are something
-            else: there the image is kept that is strongest on the source.
+        restarts: how often each attack is run, with other random numbers. The ``restarts`` of an attack itself differ:
+            they keep the image that is strongest on the source.
 
     Raises:
-        ValueError: for no attacks, several norms, or restarts of an attack that draws nothing; when run.
+        ValueError: for no attacks, several norms, or restarts of an attack that is not random; when run.
     """
 
-    def __init__(self, attacks: Sequence[dict], restarts: int = 1):
+    def __init__(self, attacks: Sequence[dict[str, Any]], restarts: int = 1):
         name = type(self).__name__
         check_integer(name, restarts=restarts)
         self.restarts = int(restarts)
@@ -75,22 +75,21 @@ class WorstOf(Attack):
             self._candidates += [part._replace(restart=part.restart + first) for part in parts for first in again]
         if not self._candidates:
             raise UsageError(f'{name} needs at least one attack')
-        parts = [candidate.attack for candidate in self._candidates]
-        norms = sorted({part.norm for part in parts})
+        built = [candidate.attack for candidate in self._candidates]
+        norms = sorted({attack.norm for attack in built})
         if len(norms) > 1:
             raise UsageError(f'{name}: its attacks must have one norm, got {norms}')
-        budgets = [part.eps for part in parts]
-        super().__init__(None if None in budgets else max(budgets), norms[0])
-        self.access = min((part.access for part in parts), key=_BY_NEED.index)
-        self.supports_eot = all(part.supports_eot for part in parts)
-        self.stochastic = any(part.stochastic for part in parts)
+        super().__init__(largest_budget(built), norms[0])
+        self.access = min((attack.access for attack in built), key=_BY_NEED.index)
+        self.supports_eot = all(attack.supports_eot for attack in built)
+        self.stochastic = any(attack.stochastic for attack in built)
 
     @property
     def needs_labels(self) -> bool:
         return any(candidate.attack.needs_labels for candidate in self._candidates)
 
     def candidates(self, num_classes: int) -> list[Candidate]:
-        """The attacks that an image of a task with so many classes meets (see :func:`num_target_classes`)."""
+        """The attacks on an image of a task with this many classes (see :func:`num_target_classes`)."""
         return [candidate for candidate in self._candidates if candidate.rank < max(2, num_classes)]
 
     def check_source(self, source: AttackSource) -> None:
@@ -106,8 +105,8 @@ class WorstOf(Attack):
     def perturb(self, batch: AttackBatch) -> Tensor:
         raise self._refusal()
 
-    def _refusal(self) -> ValueError:
-        return ValueError(
+    def _refusal(self) -> UsageError:
+        return UsageError(
             f'{type(self).__name__} takes what is worst for the model that is tested, so it is for tests alone '
             '(tools/test.py, tools/robustness.py, AttackHook); anywhere else name one attack'
         )
@@ -118,7 +117,7 @@ class EachTarget(WorstOf):
     """A targeted attack towards each of the most likely wrong classes; the worst for the tested model counts.
 
     The targeted evaluation of AutoAttack, which Align follows in section 4.10: nine target classes, those with the
-    highest scores on the clean image, and an image counts as right only if it is right under all nine.
+    highest scores on the clean image, and an image counts as correct only if it is correct under all nine.
 
     Args:
         attack: config of any attack that takes ``targeted``.
@@ -130,7 +129,7 @@ class EachTarget(WorstOf):
         ValueError: for an attack without a targeted form, or one that chooses its target otherwise; when run.
     """
 
-    def __init__(self, attack: dict, num_targets: int = 9, restarts: int = 1, **settings):
+    def __init__(self, attack: dict[str, Any], num_targets: int = 9, restarts: int = 1, **settings: Any):
         config = {**attack, **settings}
         check_integer('EachTarget', num_targets=num_targets)
         if config.pop('targeted', 'top_wrong') != 'top_wrong':

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from ..errors import UsageError
 from ..pixels import PIXEL_MAX, Pixels
 from ..purifiers import OnlinePurifier, switched
-from ..randomness import Randomness, derive_seed, image_identity
+from ..randomness import Randomness, image_seeds
 from .results import MAIN_METRICS
 
 
@@ -63,11 +63,10 @@ def metric_by_step(
     for each in evaluators.values():
         each.dataset_meta = getattr(loader.dataset, 'metainfo', None)
     size = 0
-    for number, data in enumerate(loader):
+    for data in loader:
         samples = data['data_samples']
         size += len(samples)
-        names = [image_identity(sample) or f'{number}/{i}' for i, sample in enumerate(samples)]
-        randomness = Randomness([derive_seed(seed, 'gaussian', name) for name in names])
+        randomness = Randomness(image_seeds(seed, 'gaussian', data['inputs'], samples))
         noisy = add_gaussian_noise(purifier.load_pixels(data['inputs'], samples), sigma, randomness)
         noisy_data = {**data, 'inputs': noisy}
         stages = [noisy, *purifier.snapshots(noisy_data, steps)]

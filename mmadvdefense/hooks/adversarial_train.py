@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from torch import Tensor
 
 from ..attacks import AttackSource, Randomness, build_attack, derive_seed
-from ..checkpoints import PREPROCESSOR, check_state_dict
+from ..checkpoints import PREPROCESSOR, check_state_dict, keep_own, state_dict_of
 from ..errors import UsageError
 from ..models import unwrap
 from ..pipelines import normalizes
@@ -56,13 +56,11 @@ class AdversarialTrainingHook(Hook):
         self._random_state: Optional[Tensor] = None
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        state = checkpoint.get('state_dict', checkpoint)
+        state = state_dict_of(checkpoint)
         model = unwrap(runner.model)
-        added = () if any(name.removeprefix('module.').startswith(DENOISING) for name in state) else (DENOISING,)
+        # A checkpoint from before the denoising blocks were put in has none.
+        added = (DENOISING,) if keep_own(model, state, DENOISING) else ()
         runner.logger.info(str(check_state_dict(model, state, ignore=(*PREPROCESSOR, *added))))
-        if added:
-            # MMEngine would list every tensor of the blocks as missing.
-            state.update({name: value for name, value in model.state_dict().items() if name.startswith(DENOISING)})
 
     def before_train(self, runner) -> None:
         model = unwrap(runner.model)

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ..attacks import Attack, AttackSource, Candidate, WorstOf, attack_settings, build_attack, num_target_classes
-from ..checkpoints import check_state_dict
+from ..checkpoints import check_state_dict, state_dict_of
 from ..errors import UnsupportedAttackError, UsageError
 from ..models import preprocessor_of, unwrap
 from ..pipelines import channel_order
 from ..pixels import Pixels, check_channels, check_pixels, stack
 from ..purifiers import Purifier
-from ..randomness import derive_seed, image_identity
+from ..randomness import derive_seed, image_identity, image_names
 from ..registry import HOOKS
 from ..tasks import NotScored, SampleScores, annotations_in_input_frame, check_frame, ignored_are_crowds, task_of
 from ..threats.cache import AdversarialCache
@@ -114,7 +114,7 @@ class AttackHook(Hook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         if not self.stages:
             return
-        report = check_state_dict(unwrap(runner.model), checkpoint.get('state_dict', checkpoint))
+        report = check_state_dict(unwrap(runner.model), state_dict_of(checkpoint))
         runner.logger.info(str(report))
 
     def before_train(self, runner) -> None:
@@ -168,8 +168,8 @@ class AttackHook(Hook):
     def _perturb(self, runner, data_batch: dict, loop) -> None:
         samples = data_batch['data_samples']
         preprocessor = preprocessor_of(unwrap(runner.model))
-        identities = [self._identity(position, sample) for position, sample in enumerate(samples)]
-        names = [str(sample.get('img_path') or identity) for sample, identity in zip(samples, identities)]
+        identities = image_names(data_batch['inputs'], samples)
+        names = [self._shown_name(position, sample) for position, sample in enumerate(samples)]
         check_channels(data_batch['inputs'], names)
         check_pixels(data_batch['inputs'], names)
         inputs = preprocessor.cast_data(data_batch['inputs'])
@@ -196,17 +196,17 @@ class AttackHook(Hook):
         members = getattr(source, 'sources', [source])
         # Attacks on features may run on models of other classes, which cannot be scored on these images.
         same = all(
-            (member.task.name, member.task.num_classes) == (self._task.name, self._task.num_classes)
-            for member in members
+            self._task.is_like(member.task) and self._task.num_classes == member.task.num_classes for member in members
         )
         if not (self.score_samples and self.threat_model.sources and same):
             return None
         return partial(clean_scores, source, clean, samples, self._annotations_in_input_frame)
 
-    def _identity(self, position: int, sample) -> str:
-        """What tells an image from others whatever the batch size and the number of ranks."""
+    def _shown_name(self, position: int, sample) -> str:
+        """What an image is called in messages and tables: its file, or its place in the data set."""
         # MMEngine's sampler deals images out to the ranks in turn.
-        return image_identity(sample) or str((self._count + position) * get_world_size() + get_rank())
+        place = (self._count + position) * get_world_size() + get_rank()
+        return str(sample.get('img_path') or image_identity(sample) or place)
 
     def _measure(self, outputs: Sequence) -> None:
         if self.batch is None:

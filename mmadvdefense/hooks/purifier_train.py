@@ -11,7 +11,7 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from ..attacks import Attack, AttackSource, CleanReference, Randomness, derive_seed
-from ..checkpoints import PREPROCESSOR, check_state_dict
+from ..checkpoints import PREPROCESSOR, check_state_dict, keep_own, state_dict_of
 from ..errors import UsageError
 from ..models import unwrap
 from ..pipelines import channel_order, normalizes
@@ -104,11 +104,10 @@ class PurifierTrainHook(Hook):
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         model = unwrap(runner.model)
-        state = checkpoint.get('state_dict', checkpoint)
+        state = state_dict_of(checkpoint)
         runner.logger.info(str(check_state_dict(model, state)))
-        if not any(name.removeprefix('module.').startswith(PREPROCESSOR) for name in state):
-            # A target's own checkpoint has no purifier; MMEngine would list every tensor of it as missing.
-            state.update({name: value for name, value in model.state_dict().items() if name.startswith(PREPROCESSOR)})
+        # A target's own checkpoint has no purifier.
+        keep_own(model, state, PREPROCESSOR)
         self._checkpoint_loaded = True
 
     def before_train(self, runner) -> None:

@@ -1,12 +1,11 @@
-"""Training terms of purifiers, one a file."""
+"""The terms of a purifier's training objective."""
 
 from .base import GuidedLoss, ImageName, PurifierBatch, PurifierLoss
 from .class_alignment import ClassAlignmentLoss
 from .feature_matching import FeatureMatchingLoss
-from .feature_reconstruction import FeatureReconstructionLoss
 from .lsgan import LSGANLoss
 from .perceptual import PerceptualLoss
-from .pixel import PixelReconstructionLoss
+from .reconstruction import FeatureReconstructionLoss, PixelReconstructionLoss
 
 __all__ = [
     'ClassAlignmentLoss',

@@ -1,10 +1,12 @@
-"""What a training term is given, and what all terms share."""
+"""The batch that a training term works on, and what all terms share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Literal, NamedTuple, Protocol, get_args
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
@@ -15,43 +17,56 @@ ImageName = Literal['clean', 'adversarial', 'purified_clean', 'purified_adversar
 class PurifierBatch(Protocol):
     """One training batch: clean and adversarial images, each before and after the purifier.
 
-    A term asks only for what it needs, so a batch may compute on demand.
+    A term reads only what it needs, so a batch may compute on demand.
     """
 
     @property
     def labels(self) -> Tensor:
         """Class of each vector of :meth:`class_features`, ``(M,)`` integers; M may be 0."""
+        ...
 
     def pixels(self, name: ImageName) -> Tensor:
         """Images in [-1, 1], ``(N, 3, h, w)``, at the purifier's working size."""
+        ...
 
     def features(self, name: ImageName) -> Tensor:
-        """What the target model makes of the images, ``(N, ...)``."""
+        """The target model's features of the images, ``(N, ...)``."""
+        ...
 
     def class_features(self, name: ImageName) -> Tensor:
-        """Feature vectors that carry a class label, ``(M, L)``: of images, pixels or boxes."""
+        """Feature vectors that have a class label, ``(M, L)``: of images, pixels or boxes."""
+        ...
 
     def discriminate(self, name: ImageName) -> list[list[Tensor]]:
         """Discriminator outputs by scale and layer, logits last; gradients reach the images, not the discriminator."""
+        ...
 
     def discriminate_detached(self, name: ImageName) -> list[list[Tensor]]:
         """The same for detached images; gradients reach the discriminator's parameters."""
+        ...
 
 
 def check_image_name(argument: str, name: str) -> None:
-    """Raise a ``ValueError`` that lists the allowed names if ``name`` is none of them."""
+    """Raise a ``ValueError`` that lists the allowed names unless ``name`` is one of them."""
     if name not in get_args(ImageName):
-        raise UsageError(f'{argument}={name!r} is no image of a batch; use one of {", ".join(get_args(ImageName))}')
+        raise UsageError(
+            f'{argument}={name!r} is not the name of images in a batch; use one of {", ".join(get_args(ImageName))}'
+        )
 
 
 def image_names(argument: str, names: ImageName | Sequence[ImageName]) -> tuple[ImageName, ...]:
-    """One name or several as a tuple; a ``ValueError`` if one is unknown, there twice, or there is none."""
-    names = (names,) if isinstance(names, str) else tuple(names)
-    for name in names:
+    """One or several names as a tuple; raise a ``ValueError`` if one is unknown or repeated, or there is none."""
+    several: tuple[ImageName, ...] = (names,) if isinstance(names, str) else tuple(names)
+    for name in several:
         check_image_name(argument, name)
-    if not names or len(set(names)) < len(names):
-        raise UsageError(f'{argument} names one or more images, each once, not {list(names)}')
-    return names
+    if not several or len(set(several)) < len(several):
+        raise UsageError(f'{argument} names one or more images, each once, not {list(several)}')
+    return several
+
+
+def total(losses: Iterable[Tensor]) -> Tensor:
+    """The sum of at least one loss."""
+    return functools.reduce(torch.add, losses)
 
 
 class PurifierLoss(nn.Module):
@@ -68,7 +83,7 @@ class PurifierLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def terms(self, batch: PurifierBatch) -> dict[str, Tensor]:
-        """Weighted scalar losses by name, all starting with ``loss_``; those of weight 0 are not computed."""
+        """Weighted scalar losses by name; names begin with ``loss_``, and losses of weight 0 are not computed."""
         raise NotImplementedError
 
 
@@ -82,28 +97,28 @@ class Half(NamedTuple):
 
 
 class GuidedLoss(PurifierLoss):
-    """Pulls each purified half of a batch to its guide.
+    """Pulls each purified half of a batch towards its guide.
 
-    Subclasses give :attr:`name` and :meth:`read`, and a ``forward(purified, guide)``.
+    Subclasses define :attr:`name`, :meth:`read` and ``forward(purified, guide)``.
 
     Args:
-        clean_guide: what purified clean images are compared with.
-        adv_guide: what purified adversarial images are compared with.
+        clean_guide: the images that purified clean images are compared with.
+        adv_guide: the images that purified adversarial images are compared with.
         clean_weight: weight of the clean half.
         adv_weight: weight of the adversarial half.
         loss_weight: weight of both.
-        detach_guide: whether no gradient flows into a guide that has been purified too.
+        detach_guide: whether to keep gradients from flowing into a guide that has been purified, too.
 
     Raises:
-        ValueError: if a guide is no :data:`ImageName`.
+        ValueError: if a guide is not an :data:`ImageName`.
     """
 
     name: ClassVar[str]
 
     def __init__(
         self,
-        clean_guide: ImageName,
-        adv_guide: ImageName,
+        clean_guide: ImageName = 'clean',
+        adv_guide: ImageName = 'purified_clean',
         clean_weight: float = 1.0,
         adv_weight: float = 1.0,
         loss_weight: float = 1.0,
@@ -128,8 +143,12 @@ class GuidedLoss(PurifierLoss):
         return [half for half in halves if half.weight]
 
     def read(self, batch: PurifierBatch, name: ImageName) -> Tensor:
-        """What of the batch is compared."""
+        """The part of the batch that is compared."""
         raise NotImplementedError
+
+    def as_guide(self, guide: Tensor) -> Tensor:
+        """The guide as it is compared, detached if that was wanted."""
+        return guide.detach() if self.detach_guide else guide
 
     def terms(self, batch: PurifierBatch) -> dict[str, Tensor]:
         return {

@@ -20,25 +20,25 @@ class ClassAlignmentLoss(PurifierLoss):
     The terms are ``loss_align``, ``loss_inter`` and ``loss_intra``. Distances are mean L1 over the feature length.
 
     Args:
-        margin: M, the distance wanted between the centres of two classes.
-        hinge: whether pairs further apart than ``margin`` are left alone; the paper lets them fall below 0.
-        align_weight: weight of the distance between adversarial and guide centres (lambda 1).
-        inter_weight: weight of the closeness of adversarial centres (lambda 2; the paper has it and the next swapped).
-        intra_weight: weight of the distance of adversarial features to their own centre (lambda 3).
+        margin: M, the desired distance between the centers of two classes.
+        hinge: whether pairs further apart than ``margin`` contribute 0; in the paper they contribute less than 0.
+        align_weight: weight of the distance between adversarial and guide centers (lambda 1).
+        inter_weight: weight of the closeness of adversarial centers (lambda 2; the paper swaps it with the next one).
+        intra_weight: weight of the distance of adversarial features to their own center (lambda 3).
         loss_weight: weight of all three.
-        pair_reduction: ``'sum'`` over the ordered pairs of classes (the paper), which grows with the square of their
-            number, or ``'mean'``.
+        pair_reduction: ``'sum'`` over the ordered pairs of classes (the paper), which grows with the square of the
+            number of classes, or ``'mean'``.
         intra_reduction: ``'class'``, the sum over classes of the mean over each one's vectors (equation 7), or
             ``'vector'``, the mean over all vectors that have a class (the released code for segmentation), which is
-            smaller by the number of classes.
-        guide: the images whose class centres the adversarial ones are pulled to.
-        num_classes: the most classes a batch can have. It changes no value, but without it the number is read off the
-            labels, which waits for the device.
-        ignore_index: label of vectors that belong to no class. None makes them a class of their own (the released code
-            for segmentation).
+            smaller by a factor of about the number of classes.
+        guide: the images to whose class centers the adversarial ones are pulled.
+        num_classes: the largest number of classes in a batch. It does not change any value, but without it the number
+            is derived from the labels, which waits for the device.
+        ignore_index: label of vectors without a class. None makes them a class of their own (the released code for
+            segmentation).
 
     Raises:
-        ValueError: if ``guide`` is no :data:`ImageName`, or a reduction is unknown.
+        ValueError: if ``guide`` is not an :data:`ImageName`, or a reduction is unknown.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class ClassAlignmentLoss(PurifierLoss):
         self.intra_reduction = intra_reduction
 
     def forward(self, clean_feats: Tensor, adv_feats: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """All three parts, unweighted, over the classes (pairs of classes) present; 0 where there are none.
+        """All three parts, unweighted, over the classes (or pairs of classes) present; 0 if there are none.
 
         Args:
             clean_feats: features of the guide, ``(N, L)``; N may be 0.
@@ -94,18 +94,18 @@ class ClassAlignmentLoss(PurifierLoss):
         rows, present = self._rows(labels)
         # Half precision would lose the sum over the many pixels of a class.
         adv = adv.to(torch.promote_types(adv.dtype, torch.get_default_dtype()))
-        centres = _row_means(adv, rows, len(present))
+        centers = _row_means(adv, rows, len(present))
         parts = {}
-        if 'loss_align' in names:
-            distances = (_row_means(clean.to(adv.dtype), rows, len(present)) - centres).abs().mean(1)
+        if 'loss_align' in names and clean is not None:
+            distances = (_row_means(clean.to(adv.dtype), rows, len(present)) - centers).abs().mean(1)
             parts['loss_align'] = distances.where(present, 0).sum()
         if 'loss_inter' in names:
-            closeness = self.margin - torch.cdist(centres, centres, p=1) / adv.shape[1]
+            closeness = self.margin - torch.cdist(centers, centers, p=1) / adv.shape[1]
             pairs = (present[:, None] & present).fill_diagonal_(False)
             inter = (closeness.relu() if self.hinge else closeness).where(pairs, 0).sum()
             parts['loss_inter'] = inter if self.pair_reduction == 'sum' else inter / pairs.sum().clamp(min=1)
         if 'loss_intra' in names:
-            parts['loss_intra'] = self._spread((adv - centres[rows]).abs().mean(1), rows, present)
+            parts['loss_intra'] = self._spread((adv - centers[rows]).abs().mean(1), rows, present)
         return parts
 
     def _spread(self, distances: Tensor, rows: Tensor, present: Tensor) -> Tensor:
@@ -115,9 +115,9 @@ class ClassAlignmentLoss(PurifierLoss):
         return distances.where(has_class, 0).sum() / has_class.sum().clamp(min=1)
 
     def _rows(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The rank of each label among those of the batch, ``(N,)``, and for each rank whether it is a class, ``(R,)``.
+        """The rank of each label among those of the batch, ``(N,)``, and whether each rank is a class, ``(R,)``.
 
-        Ranks instead of labels keep R small where few of many classes are present: pairs take R x R x L memory.
+        Ranks instead of labels keep R small if few of many classes are present: pairs take R x R x L memory.
         """
         ordered, order = labels.long().sort()
         ranks = torch.zeros_like(ordered)
@@ -134,7 +134,7 @@ class ClassAlignmentLoss(PurifierLoss):
 
 
 def _row_means(values: Tensor, rows: Tensor, num_rows: int) -> Tensor:
-    """Means of the ``(N, ...)`` values of each row, ``(num_rows, ...)``; 0 for rows without any."""
+    """Means of the ``(N, ...)`` values of each row, ``(num_rows, ...)``; 0 for rows without values."""
     counts = values.new_zeros(num_rows).index_add(0, rows, values.new_ones(len(rows))).clamp(min=1)
     sums = values.new_zeros(num_rows, *values.shape[1:]).index_add(0, rows, values)
     return sums / counts.view(-1, *[1] * (values.ndim - 1))

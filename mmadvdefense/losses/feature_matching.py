@@ -1,4 +1,4 @@
-"""Feature matching, the companion of the GAN loss."""
+"""Feature matching, which goes with the GAN loss."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..registry import MODELS
-from .base import ImageName, PurifierBatch, PurifierLoss, check_image_name, image_names
+from .base import ImageName, PurifierBatch, PurifierLoss, check_image_name, image_names, total
 
 
 @MODELS.register_module()
@@ -21,15 +21,15 @@ class FeatureMatchingLoss(PurifierLoss):
     ``fake=('purified_adversarial', 'purified_clean'), guide='clean'``.
 
     Args:
-        fake: the images that are trained; several are summed.
+        fake: the images whose features are trained; the losses of several are summed.
         guide: the images whose features they should have.
         loss_weight: weight of the term.
         layers: which of the discriminator's layers are compared, from 0, the logits last. The paper takes all five,
             ``range(5)``, and deletes single ones in its table X; None is all but the logits (the released code).
 
     Raises:
-        ValueError: if one of ``fake``, or ``guide``, is no :data:`ImageName`, or ``layers`` are no such indices; when
-            used, if the discriminator has no such layer.
+        ValueError: if ``guide`` or one of ``fake`` is not an :data:`ImageName`, or if ``layers`` has negative or
+            repeated indices; when used, if the discriminator has no such layer.
     """
 
     needs_discriminator = True
@@ -50,9 +50,9 @@ class FeatureMatchingLoss(PurifierLoss):
         self.layers = layers
 
     def forward(self, fake: list[list[Tensor]], guide: list[list[Tensor]]) -> Tensor:
-        """Mean L1 of each of ``layers``; a layer counts 4 / (number of all but the logits), a scale 1 / (their number).
+        """Mean L1 over ``layers``, each weighted by 4 / (number of layers but the logits) and 1 / (number of scales).
 
-        Leaving a layer out changes nothing about the others.
+        Leaving out a layer does not change the weights of the others.
 
         Args:
             fake: discriminator outputs by scale and layer, logits last.
@@ -67,7 +67,7 @@ class FeatureMatchingLoss(PurifierLoss):
             raise UsageError(
                 f'FeatureMatchingLoss has layers={list(layers)}, but the discriminator has the layers 0 to {number - 1}'
             )
-        return sum(
+        return total(
             4 / (number - 1) / len(fake) * F.l1_loss(outputs[layer], guide_outputs[layer].detach())
             for outputs, guide_outputs in zip(fake, guide)
             for layer in layers
@@ -78,5 +78,5 @@ class FeatureMatchingLoss(PurifierLoss):
             return {}
         # The discriminator's own loss needs the same outputs, so a batch that remembers them runs it once.
         guide = batch.discriminate_detached(self.guide)
-        loss = sum(self(batch.discriminate(fake), guide) for fake in self.fakes)
+        loss = total(self(batch.discriminate(fake), guide) for fake in self.fakes)
         return {'loss_feature_matching': self.loss_weight * loss}

@@ -1,4 +1,4 @@
-"""The adversarial game between the purifier and its discriminator."""
+"""The adversarial loss of the generator and its discriminator."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..registry import MODELS
-from .base import ImageName, PurifierBatch, PurifierLoss, check_image_name, image_names
+from .base import ImageName, PurifierBatch, PurifierLoss, check_image_name, image_names, total
 
 
 @MODELS.register_module()
@@ -20,15 +20,16 @@ class LSGANLoss(PurifierLoss):
     ``real='clean', fake=('purified_clean', 'purified_adversarial')``.
 
     Args:
-        real: the images that the discriminator is to call real.
-        fake: the images that it is to tell from them, and the generator to make pass for real; several are summed.
+        real: the images that the discriminator learns to call real.
+        fake: the images that it learns to call fake, and that the generator learns to pass off as real; the losses of
+            several are summed.
         generator_weight: weight of the generator's side.
-        discriminator_weight: weight of the discriminator's side; 1 counts the real and each kind of fake images half
-            (the released code), 2 whole (the equations).
+        discriminator_weight: weight of the discriminator's side. With 1 the real images and each kind of fake ones
+            count 1/2 (the released code), with 2 they count 1 (the equations).
         loss_weight: weight of both sides.
 
     Raises:
-        ValueError: if ``real`` or one of ``fake`` is no :data:`ImageName`.
+        ValueError: if ``real`` or one of ``fake`` is not an :data:`ImageName`.
     """
 
     needs_discriminator = True
@@ -53,21 +54,22 @@ class LSGANLoss(PurifierLoss):
 
         Args:
             outputs: discriminator outputs by scale and layer, logits ``(N, 1, h, w)`` last.
-            target_is_real: whether the logits are wanted at 1.
+            target_is_real: whether the logits should be 1, not 0.
 
         Returns:
             The unweighted scalar.
         """
         logits = [layers[-1] for layers in outputs]
-        return sum(F.mse_loss(scale, scale.new_full(scale.shape, float(target_is_real))) for scale in logits)
+        return total(F.mse_loss(scale, scale.new_full(scale.shape, float(target_is_real))) for scale in logits)
 
     def generator_loss(self, *fakes: list[list[Tensor]]) -> Tensor:
         """``E[(D(fake) - 1)^2]``, summed over the kinds of fake images."""
-        return sum(self(fake, target_is_real=True) for fake in fakes)
+        return total(self(fake, target_is_real=True) for fake in fakes)
 
     def discriminator_loss(self, real: list[list[Tensor]], *fakes: list[list[Tensor]]) -> Tensor:
         """``(E[(D(real) - 1)^2] + E[D(fake)^2]) / 2``, the second summed over the kinds of fake images."""
-        return (self(real, target_is_real=True) + sum(self(fake, target_is_real=False) for fake in fakes)) / 2
+        loss: Tensor = self(real, target_is_real=True)
+        return (loss + total(self(fake, target_is_real=False) for fake in fakes)) / 2
 
     def terms(self, batch: PurifierBatch) -> dict[str, Tensor]:
         terms = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,7 @@ from torch import Tensor
 from ..errors import UsageError
 from ..pixels import to_pixels
 from ..registry import MODELS
-from .base import GuidedLoss, ImageName, PurifierBatch
+from .base import GuidedLoss, ImageName, PurifierBatch, total
 from .frozen_network import FrozenNetwork
 
 VGG16 = dict(type='TorchvisionVGG', depth=16)
@@ -27,32 +28,34 @@ class PerceptualLoss(GuidedLoss):
     """L1 between a frozen network's features of purified images and of their guides, L_p of the Align paper (arXiv
     2212.05387, section 3.1; the layers are named in equation 2 of its ICLR version).
 
-    The terms are ``loss_perceptual_clean`` and ``loss_perceptual_adv``. The paper's form is the default. The released
-    code's is VGG-19 with ``layers`` features.1, .6, .11, .20 and .29 and ``layer_weights`` 1/32, 1/16, 1/8, 1/4 and 1;
-    it shows the network [-1, 1] instead of what it was trained on, which is ``mean`` and ``std`` of 127.5.
+    The terms are ``loss_perceptual_clean`` and ``loss_perceptual_adv``. The default is the paper's form. The released
+    code uses VGG-19 with ``layers`` features.1, .6, .11, .20 and .29 and ``layer_weights`` 1/32, 1/16, 1/8, 1/4 and 1;
+    it feeds the network [-1, 1] instead of what it was trained on, which corresponds to ``mean`` and ``std`` of 127.5.
 
     Args:
         network: config of any backbone in ``MODELS``.
         layers: module paths in it.
-        layer_weights: a weight a layer; None is 1 for each.
+        layer_weights: one weight for each layer; None is 1 for each.
         weights: see :class:`FrozenNetwork`.
-        mean: what the network was trained with, pixel units, in the order of its channels (RGB).
-        std: the same.
-        channel_order: ``'bgr'`` or ``'rgb'``, the order in which the pipeline loads images. Where it is None, training
+        mean: mean of the network's own normalization, pixel units, in the order of its channels (RGB).
+        std: its standard deviation, in the same form.
+        channel_order: ``'bgr'`` or ``'rgb'``, the order in which the pipeline loads images. If it is None, training
             fills in the purifier's before the loss is used.
         clean_guide: see :class:`GuidedLoss`, as are the arguments after it.
 
     Raises:
-        RuntimeError: if the weights cannot be downloaded, or are not those of the network.
-        ValueError: if an argument has none of the allowed values, there is no such layer, or the loss is used while
+        RuntimeError: if the weights cannot be downloaded, or do not fill the network.
+        ValueError: if an argument does not have an allowed value, there is no such layer, or the loss is used while
             ``channel_order`` is None.
     """
 
     name = 'perceptual'
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self,
-        network: dict = VGG16,
+        network: dict[str, Any] = VGG16,
         layers: Sequence[str] = VGG16_LAYERS,
         layer_weights: Sequence[float] | None = None,
         weights: str | None = 'torchvision://vgg16',
@@ -98,7 +101,7 @@ class PerceptualLoss(GuidedLoss):
         }
 
     def _features(self, images: list[Tensor]) -> list[list[Tensor]]:
-        """For each batch of images the layers' features, from one pass."""
+        """The layers' features of each batch of images, from one pass."""
         if not images:
             return []
         if self.channel_order is None:
@@ -107,10 +110,10 @@ class PerceptualLoss(GuidedLoss):
         if self.channel_order == 'bgr':
             pixels = pixels.flip(1)
         layers = self.extractor((pixels - self.mean) / self.std)
-        return list(zip(*(layer.split([len(batch) for batch in images]) for layer in layers)))
+        return [list(own) for own in zip(*(layer.split([len(batch) for batch in images]) for layer in layers))]
 
     def _distance(self, features: Sequence[Tensor], guides: Sequence[Tensor]) -> Tensor:
-        return sum(
-            weight * F.l1_loss(feature, guide.detach() if self.detach_guide else guide)
+        return total(
+            weight * F.l1_loss(feature, self.as_guide(guide))
             for weight, feature, guide in zip(self.layer_weights, features, guides)
         )

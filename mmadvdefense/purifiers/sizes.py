@@ -7,7 +7,7 @@ from typing import Callable
 import torch
 from torch import Tensor
 
-from ..pixels import Pixels
+from ..pixels import Layout, Pixels
 from ..randomness import Randomness
 
 
@@ -32,11 +32,7 @@ def map_by_size_randomly(
 def _map(function: Callable[[Tensor, list[int]], Tensor], images: Pixels) -> Pixels:
     if isinstance(images, Tensor):
         return function(images, list(range(len(images))))
-    groups: dict[tuple, list[int]] = {}
-    for index, image in enumerate(images):
-        groups.setdefault(tuple(image.shape[-2:]), []).append(index)
-    results: list = [None] * len(images)
-    for members in groups.values():
-        for index, result in zip(members, function(torch.stack([images[i] for i in members]), members)):
-            results[index] = result
-    return results
+    results: dict[int, Tensor] = {}
+    for members in Layout.of(images).groups().values():
+        results.update(zip(members, function(torch.stack([images[i] for i in members]), members)))
+    return [results[index] for index in range(len(images))]

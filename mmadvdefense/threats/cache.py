@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import uuid
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
@@ -15,6 +13,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from ..pixels import PIXEL_MAX
+from ..saving import save_file_atomically
 
 
 class CachedImage(NamedTuple):
@@ -67,13 +66,11 @@ class AdversarialCache:
     def store(self, key: str, made: CachedImage) -> None:
         """Store an image under this key."""
         path = self.path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
         array = made.image.detach().cpu().numpy()
         whole = array.astype(np.uint8) if 0 <= array.min() and array.max() <= PIXEL_MAX else array
-        # Without waiting for the disk: a file damaged by a power failure is recognized by its checksum.
-        temporary = path.with_name(f'.{uuid.uuid4().hex}.npz')
         noted: dict[str, Any] = dict(queries=made.queries, nonfinite=made.nonfinite)
         if made.source_scores is not None:
             noted['source_scores'] = np.array(made.source_scores)
-        np.savez(temporary, image=whole if np.array_equal(whole, array) else array, **noted)
-        os.replace(temporary, path)
+        image = whole if np.array_equal(whole, array) else array
+        # Without waiting for the disk: a file damaged by a power failure is recognized by its checksum.
+        save_file_atomically(path, lambda file: np.savez(file, image=image, **noted), durable=False)

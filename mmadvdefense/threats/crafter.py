@@ -12,7 +12,7 @@ from ..attacks.objectives import HostLossObjective
 from ..digests import file_digest, module_digest, plain_settings, value_digest
 from ..errors import UnsupportedAttackError, UsageError
 from ..former_words import former_settings, former_threat_model
-from ..pixels import PIXEL_MAX, Pixels, round_to_8bit, stack
+from ..pixels import PIXEL_MAX, Layout, Pixels, round_to_8bit, stack
 from ..purifiers import Purifier
 from ..version import __version__
 from .cache import AdversarialCache, CachedImage
@@ -152,8 +152,7 @@ class Crafter:
         """Positions of the images that are attacked together."""
         if self._one_by_one:
             return [[index] for index in range(len(images))]
-        sizes = [tuple(image.shape) for image in images]
-        return [[index for index, other in enumerate(sizes) if other == size] for size in dict.fromkeys(sizes)]
+        return list(Layout.of(images).groups().values())
 
     def _craft(self, images: Pixels, samples: list, seeds: list[int]) -> tuple[Tensor, Tensor, Tensor]:
         device = self.source.device

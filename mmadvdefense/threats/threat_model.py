@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Mapping, Optional, Union
 from ..attacks import Attack
 from ..errors import UnsupportedAttackError, UsageError
 from ..model_spec import ModelSpec
+from ..validation import did_you_mean
 
 # A model that the attacker has, or several, which are attacked as an ensemble.
 Source = Union[dict, ModelSpec, list]
@@ -168,9 +168,7 @@ def check_name(name: str) -> None:
     if name in RENAMED:
         raise UsageError(f'threat model {name!r} {RENAMED[name]}')
     if name not in THREAT_MODELS:
-        near = difflib.get_close_matches(str(name), THREAT_MODELS, n=2, cutoff=0.6)
-        hint = f'did you mean {" or ".join(near)}?' if near else f'known: {", ".join(THREAT_MODELS)}'
-        raise UsageError(f'unknown threat model {name!r}; {hint}')
+        raise UsageError(f'unknown threat model {name!r}; {did_you_mean(name, THREAT_MODELS, most=2, cutoff=0.6)}')
 
 
 def _checked_source(source: Optional[Source], name: str) -> Source:

@@ -50,15 +50,20 @@ class _UnitRange(nn.Module):
     def __init__(self, host):
         super().__init__()
         self.host = host
+        self.shown = 0
 
     def forward(self, images):
+        self.shown += len(images)
         native = self.host.data_preprocessor
         return self.host((images * 255 - native.mean) / native.std)
 
 
 @pytest.fixture
 def as_library_model():
-    """A host as torchattacks takes models: images in [0, 1] to logits."""
+    """A host as torchattacks takes models, without anything of the package: images in [0, 1] to logits.
+
+    It counts the images that it is ``shown``.
+    """
     return _UnitRange
 
 

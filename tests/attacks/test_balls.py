@@ -41,6 +41,21 @@ def test_l2_projection_stays_in_range():
     torch.testing.assert_close(projected, one_row([0, 108, 100]))
 
 
+@pytest.mark.parametrize('kind, widest', [(LinfBall, 30), (L2Ball, 400)])
+@pytest.mark.parametrize('shape', [(-1,), (-1, 1, 1, 1)])
+def test_a_radius_for_each_image(kind, widest, shape, make_images):
+    clean, images = make_images(4, 3, 6, 5), make_images(4, 3, 6, 5, seed=2) * 1.3 - 30
+    radius = torch.tensor([0.0, 1.0, widest / 2, widest])
+    ball = kind(radius.view(shape))
+    together, starts = ball.project(images, clean), ball.random_delta(clean, Randomness([1, 2, 3, 4]))
+    for index, eps in enumerate(radius.tolist()):
+        one = slice(index, index + 1)
+        alone = kind(eps).project(images[one], clean[one])
+        torch.testing.assert_close(together[one], alone)
+        torch.testing.assert_close(ball.of(index).project(images[one], clean[one]), alone)
+        torch.testing.assert_close(starts[one], kind(eps).random_delta(clean[one], Randomness([index + 1])))
+
+
 @pytest.mark.parametrize('ball', [LinfBall(8), L2Ball(8)])
 def test_nothing_moves_where_the_gradient_is_zero(ball):
     gradient = torch.zeros(2, 3, 4, 4)

@@ -238,7 +238,7 @@ def test_features_of_all_models_are_attacked(name, combine, two, image_batch, ru
 @pytest.mark.parametrize(
     'config',
     [
-        dict(type='CarliniWagner', eps=8, step_size=2, steps=3),
+        dict(type='CarliniWagnerBounded', eps=8, step_size=2, steps=3),
         dict(type='DeepFool', steps=5),
         dict(type='Square', eps=16, queries=60),
     ],

@@ -56,7 +56,7 @@ ATTACKS_RUN = {
     'momentum': dict(type='MIFGSM', eps=8, step_size=3, steps=3),
     'momentum L2': dict(type='MIFGSM', eps=300, step_size=100, steps=3, norm='l2'),
     'smoothing': dict(type='TIFGSM', eps=8, step_size=3, steps=3, kernel_size=3),
-    'margin': dict(type='CarliniWagner', eps=8, step_size=3, steps=3, random_start=None),
+    'margin': dict(type='CarliniWagnerBounded', eps=8, step_size=3, steps=3, random_start=None),
     'budget': dict(type='RandomBudget', attack=dict(type='BIM', steps=2), eps=(8, 9)),
     'first success': dict(type='FirstSuccess', attacks=[dict(type='FGSM', eps=1), dict(type='FGSM', eps=8)]),
     'DeepFool': dict(type='DeepFool', steps=10),

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from mmadvdefense.attacks import BIM, FGSM, AttackSource, Randomness, attack_names, build_attack
-from mmadvdefense.attacks.objectives import build_objective
+from mmadvdefense.attacks.objectives import Objective, build_objective
+from mmadvdefense.registry import ATTACKS, OBJECTIVES
 
 PGD = dict(type='PGD', eps=8, step_size=2, steps=4)
 
@@ -95,8 +96,34 @@ def test_fgsm_steps_by_its_whole_budget():
 
 
 def test_unknown_objective_as_a_config():
-    with pytest.raises((ValueError, KeyError), match='NoObjective'):
+    with pytest.raises(ValueError, match=r"unknown attack objective 'MarginObjectiv'; did you mean MarginObjective"):
+        build_objective(dict(type='MarginObjectiv'))
+    with pytest.raises(ValueError, match='NoObjective'):
         build_objective(dict(type='NoObjective'))
+    with pytest.raises(ValueError, match='unknown attack objective None'):
+        build_objective(dict(confidence=0))
+    with pytest.raises(ValueError, match='MarginObjective: .*kappa'):
+        build_objective(dict(type='MarginObjective', kappa=0))
+
+
+def test_an_attack_is_no_objective():
+    with pytest.raises(ValueError, match="unknown attack objective 'PGD'"):
+        build_objective(dict(type='PGD', eps=8))
+
+
+def test_objectives_of_other_packages():
+    class Brightness(Objective):
+        """A third party's."""
+
+    try:
+        ATTACKS.register_module(module=Brightness)
+        with pytest.raises(ValueError, match='Brightness is registered in ATTACKS; .*OBJECTIVES.register_module'):
+            build_attack(dict(PGD, objective=dict(type='Brightness')))
+        OBJECTIVES.register_module(module=Brightness)
+        assert isinstance(build_attack(dict(PGD, objective=dict(type='Brightness'))).objective, Brightness)
+    finally:
+        for registry in (ATTACKS, OBJECTIVES):
+            registry.module_dict.pop('Brightness', None)
 
 
 @pytest.mark.parametrize('channels', [1, 4])

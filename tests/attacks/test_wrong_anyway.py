@@ -17,7 +17,7 @@ LEFT_ALONE = {
 }
 ATTACKED = {
     'pgd': dict(type='PGD', eps=8, step_size=2, steps=3),
-    'carlini_wagner': dict(type='CarliniWagner', eps=8, step_size=2, steps=3),
+    'carlini_wagner': dict(type='CarliniWagnerBounded', eps=8, step_size=2, steps=3),
     'ssp': dict(type='SSP', eps=8, step_size=2, steps=3, layers='backbone'),
     'random_sign': dict(type='RandomSign', eps=8),
 }

@@ -33,7 +33,7 @@ ATTACKS = {
         for name in ('SSP', 'FDA', 'TAP', 'DR')
     },
     'deepfool': dict(type='DeepFool', eps=8, steps=10),
-    'carlini_wagner': dict(type='CarliniWagner', eps=8, step_size=2, steps=8),
+    'carlini_wagner': dict(type='CarliniWagnerBounded', eps=8, step_size=2, steps=8),
     'random_budget': dict(type='RandomBudget', attack=dict(type='PGD', steps=3), eps=(0, 12)),
 }
 QUERIES = _load('attacks/query/test_query_table.py').ATTACKS

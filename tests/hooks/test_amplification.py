@@ -60,7 +60,7 @@ def test_layers_that_the_model_does_not_have(make_config):
     runner = Runner.from_cfg(make_config(images=4))
     runner.model.data_preprocessor.num_updates += 1
     runner.register_hook(ErrorAmplificationHook(['backbone.layer7']))
-    with pytest.raises(ValueError, match="no layer 'backbone.layer7'; near names: backbone.layer"):
+    with pytest.raises(ValueError, match="no layer 'backbone.layer7'; did you mean backbone.layer"):
         runner.test()
 
 

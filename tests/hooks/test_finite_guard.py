@@ -9,7 +9,7 @@ import torch
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
-from mmadvdefense import checkpoints
+from mmadvdefense import saving as files
 from mmadvdefense.losses import PixelReconstructionLoss
 
 pytest.importorskip('mmpretrain')
@@ -101,22 +101,22 @@ def test_a_parameter_that_is_not_finite(make_config, saving, tmp_path):
 def test_a_full_disk_leaves_the_previous_checkpoint(make_config, saving, tmp_path, monkeypatch):
     """The disk is full from the second checkpoint on."""
     saved = []
-    fsync = checkpoints.os.fsync
+    fsync = files.os.fsync
 
     def full(descriptor):
         if saved.count('file') >= 1:
             raise OSError(errno.ENOSPC, 'No space left on device')
         fsync(descriptor)
 
-    write = checkpoints.save_file_atomically
+    write = files.save_file_atomically
 
     def counted(path, *args, **kwargs):
         write(path, *args, **kwargs)
         saved.append('file')
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints.os, 'fsync', full)
-        patch.setattr(checkpoints, 'save_file_atomically', counted)
+        patch.setattr(files.os, 'fsync', full)
+        patch.setattr(files, 'save_file_atomically', counted)
         with pytest.raises(OSError, match=r'cannot write .*epoch_2\.pth.*No space left.*before is unchanged') as raised:
             _guarded(make_config, **_settings(saving, calls=99)).train()
     assert raised.value.errno == errno.ENOSPC

@@ -409,7 +409,11 @@ def test_checkpoints_that_do_not_fit(train, tmp_path, target_checkpoint):
         ({'hook': dict(attack=dict(type='BIM', eps=8, steps=2))}, ValueError, 'BIM: step_size'),
         ({'hook': dict(attack=dict(type='BIM', eps=8, step_size=2))}, ValueError, 'BIM: steps'),
         ({'hook': dict(attack=dict(type='BIMM', eps=8))}, ValueError, "unknown attack 'BIMM'; did you mean BIM"),
-        ({'hook': dict(feature_layer='backbone.layer4')}, ValueError, "no layer 'backbone.layer4'; near names.*layer3"),
+        (
+            {'hook': dict(feature_layer='backbone.layer4')},
+            ValueError,
+            "no layer 'backbone.layer4'; did you mean .*layer3",
+        ),
         (
             {'hook': dict(losses=[dict(type='PixelReconstructionLoss')] * 2)},
             ValueError,

@@ -114,7 +114,7 @@ def test_gradients_reach_all_blocks():
 @pytest.mark.parametrize(
     ('backbone', 'settings', 'message'),
     [
-        (RESNET, dict(after=['layer5']), "ResNet has no layer 'layer5'; near names: .*layer4"),
+        (RESNET, dict(after=['layer5']), "ResNet has no layer 'layer5'; did you mean .*layer4"),
         (RESNET, dict(after='layer1'), "after is 'stages', 'blocks' or a list of layers, got 'layer1'"),
         (RESNET, dict(kind='gauss'), "unknown kind of denoising 'gauss'"),
         (RESNET, dict(after=['layer1.0.drop_path']), None),

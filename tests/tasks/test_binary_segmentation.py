@@ -141,7 +141,7 @@ def test_every_objective_changes_what_the_host_says(objective, batch):
     [
         dict(type='BIM', eps=8, step_size=2, steps=5, targeted='least_likely'),
         dict(type='DeepFool', eps=8, steps=5),
-        dict(type='CarliniWagner', eps=8, step_size=2, steps=3),
+        dict(type='CarliniWagnerBounded', eps=8, step_size=2, steps=3),
     ],
 )
 def test_other_attacks_run(attack, batch):

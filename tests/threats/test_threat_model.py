@@ -334,8 +334,8 @@ def test_all_else_can_run():
     ('config', 'message'),
     [
         ('graybox', "unknown threat model 'graybox'; did you mean gray-box"),
-        ('gray-box', "'gray-box' has the target .* 'adaptive' has both"),
-        ('adaptive', "is called 'adaptive'"),
+        ('white-box', "'gray-box' has the target .* 'adaptive' has both"),
+        ('adaptive-full', "is called 'adaptive'"),
         ('nothing', 'known: gray-box, transfer'),
         ('transfer', 'needs another model to craft attacks on'),
         (

@@ -498,7 +498,7 @@ def test_mistakes_end_in_one_line(run_tool, grid, variant, save_target, config, 
         'num_images must be in 1-500': 'num_images = 501',
         'leave one out': 'indices = [1]',
         'indices are positions in a data set of 500 images: 500 is none': 'num_images = None\nindices = [0, 500]',
-        "has no layer 'backbone.layer9'; near names: backbone.layer": "layers = ['backbone.layer9']",
+        "has no layer 'backbone.layer9'; did you mean backbone.layer": "layers = ['backbone.layer9']",
         "unknown setting 'quantise' of a grid; did you mean 'quantize'": 'quantise = True',
         re.escape(f'{missing} is missing: image 1 of CustomDataset'): (
             f"target = dict(config='{folder}')\nnum_images = None"

@@ -205,7 +205,7 @@ def test_mistakes_end_in_one_line(run_tool, config, child, trained, target_check
     wider = child('wider', 'data_preprocessor = dict(generator=dict(base_channels=6))')
     cases = {
         'checkpoint not found: .*nowhere.pth': [config, tmp_path / 'nowhere.pth'],
-        r'text\.pth is no checkpoint': [config, tmp_path / 'text.pth'],
+        r'text\.pth is not a checkpoint': [config, tmp_path / 'text.pth'],
         'nothing for this model': [config, tmp_path / 'foreign.pth'],
         'trained for 7 classes, the target has 10': [config, save_target(num_classes=7)],
         'AlignPurifier is untrained': [config, target_checkpoint],
@@ -231,7 +231,7 @@ def test_mistakes_end_in_one_line(run_tool, config, child, trained, target_check
         'substitute purifier not found: nowhere.pth': [
             config, trained, *pgd, '--threat-model', 'adaptive-bpda', '--substitute', 'nowhere.pth'
         ],
-        r'trained\.pth is no exported purifier': [
+        r'trained\.pth is not a purifier export': [
             config, trained, *pgd, '--threat-model', 'adaptive-bpda', '--substitute', trained
         ],
         '--no-purifier leaves nothing to attack for adaptive-substitute': [

@@ -200,7 +200,7 @@ def test_a_share_of_the_batches(train):
 @pytest.mark.parametrize(
     'settings, message',
     [
-        (dict(threat='gray-box'), 'one or a list of gray-box, adaptive'),
+        (dict(threat='white-box'), 'one or a list of gray-box, adaptive'),
         (dict(threat=[]), 'one or a list of gray-box, adaptive'),
         (dict(threat='adaptive', sources=['target']), "leave out threat, or add 'protected' to the sources"),
     ],

@@ -8,7 +8,7 @@ attacks = {
     'TI-PGD': dict(type='PGD', eps=_eps, step_size=_step, steps=8, kernel_size=3, kernel_sigma=1),
     'DeepFool': dict(type='DeepFool', eps=_eps, steps=50),
     'DeepFool-fill': dict(type='DeepFool', eps=_eps, steps=50, fill=True),
-    'CW': dict(type='CarliniWagner', eps=_eps, step_size=_step, steps=8),
+    'CW': dict(type='CarliniWagnerBounded', eps=_eps, step_size=_step, steps=8),
     'CW-L2': dict(type='CarliniWagner', steps=10, learning_rate=0.0075, clip_to=_eps),
     'Square': dict(type='Square', eps=_eps, queries=100),
 }

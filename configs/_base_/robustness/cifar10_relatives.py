@@ -11,7 +11,7 @@ attacks = {
     'MIFGSM': dict(type='MIFGSM', eps=_eps, step_size=_step, steps=8),
     'DeepFool': dict(type='DeepFool', eps=_eps, steps=50),
     'DeepFool-fill': dict(type='DeepFool', eps=_eps, steps=50, fill=True),
-    'CW': dict(type='CarliniWagner', eps=_eps, step_size=_step, steps=8),
+    'CW': dict(type='CarliniWagnerBounded', eps=_eps, step_size=_step, steps=8),
     'CW-L2': dict(type='CarliniWagner', steps=10, learning_rate=0.0075, clip_to=_eps),
 }
 threat_models = [

@@ -12,24 +12,24 @@ from ...errors import UsageError
 from ...pixels import PIXEL_MAX
 from ...registry import ATTACKS
 from ..source import AttackSource
-from .library import LibraryAttack, UnitRangeClassifier, import_library
+from .library import LibraryAttack, UnitRangeClassifier, class_count, import_library
 
 NORMS = {'linf': 'Linf', 'l2': 'L2'}
-# These ask for class scores only; the others take gradients.
+# These use class scores only; the others take gradients.
 _ASK_FOR_SCORES = ('OnePixel', 'Pixle', 'Square')
-# How many class scores the DLR losses compare; the library itself ends in an IndexError where there are less.
+# How many class scores the DLR losses compare; with fewer, the library itself fails with an IndexError.
 _LEAST_CLASSES = {'APGDT': 4, 'dlr': 3}
 
 
 class TorchattacksAttack(LibraryAttack):
-    """An attack made of torchattacks' own.
+    """An attack built from those of torchattacks.
 
     It keeps the library's objects from image to image: the library remembers every object that it was ever given.
     """
 
     package = 'torchattacks'
 
-    def __init__(self, eps: Optional[float], **options):
+    def __init__(self, eps: Optional[float], **options: Any):
         super().__init__(eps, **options)
         self._model: Optional[UnitRangeClassifier] = None
         self._members: list[Any] = []
@@ -42,12 +42,13 @@ class TorchattacksAttack(LibraryAttack):
     def attack_image(self, model: UnitRangeClassifier, image: Tensor, label: Tensor, seed: int) -> Tensor:
         if self._model is not model:
             library = import_library(self.package, type(self).__name__)
-            self._whole, self._members = self.build(library, model, model.batch.source.task.num_classes)
+            self._whole, self._members = self.build(library, model, model.num_classes)
             self._model = model
         for member in self._members:
             # Past the library's own setter, which would remember each seed.
             vars(member)['seed'] = seed
-        return self._whole(image, label)
+        found: Tensor = self._whole(image, label)
+        return found
 
 
 @ATTACKS.register_module()
@@ -74,7 +75,7 @@ class TorchAttack(TorchattacksAttack):
         step_size: Optional[float] = None,
         norm: str = 'linf',
         targeted: Union[bool, str] = False,
-        **settings,
+        **settings: Any,
     ):
         super().__init__(eps, norm=norm, targeted=targeted)
         library = import_library(self.package, type(self).__name__)
@@ -102,8 +103,8 @@ class TorchAttack(TorchattacksAttack):
 
     def check_source(self, source: AttackSource) -> None:
         super().check_source(source)
-        least = max(_LEAST_CLASSES.get(word, 0) for word in (self.name, self._settings.get('loss')))
-        if source.task.num_classes < least:
+        least = max(_LEAST_CLASSES.get(word, 0) for word in (self.name, str(self._settings.get('loss'))))
+        if class_count(source) < least:
             raise UsageError(f'{self.name} compares {least} classes, and the model has {source.task.num_classes}')
 
     def build(self, library: Any, model: UnitRangeClassifier, num_classes: int) -> tuple[Any, list[Any]]:

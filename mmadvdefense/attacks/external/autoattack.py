@@ -1,4 +1,4 @@
-"""AutoAttack, put together from torchattacks (Kim, arXiv 2010.01950)."""
+"""AutoAttack, assembled from torchattacks (Kim, arXiv 2010.01950)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ...registry import ATTACKS
 from ...validation import check_integer
 from ..source import AttackSource
 from .adapters import NORMS, TorchattacksAttack
-from .library import UnitRangeClassifier
+from .library import UnitRangeClassifier, class_count
 
-# As many target classes as its authors take.
+# The number of target classes that its authors use.
 _TARGET_CLASSES = 9
 
 
@@ -24,8 +24,8 @@ class AutoAttack(TorchattacksAttack):
 
     Version ``'standard'``: APGD on the cross-entropy, targeted APGD, targeted FAB, Square. Version ``'rand'``, for
     random defenses: APGD on the cross-entropy and on the DLR loss, with the mean gradient over 20 draws. The settings
-    are the published ones; the ``AutoAttack`` of torchattacks 3.5 takes 10 steps instead of 100. An image that all
-    fail on comes back unchanged.
+    are the published ones; the ``AutoAttack`` of torchattacks 3.5 takes 10 steps instead of 100. An image on which all
+    fail comes back unchanged.
 
     Args:
         eps: radius of the ball in pixels (0-255).
@@ -41,6 +41,7 @@ class AutoAttack(TorchattacksAttack):
     """
 
     needs_ball = True
+    eps: float
 
     def __init__(
         self, eps: float, norm: str = 'linf', version: str = 'standard', steps: int = 100, queries: int = 5000
@@ -54,7 +55,7 @@ class AutoAttack(TorchattacksAttack):
     def check_source(self, source: AttackSource) -> None:
         super().check_source(source)
         least = 4 if self.version == 'standard' else 3
-        if source.task.num_classes < least:
+        if class_count(source) < least:
             raise UsageError(
                 f'AutoAttack ({self.version}) compares {least} classes, and the model has {source.task.num_classes}'
             )

@@ -1,4 +1,4 @@
-"""How attacks of other libraries are given a source: a classifier of images in [0, 1]."""
+"""What attacks of other libraries run on: a classifier of images in [0, 1]."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import random
 from abc import abstractmethod
 from contextlib import contextmanager
 from types import ModuleType
-from typing import ClassVar, Iterator, Optional
+from typing import Any, ClassVar, Iterator, Optional
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...errors import DependencyError, UsageError
+from ...errors import DependencyError, StateError, UsageError
 from ...pixels import PIXEL_MAX
 from ...randomness import derive_seed
 from ..base import Attack
@@ -37,22 +37,26 @@ def import_library(name: str, user: str) -> ModuleType:
 
 
 class UnitRangeClassifier(nn.Module):
-    """A source as libraries take models: ``(M, 3, H, W)`` images in [0, 1] to ``(M, K)`` class scores.
+    """A source in the form that libraries take: ``(M, 3, H, W)`` images in [0, 1] to ``(M, K)`` class scores.
 
-    Whatever it is given counts as questions about the one image in :attr:`batch`.
+    All its inputs count as queries of the one image in :attr:`batch`.
 
     Attributes:
         batch: the image under attack; None between two images.
+        num_classes: how many class scores it gives.
     """
 
-    def __init__(self, device: torch.device):
+    def __init__(self, device: torch.device, num_classes: int):
         super().__init__()
-        # Libraries look at a parameter for the device. The host itself is no submodule: they would change its mode.
+        self.num_classes = num_classes
+        # Libraries read the device off a parameter. The host itself is not a submodule: they would change its mode.
         self.device_of = nn.Parameter(torch.empty(0, device=device), requires_grad=False)
         self.batch: Optional[AttackBatch] = None
 
     def forward(self, images: Tensor) -> Tensor:
         batch = self.batch
+        if batch is None:
+            raise StateError('a library asked for class scores between two images')
         batch.count(len(images))
         pixels = batch.guarded(images * PIXEL_MAX)
         return batch.source.logits(pixels, batch.randomness.select([0] * len(images)))
@@ -72,7 +76,7 @@ class LibraryAttack(Attack):
     package: ClassVar[str]
     stochastic = True
 
-    def __init__(self, eps: Optional[float], **options):
+    def __init__(self, eps: Optional[float], **options: Any):
         super().__init__(eps, **options)
         import_library(self.package, type(self).__name__)
 
@@ -81,15 +85,15 @@ class LibraryAttack(Attack):
         """An adversarial image.
 
         Args:
-            model: what is attacked; the same object for all images of a batch.
+            model: the attacked model; the same object for all images of a batch.
             image: ``(1, 3, H, W)`` in [0, 1].
             label: ``(1,)``, the true class, or the wanted one if the attack is targeted.
-            seed: for what the library seeds itself; global generators are seeded with it already.
+            seed: for generators that the library seeds itself; global generators are seeded with it already.
         """
 
     def check_source(self, source: AttackSource) -> None:
         super().check_source(source)
-        if source.task.name != 'classification':
+        if not source.task.one_label:
             raise UsageError(
                 f'{type(self).__name__}: the attacks of {self.package} take classifiers, and this is a model for '
                 f'{source.task.name}'
@@ -97,7 +101,7 @@ class LibraryAttack(Attack):
 
     def perturb(self, batch: AttackBatch) -> Tensor:
         adversarial = batch.clean.clone()
-        model = UnitRangeClassifier(batch.clean.device)
+        model = UnitRangeClassifier(batch.clean.device, class_count(batch.source))
         labels = batch.labels if batch.target is None else batch.target
         for index, (height, width) in enumerate(batch.layout.sizes):
             part = batch.select([index]).cropped()
@@ -109,6 +113,11 @@ class LibraryAttack(Attack):
             batch.merge(part, [index])
         model.batch = None
         return adversarial
+
+
+def class_count(source: AttackSource) -> int:
+    """How many classes a source predicts, 0 if none."""
+    return source.task.num_classes or 0
 
 
 def library_seed(batch: AttackBatch, index: int) -> int:

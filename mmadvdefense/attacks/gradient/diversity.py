@@ -15,9 +15,9 @@ from ..batch import AttackBatch
 class InputDiversity:
     """Resizes each image, with a probability and by a factor of its own, on a frame that keeps the image's size.
 
-    A classifier sees the resized image at a random place of a black frame, or, enlarged, what a frame at a random
-    place shows of it. The paper's 299 pixels, enlarged to between 299 and 330 inside 331, are factors of 0.90 to 1 of
-    that frame; keeping the size instead lets models be attacked that take no other.
+    A classifier sees the resized image at a random place of a black frame, or, enlarged, the part that a frame at a
+    random place shows. The paper's 299 pixels, enlarged to between 299 and 330 inside 331, are factors of 0.90 to 1 of
+    that frame; keeping the size instead suits models that take no other.
 
     Under the masks and boxes of a dense task nothing may move: there the image is resized and then resized back, so
     that it only loses detail and every pixel stays where the ground truth says.
@@ -25,7 +25,7 @@ class InputDiversity:
     All of it is bilinear (pixel centres, ``align_corners=False``) and differentiable.
 
     Args:
-        probability: of an image to be resized at a step, above 0 and at most 1.
+        probability: that an image is resized at a step, above 0 and at most 1.
         scales: the smallest and the largest factor; drawn uniformly, then the sides are rounded to whole pixels.
 
     Raises:
@@ -55,7 +55,7 @@ class InputDiversity:
         return torch.where((resized_at_all < self.probability)[:, :, None, None], resized, images)
 
     def _resample(self, side: Tensor, scale: Tensor, place: Tensor, canvas: int, dense: bool) -> Tensor:
-        """``(N, canvas, canvas)``: what each line of pixels is multiplied by; sides, scales and places ``(N, 1)``."""
+        """``(N, canvas, canvas)``: matrices for lines of pixels; sides, scales and places ``(N, 1)``."""
         new = (side * scale).round().clamp(min=1)
         if dense:
             between = max(1, math.ceil(canvas * self.scales[1]))
@@ -71,7 +71,7 @@ class InputDiversity:
 
 
 def interpolation(old: Tensor, new: Tensor, offset: Tensor, columns: int, rows: int) -> Tensor:
-    """Bilinear resizing of lines of pixels as matrices, one an image, so that no loop over images is needed.
+    """Bilinear resizing of lines of pixels as matrices, one per image, so that no loop over images is needed.
 
     Args:
         old: ``(N, 1)`` lengths of the lines, at most ``columns``.
@@ -85,7 +85,7 @@ def interpolation(old: Tensor, new: Tensor, offset: Tensor, columns: int, rows: 
     """
     row = torch.arange(rows, device=old.device, dtype=old.dtype)
     column = torch.arange(columns, device=old.device, dtype=old.dtype)
-    # Beyond the centre of the outermost pixel its value goes on.
+    # Beyond the centre of the outermost pixel its value is repeated.
     position = ((row - offset + 0.5) * (old / new) - 0.5).clamp(min=0).minimum(old - 1)
     weight = (1 - (position[:, :, None] - column).abs()).clamp(min=0)
     inside = (row >= offset) & (row < offset + new)

@@ -1,47 +1,40 @@
-"""Attacks on what a backbone sees, which need no labels and transfer between tasks."""
+"""Attacks on a backbone's features, which need no labels and transfer between tasks."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Optional, Sequence, Union
+from functools import partialmethod
+from typing import Any, ClassVar, Optional
 
 from ...registry import ATTACKS
 from .loop import GradientAttack
-
-Layers = Union[None, str, Sequence[str]]
 
 
 class FeatureAttack(GradientAttack):
     """Raises an objective of a backbone's features, by default from a random start.
 
+    A subclass names the objective, and those of its settings that the attack takes and hands on.
+
     Args:
-        eps, step_size, steps, random_start: as in :class:`GradientAttack`, as are all others.
-        layers: of the objective that a subclass names.
-        objective_settings: more settings of that objective.
+        args: ``eps``, ``step_size`` and ``steps`` of :class:`GradientAttack`.
+        random_start: as there, but ``'uniform'`` by default.
+        options: settings of the objective, such as ``layers``, and all others of :class:`GradientAttack`.
     """
 
     objective_type: ClassVar[str]
+    objective_settings: ClassVar[tuple[str, ...]] = ('layers',)
 
-    def __init__(
-        self,
-        eps: float,
-        step_size: Optional[float] = None,
-        steps: Optional[int] = None,
-        layers: Layers = None,
-        random_start: Optional[str] = 'uniform',
-        objective_settings: Optional[dict] = None,
-        **kwargs,
-    ):
-        objective = dict(type=self.objective_type, layers=layers, **(objective_settings or {}))
-        super().__init__(eps, step_size, steps, objective=objective, random_start=random_start, **kwargs)
+    def __init__(self, eps: float, *args: Any, random_start: Optional[str] = 'uniform', **options: Any):
+        settings = {name: options.pop(name) for name in self.objective_settings if name in options}
+        options.update(objective=dict(type=self.objective_type, **settings), random_start=random_start)
+        super().__init__(eps, *args, **options)
 
 
 @ATTACKS.register_module()
 class SSP(FeatureAttack):
     """Self-supervised perturbation: away from the clean features, from a random start (Naseer et al., CVPR 2020).
 
-    Args:
-        layers: see :class:`~mmadvdefense.attacks.gradient.feature_objectives.FeatureDistanceObjective`.
-        options: of :class:`FeatureAttack`.
+    Options are those of :class:`FeatureAttack` and of
+    :class:`~mmadvdefense.attacks.gradient.feature_objectives.FeatureDistanceObjective`.
     """
 
     objective_type = 'FeatureDistanceObjective'
@@ -51,11 +44,8 @@ class SSP(FeatureAttack):
 class FDA(FeatureAttack):
     """Feature disruptive attack: weak features up, strong ones down, at all layers (Ganeshan et al., ICCV 2019).
 
-    It starts at random, as the authors' code does.
-
-    Args:
-        layers: see :class:`~mmadvdefense.attacks.gradient.feature_objectives.FeatureDisruptionObjective`.
-        options: of :class:`FeatureAttack`.
+    It starts at random, as the authors' code does. Options are those of :class:`FeatureAttack` and of
+    :class:`~mmadvdefense.attacks.gradient.feature_objectives.FeatureDisruptionObjective`.
     """
 
     objective_type = 'FeatureDisruptionObjective'
@@ -65,57 +55,23 @@ class FDA(FeatureAttack):
 class TAP(FeatureAttack):
     """Transferable adversarial perturbations: far and smooth (Zhou et al., ECCV 2018).
 
-    By default without labels; ``label_weight=1`` adds the paper's cross-entropy.
-
-    Args:
-        feature_weight, smooth_weight, power, box_size, label_weight: see
-            :class:`TransferablePerturbationObjective`, as for ``layers``.
-        options: of :class:`FeatureAttack`.
+    By default without labels; ``label_weight=1`` adds the paper's cross-entropy. Options are those of
+    :class:`FeatureAttack` and of
+    :class:`~mmadvdefense.attacks.gradient.feature_objectives.TransferablePerturbationObjective`.
     """
 
     objective_type = 'TransferablePerturbationObjective'
-
-    def __init__(
-        self,
-        eps: float,
-        step_size: Optional[float] = None,
-        steps: Optional[int] = None,
-        layers: Layers = None,
-        feature_weight: float = 0.05,
-        smooth_weight: float = 0.005,
-        power: float = 0.5,
-        box_size: int = 3,
-        label_weight: float = 0.0,
-        **options,
-    ):
-        settings = dict(
-            feature_weight=feature_weight,
-            smooth_weight=smooth_weight,
-            power=power,
-            box_size=box_size,
-            label_weight=label_weight,
-        )
-        super().__init__(eps, step_size, steps, layers, objective_settings=settings, **options)
+    objective_settings = ('layers', 'feature_weight', 'smooth_weight', 'power', 'box_size', 'label_weight')
 
 
 @ATTACKS.register_module()
 class DR(FeatureAttack):
     """Dispersion reduction: feature maps without contrast (Lu et al., CVPR 2020), from the clean image.
 
-    Args:
-        layers: see :class:`~mmadvdefense.attacks.gradient.feature_objectives.DispersionObjective`.
-        options: of :class:`FeatureAttack`.
+    Options are those of :class:`FeatureAttack` and of
+    :class:`~mmadvdefense.attacks.gradient.feature_objectives.DispersionObjective`.
     """
 
     objective_type = 'DispersionObjective'
 
-    def __init__(
-        self,
-        eps: float,
-        step_size: Optional[float] = None,
-        steps: Optional[int] = None,
-        layers: Layers = None,
-        random_start: Optional[str] = None,
-        **options,
-    ):
-        super().__init__(eps, step_size, steps, layers, random_start, **options)
+    __init__ = partialmethod(FeatureAttack.__init__, random_start=None)

@@ -1,11 +1,11 @@
-"""What the layers of a source model make of images."""
+"""Feature maps of a source model's layers."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Iterator, Optional, Sequence
+from typing import Any, Iterator, Optional, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +24,7 @@ class FeatureMap:
 
     Attributes:
         values: ``(N, C, P)``: C channels at P positions; the tokens of a transformer are positions.
-        mask: ``(N, 1, P)`` bool, false on what is padding in the image; None where nothing is padded, and for tokens.
+        mask: ``(N, 1, P)`` bool, false on padding; None where nothing is padded, and for tokens.
     """
 
     values: Tensor
@@ -36,7 +36,7 @@ class FeatureMap:
 
     @property
     def count(self) -> Tensor:
-        """How many values an image has, without padding, ``(N,)`` or one number for all."""
+        """The number of values of an image, without padding, ``(N,)``, or one number for all."""
         channels = self.values.shape[1]
         if self.mask is None:
             return self.values.new_tensor(channels * self.values.shape[2])
@@ -57,7 +57,7 @@ def read_feature_maps(
 def read_features_and_scores(
     images: Pixels, layers: Sequence[str], batch: AttackBatch, randomness: Optional[Randomness] = None
 ) -> tuple[list[FeatureMap], Optional[Tensor]]:
-    """The features of images at some layers of the batch's source, and its class scores: one query an image.
+    """The features of images at some layers of the batch's source, and its class scores: one query per image.
 
     Args:
         images: pixels 0-255; gradients flow through.
@@ -66,10 +66,10 @@ def read_features_and_scores(
         randomness: what a random defense draws from, by default the batch's.
 
     Returns:
-        The features at each layer, and the scores, None of a model that has no one set of them.
+        The features at each layer, and the scores, None if the model has no single set of them.
 
     Raises:
-        ValueError: for a layer that the model has not, or that gives no features of each image.
+        ValueError: for a layer that the model does not have, or that does not give features of each image.
     """
     source = batch.source
     batch.count()
@@ -101,13 +101,13 @@ def _feature_map(features: Tensor, layer: str, inputs: Tensor, mask: Optional[Te
 def resolution_layers(source: AttackSource, images: Pixels) -> list[str]:
     """The last layer of the backbone at each resolution, in the order in which they run.
 
-    Of ResNets these are the stem and the stages, of VGG the layers before each pooling, of plain vision transformers,
-    which keep one resolution, the patch embedding and the last layer. What counts are layers with parameters that give
-    one tensor with a part for each image, and of nested ones the outermost.
+    For ResNets these are the stem and the stages, for VGG the layers before each pooling, for plain vision
+    transformers, which keep one resolution, the patch embedding and the last layer. Only layers with parameters count
+    that give one tensor with a part for each image, and of nested ones the outermost.
 
     Args:
         source: the model.
-        images: what is run to see which layers there are.
+        images: run through the model to see which layers there are.
 
     Raises:
         ValueError: if the model has no backbone, or that has no such layer.
@@ -121,7 +121,7 @@ def resolution_layers(source: AttackSource, images: Pixels) -> list[str]:
     }
     positions: dict[str, int] = {}
 
-    def record(module: nn.Module, args: tuple, output) -> None:
+    def record(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if isinstance(output, Tensor) and output.ndim in (3, 4) and len(output) == len(images):
             positions[names[module]] = output[0, 0].numel() if output.ndim == 4 else output.shape[1]
 

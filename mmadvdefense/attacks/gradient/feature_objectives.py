@@ -1,24 +1,26 @@
-"""What attacks on features maximise; none of it needs labels, unless it is told to look at them."""
+"""What attacks on features maximize; by default without labels."""
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import ClassVar, Optional, Sequence, Union
 from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...errors import UsageError
 from ...pixels import Pixels, stack
-from ...registry import ATTACKS
+from ...registry import OBJECTIVES
 from ..batch import AttackBatch
 from ..objectives import Objective
+from ..source import CleanReference
 from .feature_maps import FeatureMap, read_feature_maps, read_features_and_scores, resolution_layers
 
 
 class FeatureObjective(Objective):
-    """A sum over layers of what the model makes of images there.
+    """A sum over layers of a function of their features.
 
     Args:
         layers: names as in ``model.named_modules()``. By default the last layers of the backbone at each resolution
@@ -34,21 +36,24 @@ class FeatureObjective(Objective):
 
     def __init__(self, layers: Union[None, str, Sequence[str]] = None):
         self.layers = [layers] if isinstance(layers, str) else layers
-        self._default_layers: WeakKeyDictionary = WeakKeyDictionary()
-        self._clean_maps: WeakKeyDictionary = WeakKeyDictionary()
+        self._default_layers: WeakKeyDictionary[nn.Module, Sequence[str]] = WeakKeyDictionary()
+        self._clean_maps: WeakKeyDictionary[CleanReference, list[FeatureMap]] = WeakKeyDictionary()
 
     def values(self, images: Pixels, batch: AttackBatch) -> Tensor:
         return self._values_and_scores(images, batch)[0]
 
     def _values_and_scores(self, images: Pixels, batch: AttackBatch) -> tuple[Tensor, Optional[Tensor]]:
         """The sum over layers, and the class scores of the same forward pass."""
-        clean = self._clean(batch) if self.compares_with_clean else None
+        clean = [one.values for one in self._clean(batch)] if self.compares_with_clean else None
         maps, scores = read_features_and_scores(images, self._layers(batch), batch)
-        values = sum(self.layer_values(one, None if clean is None else clean[i].values) for i, one in enumerate(maps))
-        return values, scores
+        clean = clean or [one.values.new_empty(0) for one in maps]
+        return reduce(torch.add, map(self.layer_values, maps, clean)), scores
 
-    def layer_values(self, features: FeatureMap, clean: Optional[Tensor]) -> Tensor:
-        """``(N,)`` for one layer; ``clean`` are the features ``(N, C, P)`` of the clean images."""
+    def layer_values(self, features: FeatureMap, clean: Tensor) -> Tensor:
+        """``(N,)`` for one layer; ``clean`` are the features ``(N, C, P)`` of the clean images.
+
+        It is empty for an objective that says with ``compares_with_clean`` that it does not need them.
+        """
         raise NotImplementedError
 
     def _layers(self, batch: AttackBatch) -> Sequence[str]:
@@ -62,18 +67,18 @@ class FeatureObjective(Objective):
 
     @torch.no_grad()
     def _clean(self, batch: AttackBatch) -> list[FeatureMap]:
-        # All that is run on one batch shares its reference.
+        # All runs on one batch share its reference.
         if batch.reference not in self._clean_maps:
             images, randomness = batch.pixels(batch.clean), batch.randomness.derive('reference')
             self._clean_maps[batch.reference] = read_feature_maps(images, self._layers(batch), batch, randomness)
         return self._clean_maps[batch.reference]
 
 
-@ATTACKS.register_module()
+@OBJECTIVES.register_module()
 class FeatureDistanceObjective(FeatureObjective):
     """Mean squared distance from the clean features (SSP, Naseer et al., CVPR 2020, equation 1).
 
-    By default at the backbone's middle resolution, which of VGG-16 is relu3_3 as in the paper. At the clean image its
+    By default at the backbone's middle resolution, which for VGG-16 is relu3_3 as in the paper. At the clean image its
     gradient is zero.
     """
 
@@ -83,7 +88,7 @@ class FeatureDistanceObjective(FeatureObjective):
         return features.mean((features.values - clean).square())
 
 
-@ATTACKS.register_module()
+@OBJECTIVES.register_module()
 class FeatureDisruptionObjective(FeatureObjective):
     """``log ||f at weak|| - log ||f at strong||`` summed over layers (FDA, Ganeshan et al., ICCV 2019, equation 4).
 
@@ -96,7 +101,7 @@ class FeatureDisruptionObjective(FeatureObjective):
         return _half_log(features.total(squares.where(weak, 0))) - _half_log(features.total(squares.where(~weak, 0)))
 
 
-@ATTACKS.register_module()
+@OBJECTIVES.register_module()
 class TransferablePerturbationObjective(FeatureObjective):
     """Distance of power-normalised features, and how smooth the change is (TAP, Zhou et al., ECCV 2018).
 
@@ -160,7 +165,7 @@ class TransferablePerturbationObjective(FeatureObjective):
         return features.sign() * features.abs().clamp(min=tiny).pow(self.power)
 
 
-@ATTACKS.register_module()
+@OBJECTIVES.register_module()
 class DispersionObjective(FeatureObjective):
     """Minus the standard deviation of all values of a feature map (DR, Lu et al., CVPR 2020, algorithm 1).
 
@@ -170,7 +175,7 @@ class DispersionObjective(FeatureObjective):
     middle_only = True
     compares_with_clean = False
 
-    def layer_values(self, features: FeatureMap, clean: None) -> Tensor:
+    def layer_values(self, features: FeatureMap, clean: Tensor) -> Tensor:
         centred = features.values - features.mean(features.values)[:, None, None]
         variance = features.total(centred.square()) / (features.count - 1).clamp(min=1)
         return -variance.clamp(min=torch.finfo(variance.dtype).tiny).sqrt()

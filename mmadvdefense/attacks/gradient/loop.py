@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from functools import reduce
-from typing import Optional, Sequence, Union
+from typing import Any, Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from ...errors import UsageError
 from ...pixels import stack
 from ...randomness import Randomness
 from ...validation import check_integer
+from ..balls import Ball
 from ..base import Attack
 from ..batch import AttackBatch
 from ..ensemble import views
@@ -32,11 +34,11 @@ class GradientAttack(Attack):
     Args:
         eps: radius of the ball in pixels (0-255); 8 is the literature's 8/255.
         step_size: pixels (L-infinity) or length (L2) of one step.
-        steps: how many.
+        steps: the number of steps.
         norm: ``'linf'`` or ``'l2'``.
-        objective: what is maximised: ``'cross_entropy'``, ``'kl'``, ``'task_loss'`` or a config.
+        objective: what is maximized: ``'cross_entropy'``, ``'kl'``, ``'task_loss'`` or a config.
         targeted: False, or how the target class is chosen: ``'random'``, ``'least_likely'`` or ``'top_wrong'``.
-        num_targets: with ``'top_wrong'``: attack towards each of so many classes (or all wrong ones if there are
+        num_targets: with ``'top_wrong'``: attack towards each of this many classes (or all wrong ones if there are
             fewer), and keep the image that is strongest on the source, as
             :class:`Strongest` defines it. Where another model is tested, that is weaker
             than AutoAttack's protocol: see :class:`~mmadvdefense.attacks.worst_of.EachTarget`.
@@ -50,8 +52,8 @@ class GradientAttack(Attack):
         diversity: probability that an image is shown resized at a step, see
             :class:`~mmadvdefense.attacks.gradient.diversity.InputDiversity` (Xie et al., CVPR 2019); 0 for never.
         diversity_scales: the smallest and the largest factor that it is resized by.
-        restarts: how often the attack is run with other random numbers; the strongest image is kept. The first run
-            is the attack without restarts.
+        restarts: how often the attack is run, each time with other random numbers; the strongest image is kept. The
+            first run is the attack without restarts.
 
     Raises:
         ValueError: for a bad or missing value, an unknown name, or restarts of an attack without random numbers.
@@ -59,6 +61,7 @@ class GradientAttack(Attack):
 
     supports_eot = True
     needs_ball = True
+    eps: float
 
     def __init__(
         self,
@@ -66,7 +69,7 @@ class GradientAttack(Attack):
         step_size: Optional[float] = None,
         steps: Optional[int] = None,
         norm: str = 'linf',
-        objective: Union[str, dict] = 'cross_entropy',
+        objective: Union[str, dict[str, Any]] = 'cross_entropy',
         targeted: Union[bool, str] = False,
         num_targets: int = 1,
         step_sizes: Optional[Sequence[float]] = None,
@@ -81,7 +84,7 @@ class GradientAttack(Attack):
     ):
         name = type(self).__name__
         super().__init__(eps, norm, targeted)
-        self.step_sizes = step_list(name, step_size, steps, step_sizes)
+        self.step_sizes: Sequence[Union[float, Tensor]] = step_list(name, step_size, steps, step_sizes)
         self.step_size, self.steps = self.step_sizes[0], len(self.step_sizes)
         self.objective = build_objective(objective)
         if self.targeted and not self.objective.targetable:
@@ -100,7 +103,7 @@ class GradientAttack(Attack):
 
     @property
     def needs_labels(self) -> bool:
-        # The strongest of several restarts is one that misleads the source.
+        # Which of several restarts is the strongest depends on whether it misleads the source.
         return self.objective.needs_labels or bool(self.targeted) or self.restarts > 1
 
     def details(self) -> list[str]:
@@ -119,7 +122,7 @@ class GradientAttack(Attack):
             return clean + self.start_std * randomness.normal_like(clean)
         return clean
 
-    def direction(self, gradient: Tensor, state: dict) -> Tensor:
+    def direction(self, gradient: Tensor, state: dict[str, Any]) -> Tensor:
         """The step of unit size for this gradient, which is zero on padding.
 
         ``state`` is kept from step to step of one batch. Its ``'mask'`` is 1 on real pixels and 0 on padding, or None
@@ -138,26 +141,26 @@ class GradientAttack(Attack):
         return self.ball.steepest(gradient)
 
     def gradient(self, images: Tensor, batch: AttackBatch) -> Tensor:
-        """Of the objective, at ``images``; averaged over the draws of a random defense (EOT)."""
-        total = None
-        for _ in range(batch.source.eot_samples):
-            images = images.detach().requires_grad_()
-            with torch.enable_grad():
-                seen = images if self.diversity is None else self.diversity(images, batch)
-                value = self.objective(batch.pixels(seen), batch)
-                (gradient,) = torch.autograd.grad(value, images)
-            # Held until the next step: freed all at once, the heap goes back to the system, and fetching it again for
-            # every step costs a tenth of the time on a CPU.
-            batch.last_value = value
-            total = gradient if total is None else total + gradient
-        return total
+        """Of the objective, at ``images``; summed over samples of a random defense (EOT)."""
+        return reduce(torch.add, (self._one_gradient(images, batch) for _ in range(batch.source.eot_samples)))
+
+    def _one_gradient(self, images: Tensor, batch: AttackBatch) -> Tensor:
+        images = images.detach().requires_grad_()
+        with torch.enable_grad():
+            seen = images if self.diversity is None else self.diversity(images, batch)
+            value = self.objective(batch.pixels(seen), batch)
+            (gradient,) = torch.autograd.grad(value, images)
+        # Held until the next step: freed all at once, the heap goes back to the system, and fetching it again for
+        # every step costs a tenth of the time on a CPU.
+        batch.last_value = value
+        return gradient
 
     def perturb(self, batch: AttackBatch) -> Tensor:
-        targets = [batch.target]
+        targets: Sequence[Optional[Tensor]] = [batch.target]
         if self.num_targets > 1:
             logits = batch.reference.logits
             classes = batch.source.task.target_classes(logits)
-            targets = top_wrong_targets(logits, batch.labels, self.num_targets, classes)
+            targets = list(top_wrong_targets(logits, batch.labels, self.num_targets, classes))
         if len(targets) * self.restarts == 1:
             return self._ascend(batch)
         return strongest_run(self._ascend, self.objective, batch, targets, self.restarts)
@@ -166,14 +169,14 @@ class GradientAttack(Attack):
         clean = batch.clean
         start = self._start(batch)
         adversarial = start if start is clean else self.ball.project(start, clean)
-        state: dict = {'mask': batch.mask}
+        state: dict[str, Any] = {'mask': batch.mask}
         seen_by = views(batch, self.objective)
         for step_size in self.step_sizes:
             gradient = reduce(torch.add, (self.gradient(adversarial, view) for view in seen_by))
             step = self.direction(gradient, state)
             if batch.mask is not None:
                 step = step * batch.mask
-            adversarial = self.ball.project(adversarial.add(step, alpha=step_size), clean)
+            adversarial = self.ball.project(step_along(adversarial, step, step_size), clean)
         # What an objective drew once for the batch holds for its other runs too.
         batch._choice = seen_by[0]._choice
         return adversarial
@@ -183,10 +186,21 @@ class GradientAttack(Attack):
             return self.start(batch.clean, batch.randomness)
         # One by one: neither an image's random numbers nor its norm may depend on how far its neighbours pad it.
         starts = [
-            self.start(image[None], batch.randomness.of(index))[0]
+            self._with(self.ball.of(index)).start(image[None], batch.randomness.of(index))[0]
             for index, image in enumerate(batch.pixels(batch.clean))
         ]
         return stack(starts)[0]
+
+    def _with(self, ball: Ball) -> GradientAttack:
+        """The same attack in another ball."""
+        attack = copy.copy(self)
+        attack.ball = ball
+        return attack
+
+
+def step_along(images: Tensor, direction: Tensor, size: Union[float, Tensor]) -> Tensor:
+    """Images moved by ``size`` along a direction of unit size; a tensor ``(N, 1, 1, 1)`` has a size for each image."""
+    return images + size * direction if isinstance(size, Tensor) else images.add(direction, alpha=size)
 
 
 def step_list(
@@ -204,7 +218,7 @@ def step_list(
             raise UsageError(f'{name}: step_sizes are in pixels (0-255) and must be > 0, got {step_sizes}')
         return tuple(float(size) for size in step_sizes)
     check_integer(name, steps=steps)
-    if step_size is None or not step_size > 0:
+    if steps is None or step_size is None or not step_size > 0:
         raise UsageError(f'{name}: step_size is in pixels (0-255) and must be > 0, got {step_size}')
     return (float(step_size),) * int(steps)
 
@@ -214,7 +228,7 @@ def check_options(attack: GradientAttack, draws: bool) -> None:
 
     Args:
         attack: with all its options set.
-        draws: whether anything but its target is drawn at random.
+        draws: whether anything but the target is drawn at random.
     """
     name = type(attack).__name__
     if attack.random_start not in ('uniform', 'normal', None):

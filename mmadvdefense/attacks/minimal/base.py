@@ -1,4 +1,4 @@
-"""What attacks that look for the smallest change share: class scores, which pixels err, and which images are left."""
+"""What minimum-norm attacks share: class scores, when an image is done, and which images are left."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Optional
 import torch
 from torch import Tensor
 
-from ...errors import UsageError
-from ...tasks import DetectionTask
+from ...errors import StateError, UsageError
 from ...validation import check_integer
 from ..batch import AttackBatch
+from ..criteria import meets_threshold
+from ..objectives import is_labelled
 from ..source import AttackSource
 
-# The attack success rate that minimal perturbations of segmentors are compared at (Rony et al., CVPR 2023).
+# The attack success rate at which minimal perturbations of segmentors are compared (Rony et al., CVPR 2023).
 SUCCESS_THRESHOLD = 0.99
 
 
@@ -26,16 +27,14 @@ def check_minimal_settings(name: str, success_threshold: float, **counts: int) -
 
 def check_class_scores(name: str, source: AttackSource) -> None:
     """Raise a ``ValueError`` that says what to use instead, if the source has no class scores."""
-    # By name, since the task of an ensemble has the name of its models'.
-    if source.task.name == DetectionTask.name:
-        raise UsageError(
-            f'{name} needs class scores, and a detector has no one set of them; use a gradient attack on its losses: '
-            "dict(type='PGD', objective='cls'), 'loc' or 'cls+loc'"
-        )
+    source.task.require_class_scores(
+        f'{name} needs class scores',
+        "use a gradient attack on its losses: dict(type='PGD', objective='cls'), 'loc' or 'cls+loc'",
+    )
 
 
 def class_scores(images: Tensor, batch: AttackBatch) -> tuple[Tensor, Tensor, Tensor]:
-    """What the source makes of images, whether it scores an image or each of its pixels.
+    """Class scores and labels in one shape, whether the source scores an image or each of its pixels.
 
     Args:
         images: ``(N, 3, H, W)`` pixels 0-255.
@@ -53,17 +52,23 @@ def class_scores(images: Tensor, batch: AttackBatch) -> tuple[Tensor, Tensor, Te
     if logits.shape[1] < 2:
         raise UsageError(f'{type(batch.source.model).__name__} has a single class score, so there is no other class')
     labels = labels.reshape(len(labels), -1)
-    known = torch.ones_like(labels, dtype=torch.bool) if task.ignore_index is None else labels != task.ignore_index
+    known = is_labelled(labels, task.ignore_index)
     return logits.flatten(2) if logits.ndim > 2 else logits.unsqueeze(2), labels, known
 
 
-def enough(reached: Tensor, known: Tensor, share: float) -> Tensor:
-    """Whether a share of each image's known pixels has reached its goal, ``(N,)``; true where none is known."""
-    return (reached & known).sum(1) >= share * known.sum(1)
+def is_done(reached: Tensor, known: Tensor, success_threshold: float) -> Tensor:
+    """Whether enough of the labelled pixels of each image have reached the goal, ``(N,)`` bool.
+
+    Args:
+        reached: ``(N, P)`` bool.
+        known: ``(N, P)`` bool, pixels that belong to a class. Nothing is left to do where there are none.
+        success_threshold: the share of them that is enough.
+    """
+    return meets_threshold(reached, known, success_threshold) | ~known.any(1)
 
 
 class ActiveImages:
-    """The images of a batch that an attack still works on.
+    """The images of a batch that an attack is still working on.
 
     Attributes:
         part: the batch of these images.
@@ -73,19 +78,25 @@ class ActiveImages:
     def __init__(self, batch: AttackBatch):
         self._batch = batch
         self.at = torch.arange(len(batch), device=batch.clean.device)
-        self.part: Optional[AttackBatch] = batch.select(range(len(batch)))
+        self._part: Optional[AttackBatch] = batch.select(range(len(batch)))
+
+    @property
+    def part(self) -> AttackBatch:
+        if self._part is None:
+            raise StateError('the attack works on no image any more')
+        return self._part
 
     def keep(self, chosen: Tensor) -> bool:
-        """Go on with the chosen ones, ``(n,)`` bool. Returns whether there are any."""
+        """Continue with the chosen ones, ``(n,)`` bool. Returns whether there are any."""
         positions = self.at[chosen].tolist()
         if len(positions) < len(self.at):
             self.close()
             self.at = self.at[chosen]
-            self.part = self._batch.select(positions) if positions else None
+            self._part = self._batch.select(positions) if positions else None
         return bool(positions)
 
     def close(self) -> None:
         """Add the queries of the part to those of the batch."""
-        if self.part is not None:
-            self._batch.merge(self.part, self.at.tolist())
-            self.part = None
+        if self._part is not None:
+            self._batch.merge(self._part, self.at.tolist())
+            self._part = None

@@ -1,9 +1,8 @@
-"""Carlini and Wagner's two uses of the margin: as a penalty on the way to the smallest change, and inside a ball."""
+"""The margin of Carlini and Wagner in two attacks: as a penalty in a minimum-norm attack, and climbed inside a ball."""
 
 from __future__ import annotations
 
-import inspect
-from typing import ClassVar, Optional, Union
+from typing import Any, Optional, Union
 
 import torch
 from torch import Tensor
@@ -20,42 +19,16 @@ from .penalty_descent import PenaltyDescent
 
 @ATTACKS.register_module()
 class CarliniWagner(Attack):
-    """The attack of Carlini and Wagner (S&P 2017), in one of two forms, which are not to be confused.
+    """The minimum-norm attack of Carlini and Wagner (S&P 2017): the change of least L2 length that makes the model err.
 
-    - Without ``eps``, :class:`CarliniWagnerL2`: the paper's own attack, which looks for the smallest L2 change.
-    - With ``eps``, :class:`CarliniWagnerBounded`: PGD on the paper's margin in a ball, which is what robustness tables
-      with a budget call C&W.
+    Found by :class:`~mmadvdefense.attacks.minimal.penalty_descent.PenaltyDescent`; a binary search for each image finds
+    the weight of the margin that gives the minimum norm. An image for which none is found, or that needs none, is
+    left as it is. Pixels that are 0 or 255 hardly move.
 
-    Raises:
-        ValueError: for an argument of the other form.
-    """
-
-    form: ClassVar[str]
-    title = 'CarliniWagner'
-
-    def __new__(cls, eps: Optional[float] = None, *args, **options) -> CarliniWagner:
-        forms = [CarliniWagnerL2, CarliniWagnerBounded]
-        form, other = forms if eps is None else forms[::-1]
-        misplaced = sorted(options.keys() & (_arguments(other) - _arguments(form)))
-        if misplaced:
-            raise UsageError(f'CarliniWagner takes {", ".join(misplaced)} in {other.form} only; this is {form.form}')
-        return super().__new__(form if cls is CarliniWagner else cls)
-
-    def check_source(self, source: AttackSource) -> None:
-        # Names the attacks that detectors have, where the objective only says what it lacks.
-        check_class_scores('CarliniWagner', source)
-        super().check_source(source)
-
-
-class CarliniWagnerL2(CarliniWagner):
-    """The smallest L2 change that makes the model err.
-
-    Found by :class:`PenaltyDescent`; a binary search for each image finds the
-    weight of the margin that gives the smallest change. An image for which none is found, or that needs none, is left
-    as it is. Pixels that are 0 or 255 hardly move.
+    Tables with a budget often call another attack C&W: see :class:`CarliniWagnerBounded`.
 
     Args:
-        eps: None.
+        eps: None, as for every minimum-norm attack.
         norm: ``'l2'``.
         targeted: False, or how the target class is chosen, as for every attack.
         confidence: the margin of class scores to be reached, kappa in the paper.
@@ -64,15 +37,13 @@ class CarliniWagnerL2(CarliniWagner):
         initial_const: the first of them, c in the paper.
         learning_rate: of Adam.
         abort_early: stop for an image whose loss has not fallen by 0.01 % in a tenth of the steps.
-        success_threshold: of the labelled pixels of an image that shall reach the margin; counts for segmentors only.
+        success_threshold: share of the labelled pixels of an image that must reach the margin; for segmentors only.
         clip_to: radius in pixels (0-255) of the L2 ball that the result is projected into, as foolbox does with its
-            ``epsilons``; what is found outside then falls short of the margin. None for the smallest change itself.
+            ``epsilons``; a change that is longer then falls short of the margin. None keeps the minimum-norm change.
 
     Raises:
-        ValueError: for a setting out of its range.
+        ValueError: for a setting out of its range, or an ``eps``.
     """
-
-    form = 'the minimal L2 form (without eps)'
 
     def __init__(
         self,
@@ -87,12 +58,13 @@ class CarliniWagnerL2(CarliniWagner):
         abort_early: bool = True,
         success_threshold: float = SUCCESS_THRESHOLD,
         clip_to: Optional[float] = None,
+        **others: Any,
     ):
+        if eps is not None or norm != 'l2' or others:
+            raise _misplaced(eps, norm, others)
         if clip_to is not None and not clip_to >= 0:
             raise UsageError(f'CarliniWagner: clip_to is a radius in pixels (0-255) and must be >= 0, got {clip_to}')
         super().__init__(clip_to, norm, targeted)
-        if norm != 'l2':
-            raise UsageError(f"CarliniWagner without eps has norm 'l2', got {norm!r}; the bounded form needs eps")
         check_minimal_settings('CarliniWagner', success_threshold, steps=steps, binary_search_steps=binary_search_steps)
         for what, value in dict(initial_const=initial_const, learning_rate=learning_rate).items():
             if not value > 0:
@@ -104,6 +76,10 @@ class CarliniWagnerL2(CarliniWagner):
         self.binary_search_steps = int(binary_search_steps)
         self.initial_const = initial_const
         self.descend = PenaltyDescent(confidence, self.steps, learning_rate, abort_early, success_threshold)
+
+    def check_source(self, source: AttackSource) -> None:
+        check_class_scores('CarliniWagner', source)
+        super().check_source(source)
 
     def details(self) -> list[str]:
         return [*super().details(), *([] if self.eps is None else ['projected'])]
@@ -134,31 +110,40 @@ class CarliniWagnerL2(CarliniWagner):
         return nearest
 
 
-class CarliniWagnerBounded(CarliniWagner, PGD):
-    """PGD on the margin ``max_{k != y} z_k - z_y`` in a ball; of segmentors, on the sum of all pixels' margins.
+def _misplaced(eps: Optional[float], norm: str, others: dict[str, Any]) -> UsageError:
+    """The error for settings that the minimum-norm attack does not take, though the bounded form may."""
+    given = [*([] if eps is None else ['eps']), *([] if norm == 'l2' else [f'norm={norm!r}']), *sorted(others)]
+    return UsageError(
+        f'CarliniWagner is the minimum-norm attack in L2 and takes no {", ".join(given)}; PGD on its margin inside a '
+        "ball of radius eps is type='CarliniWagnerBounded'"
+    )
+
+
+@ATTACKS.register_module()
+class CarliniWagnerBounded(PGD):
+    """PGD on the margin ``max_{k != y} z_k - z_y`` in a ball, which robustness tables with a budget call C&W.
+
+    Of segmentors it climbs the sum of all pixels' margins.
 
     Args:
-        eps, step_size, steps and all others: as for :class:`~mmadvdefense.attacks.gradient.fgsm_family.PGD`.
+        args: ``eps``, ``step_size`` and ``steps`` of :class:`~mmadvdefense.attacks.gradient.fgsm_family.PGD`.
         confidence: the margin of an image or pixel beyond which nothing is gained; 50 as in the evaluations of Madry
             et al. (ICLR 2018).
+        options: all others of :class:`~mmadvdefense.attacks.gradient.fgsm_family.PGD`.
     """
 
-    form = 'the bounded form (with eps)'
+    def __init__(self, eps: float, *args: Any, confidence: float = 50.0, **options: Any):
+        options.update(objective=dict(type='MarginObjective', confidence=confidence))
+        super().__init__(eps, *args, **options)
 
-    def __init__(
-        self,
-        eps: float,
-        step_size: Optional[float] = None,
-        steps: Optional[int] = None,
-        confidence: float = 50.0,
-        **options,
-    ):
-        objective = dict(type='MarginObjective', confidence=confidence)
-        super().__init__(eps, step_size, steps, objective=objective, **options)
+    def check_source(self, source: AttackSource) -> None:
+        # Names the attacks that detectors have, where the objective only says what it lacks.
+        check_class_scores(type(self).__name__, source)
+        super().check_source(source)
+
+    @property
+    def title(self) -> str:
+        return 'CarliniWagner'
 
     def length(self) -> list[str]:
         return ['margin loss', f'{self.steps} steps']
-
-
-def _arguments(form: type[CarliniWagner]) -> set[str]:
-    return {name for base in form.__mro__ for name in inspect.signature(base.__init__).parameters}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Optional, Union
 
 import torch
@@ -11,14 +10,13 @@ from torch import Tensor
 from ...errors import UsageError
 from ...pixels import PIXEL_MAX
 from ...registry import ATTACKS
-from ..balls import BALLS
 from ..base import Attack
 from ..batch import AttackBatch
 from ..objectives import margins
 from ..source import AttackSource
-from .base import SUCCESS_THRESHOLD, ActiveImages, check_class_scores, check_minimal_settings, class_scores, enough
+from .base import SUCCESS_THRESHOLD, ActiveImages, check_class_scores, check_minimal_settings, class_scores, is_done
 
-# Pixels that each step goes further, as in the authors' code: else an image on a boundary would stay there.
+# Extra pixels for each step, as in the authors' code: otherwise an image on a boundary would stay there.
 _NUDGE = 1e-3
 
 
@@ -32,26 +30,27 @@ class DeepFool(Attack):
     returned: with the overshoot, and clamped to 0-255. An image that the model gets wrong is left as it is.
 
     With ``eps`` it is the bounded form of robustness tables: the same perturbation, found without a bound, and then
-    projected into the ball, so that an image whose nearest boundary lies outside may well stay right. It ends right
-    behind the source's boundary, which hardly ever is one of another model; ``fill`` goes on to the edge of the ball.
+    projected into the ball, so an image whose nearest boundary lies outside may well stay correctly classified. It ends
+    just behind the source's boundary, which another model hardly ever shares; ``fill`` continues to the edge of the
+    ball.
 
     With a target, each step goes to where the linearised target score would equal the best other one.
 
-    Of segmentors, the scores are summed over the pixels that are still right (k is the k-th best wrong class of each),
-    until ``success_threshold`` of the labelled pixels is wrong.
+    For segmentors, the scores are summed over the pixels that are still correct (k is the k-th best wrong class of
+    each), until a share ``success_threshold`` of the labelled pixels is wrong.
 
     Args:
         eps: radius of the ball in pixels (0-255) that the result is projected into; None for the minimal form.
-        norm: which size is minimised, ``'l2'`` or ``'linf'``; by default L2, and L-infinity with ``eps``.
-        steps: at most so many.
-        overshoot: by which share of its length the perturbation is made longer, to end beyond the boundary.
-        num_candidates: how many wrong classes are looked at, the most likely ones at each step, each for the price of
-            a backward pass. For segmentors 1 is enough: the second best ones of all pixels are hardly ever nearer. With
-            a target there is one anyway.
-        success_threshold: of the labelled pixels of an image that shall be wrong (of a targeted attack: of its target's
-            class); counts for segmentors only.
+        norm: which norm is minimized, ``'l2'`` or ``'linf'``; by default L2, and L-infinity with ``eps``.
+        steps: the maximum number.
+        overshoot: share of its length by which the perturbation is lengthened, to end beyond the boundary.
+        num_candidates: how many wrong classes are considered, the most likely ones at each step, each at the cost of
+            a backward pass. For segmentors 1 is enough: the second best classes of all pixels are hardly ever nearer. A
+            targeted attack has one candidate.
+        success_threshold: share of the labelled pixels of an image that must be wrong (targeted: in the target class);
+            for segmentors only.
         targeted: False, or how the target class is chosen, as for every attack.
-        fill: make a perturbation that is smaller than ``eps`` as large as that, in the direction found.
+        fill: scale a perturbation that is smaller than ``eps`` up to that size, in the direction found.
 
     Raises:
         ValueError: for a setting out of its range, or ``fill`` without ``eps``.
@@ -80,7 +79,6 @@ class DeepFool(Attack):
         self.success_threshold = success_threshold
         self.fill = fill
         self.stochastic = self.targeted == 'random'
-        self._metric = BALLS[self.norm](math.inf)
 
     def check_source(self, source: AttackSource) -> None:
         super().check_source(source)
@@ -99,7 +97,7 @@ class DeepFool(Attack):
                 predicted = logits.argmax(1)
                 left = known & ((predicted == labels) if batch.target is None else (predicted != labels))
                 leads = (self._leads if batch.target is None else self._lags)(logits, labels, left)
-            going = ~enough(~left, known, self.success_threshold)
+            going = ~is_done(~left, known, self.success_threshold)
             if not going.any():
                 break
             step = self._step(leads, images)[going]
@@ -111,10 +109,10 @@ class DeepFool(Attack):
         return self._filled(adversarial, batch.clean) if self.fill else adversarial
 
     def _filled(self, images: Tensor, clean: Tensor) -> Tensor:
-        """Changes that are smaller than ``eps`` made longer; no change stays none."""
+        """Changes smaller than ``eps`` are scaled up to it; images that did not change stay as they are."""
         delta = images - clean
-        size = self._metric.size(delta)
-        factor = torch.where(size > 0, self.eps / size, 1).clamp(min=1)
+        size = self.ball.size(delta)
+        factor = torch.where(size > 0, self.ball.eps / size, 1).clamp(min=1)
         return clean + factor.view(-1, 1, 1, 1) * delta
 
     def _lags(self, logits: Tensor, labels: Tensor, left: Tensor) -> Tensor:
@@ -122,13 +120,13 @@ class DeepFool(Attack):
         missing = -margins(logits, labels.where(left, 0))
         return missing.where(left, 0).sum(1, keepdim=True)
 
-    def _leads(self, logits: Tensor, labels: Tensor, right: Tensor) -> Tensor:
-        """By how much each candidate exceeds the true class, summed over pixels that are right: ``(N, k)``, <= 0."""
-        index = labels.where(right, 0).unsqueeze(1)
+    def _leads(self, logits: Tensor, labels: Tensor, correct: Tensor) -> Tensor:
+        """By how much each candidate exceeds the true class, summed over correct pixels: ``(N, k)``, <= 0."""
+        index = labels.where(correct, 0).unsqueeze(1)
         others = logits.detach().scatter(1, index, -torch.inf)
         candidates = others.topk(min(self.num_candidates, logits.shape[1] - 1), dim=1).indices
         leads = logits.gather(1, candidates) - logits.gather(1, index)
-        return leads.where(right.unsqueeze(1), 0).sum(2)
+        return leads.where(correct.unsqueeze(1), 0).sum(2)
 
     def _step(self, leads: Tensor, images: Tensor) -> Tensor:
         """The shortest way to where one of the leads, were they linear, is zero: ``(N, 3, H, W)``."""
@@ -136,7 +134,7 @@ class DeepFool(Attack):
         step = torch.zeros_like(images)
         for lead, chosen in zip(leads.detach().unbind(1), torch.eye(leads.shape[1]).to(leads)):
             (gradient,) = torch.autograd.grad(leads, images, chosen.expand_as(leads), retain_graph=True)
-            direction = self._metric.steepest(gradient)
+            direction = self.ball.steepest(gradient)
             distance = lead.abs() / (direction * gradient).flatten(1).sum(1) + _NUDGE
             # Where the gradient is zero, no boundary is in sight.
             closer = distance.isfinite() & (distance < shortest)

@@ -1,4 +1,4 @@
-"""Small changes that reach a margin, found by descending a sum of their size and what is missing to the margin."""
+"""Small changes that reach a margin, found by minimizing the sum of their size and the shortfall from the margin."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from ...pixels import PIXEL_MAX
 from ..batch import AttackBatch
 from ..objectives import margins
-from .base import ActiveImages, class_scores, enough
+from .base import ActiveImages, class_scores, is_done
 
 # tanh never reaches the ends of the pixel range; as near to them as the authors' code goes.
 _SHRINK = 1 - 1e-6
@@ -26,7 +26,7 @@ class PenaltyDescent:
         steps: of Adam.
         learning_rate: of Adam.
         abort_early: stop for an image whose loss has not fallen by 0.01 % in a tenth of the steps.
-        success_threshold: of the labelled pixels of an image that shall reach the margin.
+        success_threshold: share of the labelled pixels of an image that must reach the margin.
     """
 
     def __init__(
@@ -39,18 +39,18 @@ class PenaltyDescent:
         self.success_threshold = success_threshold
 
     def __call__(self, batch: AttackBatch, const: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The nearest images that reach the margin, among all that are met on the way from the clean ones.
+        """The nearest images that reach the margin, among all that the descent from the clean ones meets.
 
-        Whether c is large enough is told by the last tenth of the steps: Adam's first ones are as long for a small c,
-        and may go far beyond the margin.
+        The last tenth of the steps decides whether c is large enough: Adam's first steps are just as long for a small
+        c, and may go far beyond the margin.
 
         Args:
             batch: the images.
             const: c, ``(N,)``.
 
         Returns:
-            ``(N, 3, H, W)``, their squared L2 distance in 0-1 ``(N,)``, infinite where there is none, and whether c is
-            large enough ``(N,)``.
+            ``(N, 3, H, W)``, their squared L2 distance in 0-1 ``(N,)``, infinite where none reaches it, and whether c
+            is large enough ``(N,)``.
         """
         nearest, shortest = batch.clean.clone(), torch.full_like(const, torch.inf)
         checked, large_enough = shortest.clone(), torch.zeros_like(const, dtype=torch.bool)
@@ -80,11 +80,11 @@ class PenaltyDescent:
         return nearest, shortest, large_enough
 
     def missing(self, images: Tensor, batch: AttackBatch) -> tuple[Tensor, Tensor]:
-        """What is missing to the margin, summed over pixels, ``(N,)``, and whether an image reaches it, ``(N,)``."""
+        """The shortfall from the margin, summed over pixels, ``(N,)``, and whether each image reaches it, ``(N,)``."""
         logits, labels, known = class_scores(images, batch)
         margin = margins(logits, labels, batch.source.task.ignore_index)
         margin = margin if batch.target is None else -margin
-        reached = enough((margin > 0) & (margin >= self.confidence), known, self.success_threshold)
+        reached = is_done((margin > 0) & (margin >= self.confidence), known, self.success_threshold)
         return (self.confidence - margin).clamp(min=0).where(known, 0).sum(1), reached
 
 
@@ -95,7 +95,7 @@ def _squared_distance(images: Tensor, batch: AttackBatch) -> Tensor:
 
 
 def _keep(w: Tensor, optimizer: torch.optim.Adam, chosen: Tensor) -> tuple[Tensor, torch.optim.Adam]:
-    """Some of the images, and an optimizer that goes on with them where the given one is."""
+    """Some of the images, and an optimizer that continues with them from the state of the given one."""
     if chosen.all():
         return w, optimizer
     kept = w.detach()[chosen].requires_grad_()

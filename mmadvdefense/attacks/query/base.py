@@ -1,9 +1,9 @@
-"""What attacks that only ask have in common: a number of queries, and an oracle that answers them."""
+"""What query attacks share: a number of queries, and an oracle that answers them."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar, Optional, Union
+from typing import Any, Optional, Union
 
 from torch import Tensor
 
@@ -17,15 +17,15 @@ from .oracle import Oracle
 
 
 class QueryAttack(Attack):
-    """Asks about each image until it fools the model or ``queries`` are spent.
+    """Queries the model with versions of each image until one fools it or ``queries`` are spent.
 
-    The first question is about the clean image: where the model errs anyway, nothing is changed. What comes back is the
-    best image inside the ball that was asked about (see :class:`Oracle`), so that it is
-    the clean one where no better was found. A subclass implements :meth:`search`.
+    The first query is the clean image: where the model errs on that, nothing is changed. The result is the best image
+    inside the ball that was queried (see :class:`~mmadvdefense.attacks.query.oracle.Oracle`), which is the clean one if
+    no better one was found. A subclass implements :meth:`search`.
 
     Args:
         eps: radius of the ball in pixels (0-255).
-        queries: how often the model may be asked for each image.
+        queries: the number of queries allowed for each image.
         norm: ``'linf'`` or ``'l2'``.
         targeted: False, or how the target class is chosen.
         success_threshold: for segmentation: the share of the pixels with a known label that must be wrong (targeted: as
@@ -37,6 +37,7 @@ class QueryAttack(Attack):
 
     stochastic = True
     needs_ball = True
+    eps: float
 
     def __init__(
         self,
@@ -56,17 +57,16 @@ class QueryAttack(Attack):
 
     @abstractmethod
     def search(self, oracle: Oracle) -> None:
-        """Ask ``oracle``, which keeps the best answer. All images have one size; the clean ones have been asked."""
+        """Query ``oracle``, which keeps the best image. All images have one size; the clean ones have been queried."""
 
     @abstractmethod
     def make_oracle(self, batch: AttackBatch) -> Oracle:
-        """One that has been asked about the clean images."""
+        """An oracle that has been queried with the clean images."""
 
     def perturb(self, batch: AttackBatch) -> Tensor:
         adversarial = batch.clean.clone()
         # Images of one size at a time: neither numbers nor moves may depend on how far a neighbour pads an image.
-        for height, width in sorted(set(batch.layout.sizes)):
-            index = [i for i, size in enumerate(batch.layout.sizes) if size == (height, width)]
+        for (height, width), index in sorted(batch.layout.groups().items()):
             part = batch.select(index).cropped()
             oracle = self.make_oracle(part)
             self.search(oracle)
@@ -83,15 +83,16 @@ class ScoreAttack(QueryAttack):
 
     Args:
         eps: radius of the ball in pixels (0-255).
-        queries: how often the model may be asked for each image.
+        queries: the number of queries allowed for each image.
         objective: the score, a name or config; by default the margin between the best wrong class and the true one
-            (segmentation: its sum over pixels), and a detector's own losses, with which no image counts as fooling it.
+            (segmentation: its sum over pixels), and for detectors their own losses, under which no image counts as
+            fooling them.
         options: of :class:`QueryAttack`.
     """
 
     access = 'scores'
 
-    def __init__(self, eps: float, queries: int, objective: Union[str, dict, None] = None, **options):
+    def __init__(self, eps: float, queries: int, objective: Union[str, dict[str, Any], None] = None, **options: Any):
         super().__init__(eps, queries, **options)
         self.objective: Optional[Objective] = None if objective is None else build_objective(objective)
         if self.targeted and self.objective is not None and not self.objective.targetable:
@@ -99,13 +100,11 @@ class ScoreAttack(QueryAttack):
 
     def check_source(self, source: AttackSource) -> None:
         super().check_source(source)
-        if self.targeted and source.task.name in _WITHOUT_DECISIONS:
-            raise UsageError(f'{type(self).__name__}: {_WITHOUT_DECISIONS[source.task.name]}, so there are no targets')
+        if self.targeted:
+            source.task.require_decisions(type(self).__name__, 'there are no targets for it, so leave targeted out')
 
     def make_oracle(self, batch: AttackBatch) -> Oracle:
-        objective = self.objective or build_objective(
-            'cls+loc' if batch.source.task.name in _WITHOUT_DECISIONS else 'margin'
-        )
+        objective = self.objective or build_objective('cls+loc' if batch.source.task.has_loss_parts else 'margin')
         oracle = Oracle(batch, self.ball, 'scores', self.queries, objective, self.success_threshold)
         oracle.scores(batch.clean, oracle.affordable())
         return oracle
@@ -118,23 +117,18 @@ class DecisionAttack(QueryAttack):
         ValueError: when run on a detector, for which being fooled is not defined.
     """
 
-    access: ClassVar[str] = 'decisions'
+    access = 'decisions'
 
-    def __init__(self, eps: float, queries: int, success_threshold: float = 0.5, **options):
+    def __init__(self, eps: float, queries: int, success_threshold: float = 0.5, **options: Any):
         super().__init__(eps, queries, success_threshold=success_threshold, **options)
 
     def check_source(self, source: AttackSource) -> None:
         super().check_source(source)
-        if source.task.name in _WITHOUT_DECISIONS:
-            raise UsageError(
-                f'{type(self).__name__} asks whether an image fools the model, but '
-                f'{_WITHOUT_DECISIONS[source.task.name]}; use Square, which asks for losses'
-            )
+        source.task.require_decisions(
+            f'{type(self).__name__} asks whether an image fools the model', 'use Square, which asks for losses'
+        )
 
     def make_oracle(self, batch: AttackBatch) -> Oracle:
         oracle = Oracle(batch, self.ball, 'decisions', self.queries, success_threshold=self.success_threshold)
         oracle.decisions(batch.clean, oracle.affordable())
         return oracle
-
-
-_WITHOUT_DECISIONS = {'detection': 'a detector makes no one decision on an image'}

@@ -1,4 +1,4 @@
-"""How attackers begin who see nothing but decisions: noise that fools the model, and the way back to the boundary."""
+"""How decision attacks begin: noise that fools the model, and the way back to the boundary."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def bisect(oracle: Oracle, right: Tensor, wrong: Tensor, index: list[int], toler
     """Points that fool the model, on the way from images that do not (``right``) to images that do (``wrong``).
 
     Args:
-        oracle: is asked until an image has a point inside the budget.
+        oracle: is queried until an image has a point inside the budget.
         right: ``(N, 3, H, W)``.
         wrong: likewise.
-        index: which images it is about; the others stay as they are in ``wrong``.
+        index: the images that are searched; the others stay as they are in ``wrong``.
         tolerance: how far (L2, pixels) a point may be from one that does not fool the model.
     """
     right, wrong = right.clone(), wrong.clone()

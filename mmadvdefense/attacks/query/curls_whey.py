@@ -1,9 +1,9 @@
-"""Curls & Whey: gradients of a model that one has, decisions of the model that one attacks (Shi et al., CVPR 2019)."""
+"""Curls & Whey: gradients of a model at hand, decisions of the attacked model (Shi et al., CVPR 2019)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 from torch import Tensor
@@ -37,8 +37,8 @@ class CurlsWhey(DecisionAttack):
         rounds: how often the ball is made smaller.
         squeeze: whether to do the second part (Whey).
         substitute: the model whose gradients are taken, ``dict(config=..., checkpoint=..., trust=False)``: the
-            paper's attacker, who may only ask the attacked model. None: the attacked model itself, whose gradients are
-            then needed and counted as queries, beyond the number ``queries``.
+            paper's attacker, who can only query the attacked model. None: the attacked model itself, whose gradients
+            are then needed and counted as queries, on top of the number ``queries``.
         options: ``norm``, ``targeted`` and ``success_threshold`` of :class:`QueryAttack`.
 
     Raises:
@@ -54,8 +54,8 @@ class CurlsWhey(DecisionAttack):
         noise_std: float = 2.0,
         rounds: int = 12,
         squeeze: bool = True,
-        substitute: Optional[dict] = None,
-        **options,
+        substitute: Optional[dict[str, Any]] = None,
+        **options: Any,
     ):
         super().__init__(eps, queries, **options)
         name = type(self).__name__
@@ -124,7 +124,7 @@ _HALVINGS = 3
 
 @dataclass(frozen=True)
 class Steps:
-    """How both trajectories go.
+    """The settings of both trajectories.
 
     Attributes:
         norm: ``'linf'`` or ``'l2'``.
@@ -142,7 +142,7 @@ class Steps:
 class Curls:
     """Looks for images that fool the model that ``oracle`` asks, along gradients of ``source``.
 
-    One trajectory climbs the loss, the other descends as long as it falls and then climbs. Each step asks about both.
+    One trajectory climbs the loss, the other descends as long as it falls and then climbs. Each step queries both.
     Gradients are taken a step towards the mean of the changes that have fooled the model before.
 
     Args:
@@ -202,13 +202,10 @@ class Curls:
         return self.oracle.ball.steepest(gradient).chunk(2), losses.detach().chunk(2)
 
     def _within(self, images: Tensor, index: list[int], radius: Tensor) -> Tensor:
-        # One radius an image, in the shape in which each ball compares it.
-        linf = self.steps.norm == 'linf'
-        ball = BALLS[self.steps.norm](radius[index].view(-1, 1, 1, 1) if linf else radius[index])
-        return ball.project(images, self.oracle.clean[index])
+        return BALLS[self.steps.norm](radius[index]).project(images, self.oracle.clean[index])
 
     def _ask(self, index: list[int], points: Tensor) -> list[int]:
-        """Which images fool the model there; these are also asked about half of the way, a quarter and so on."""
+        """Which images fool the model there; for these, half of the way is also queried, then a quarter and so on."""
         index = self._affordable(index)
         if not index:
             return []
@@ -259,6 +256,6 @@ class _Curl:
 
 
 def _unit_rms(change: Tensor) -> Tensor:
-    """Of root mean square 1 over an image; 0 where there is no change."""
+    """The change of each image scaled to root mean square 1; 0 stays 0."""
     size = change.square().mean((1, 2, 3), keepdim=True).sqrt()
     return change / size.clamp(min=torch.finfo(change.dtype).tiny)

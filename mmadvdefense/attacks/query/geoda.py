@@ -18,7 +18,7 @@ from .oracle import Oracle
 
 # What an iteration spends besides its estimate: on the way to the boundary and on the bisection there.
 _OVERHEAD = 25
-# The first, smallest estimate has at most so many queries.
+# The first, smallest estimate has at most this many queries.
 _FIRST = 80
 
 
@@ -43,7 +43,7 @@ class GeoDA(DecisionAttack):
 
     Args:
         eps: radius of the ball in pixels (0-255).
-        queries: how often the model may be asked for each image; one of them is about the clean image.
+        queries: the number of queries allowed for each image; the first is the clean image.
         norm: ``'linf'`` or ``'l2'``.
         subspace: numbers of frequencies along each side of the image that changes are made of.
         ratio: how the queries are distributed: the smaller, the more go to the last estimates (lambda in the paper).
@@ -104,7 +104,7 @@ class GeoDA(DecisionAttack):
         """Along the direction from the clean image, twice as far each time, until the model is fooled.
 
         Returns:
-            Points before and behind the boundary, and the images that have them; others keep their old boundary point.
+            Points on either side of the boundary, and the images that have them; others keep their old boundary point.
         """
         clean = oracle.clean
         right, wrong = clean.clone(), boundary.clone()

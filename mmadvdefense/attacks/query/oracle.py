@@ -1,4 +1,4 @@
-"""What an attacker sees who may only ask: an answer an image, every question counted."""
+"""What a query attacker sees: one answer per image and query, every query counted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from ...pixels import Pixels
 from ..balls import Ball
 from ..batch import AttackBatch
-from ..criteria import is_adversarial
+from ..criteria import is_misclassified
 from ..objectives import Objective
 
 # Rounding, relative to the budget and in pixels.
@@ -19,24 +19,24 @@ _TOLERANCE = (1e-5, 1e-4)
 
 
 class Oracle:
-    """Answers questions about the images of a batch, and keeps for each image the best answer inside the budget.
+    """Answers queries about the images of a batch, and keeps the best version of each image inside the budget.
 
-    Best is an image that fools the model; among those the one nearest to the clean image (L2); if there is none, the
-    one of the highest score. It starts as the clean image.
+    The best is the version nearest to the clean image (L2) among those that fool the model; if none does, the one with
+    the highest score. It starts as the clean image.
 
     Args:
-        batch: what is attacked; its ``queries`` are counted up by one for each image that is asked about.
-        ball: the budget. Points outside it may be asked about, but are never the best.
+        batch: what is attacked; its ``queries`` grow by one for each image that is queried.
+        ball: the budget. Points outside it may be queried, but are never the best.
         access: ``'scores'`` or ``'decisions'``; an attacker with decisions cannot ask for scores.
-        limit: how many questions may be asked for each image.
+        limit: the number of queries allowed for each image.
         objective: what scores are the values of.
-        success_threshold: see :func:`~mmadvdefense.attacks.criteria.is_adversarial`.
+        success_threshold: see :func:`~mmadvdefense.attacks.criteria.is_misclassified`.
 
     Attributes:
         clean: ``(N, 3, H, W)`` pixels 0-255.
         randomness: for the attack's own draws.
         best: like ``clean``.
-        found: for each image whether its best fools the model.
+        found: whether the best version of each image fools the model.
     """
 
     def __init__(
@@ -63,18 +63,18 @@ class Oracle:
         self._score = batch.clean.new_full((len(batch),), -torch.inf)
         self._size = batch.clean.new_full((len(batch),), torch.inf)
         self._recorder = _Recorder(**{entry.name: getattr(batch, entry.name) for entry in fields(batch) if entry.init})
-        self._part: tuple[list[int], Optional[_Recorder]] = ([], None)
+        self._part: Optional[tuple[list[int], _Recorder]] = None
 
     def affordable(self) -> list[int]:
-        """The images that may still be asked about."""
+        """The images that may still be queried."""
         return [i for i, asked in enumerate(self._asked) if asked < self.limit]
 
     def active(self) -> list[int]:
-        """The images that may still be asked about and do not fool the model yet."""
+        """The images that may still be queried and do not fool the model yet."""
         return [i for i in self.affordable() if not self.found[i]]
 
     def best_scores(self) -> Tensor:
-        """The scores of :attr:`best`, ``(N,)``; minus infinity where none was asked for."""
+        """The scores of :attr:`best`, ``(N,)``; minus infinity where none was queried."""
         return self._score.clone()
 
     def decisions(self, images: Tensor, index: Sequence[int]) -> Tensor:
@@ -85,19 +85,19 @@ class Oracle:
             index: their positions, each at most once.
 
         Raises:
-            RuntimeError: if an image has been asked about as often as it may.
+            RuntimeError: if the queries of an image are spent.
         """
         part = self._question(index)
-        fooled = is_adversarial(part.logits(part.pixels(images)), part, self.success_threshold)
+        fooled = is_misclassified(part.logits(part.pixels(images)), part, self.success_threshold)
         self._note(images, index, part, fooled, self._score[index])
         return fooled
 
     def scores(self, images: Tensor, index: Sequence[int]) -> Tensor:
-        """The objective of each image, ``(M,)``, to be maximised, minus infinity where it is NaN; arguments as for
+        """The objective of each image, ``(M,)``, to be maximized, minus infinity where it is NaN; arguments as for
         :meth:`decisions`.
 
         Raises:
-            RuntimeError: if the attacker sees decisions only, or an image has been asked about as often as it may.
+            RuntimeError: if the attacker sees decisions only, or the queries of an image are spent.
         """
         if self.access != 'scores' or self.objective is None:
             raise RuntimeError(f'this attacker sees {self.access}, no scores')
@@ -105,11 +105,11 @@ class Oracle:
         values = self.objective.values(part.pixels(images), part)
         undefined = values.isnan()
         part.nonfinite += undefined
-        # Nothing compares with what is no number: kept as the best, it would stay so for ever.
+        # Nothing compares with NaN: kept as the best, it would stay so for ever.
         values = values.where(~undefined, -torch.inf)
         fooled = torch.zeros_like(values, dtype=torch.bool)
         if part.answer is not None:
-            fooled = is_adversarial(part.answer, part, self.success_threshold)
+            fooled = is_misclassified(part.answer, part, self.success_threshold)
         self._note(images, index, part, fooled, values)
         return values
 
@@ -118,7 +118,7 @@ class Oracle:
         spent = [i for i in index if self._asked[i] >= self.limit]
         if spent:
             raise RuntimeError(f'image {spent[0]} of the batch has been asked about {self.limit} times already')
-        if self._part[0] != index:
+        if self._part is None or self._part[0] != index:
             self._part = (index, self._recorder.select(index))
         part = self._part[1]
         part.queries.zero_()

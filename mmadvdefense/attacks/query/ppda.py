@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -24,7 +26,7 @@ class PPDA(ScoreAttack):
 
     Args:
         eps: radius of the ball in pixels (0-255).
-        queries: how often the model may be asked for each image; one of them is about the clean image.
+        queries: the number of queries allowed for each image; the first is the clean image.
         dimensions: how many frequencies, over the three channels; all of an image that has fewer.
         step_size: how far a step moves a frequency, in pixels (L2 length).
         options: of :class:`~mmadvdefense.attacks.query.base.ScoreAttack`.
@@ -34,7 +36,7 @@ class PPDA(ScoreAttack):
     """
 
     def __init__(
-        self, eps: float, queries: int = 4000, dimensions: int = 1500, step_size: float = 0.01 * 255, **options
+        self, eps: float, queries: int = 4000, dimensions: int = 1500, step_size: float = 0.01 * 255, **options: Any
     ):
         super().__init__(eps, queries, **options)
         name = type(self).__name__
@@ -46,7 +48,8 @@ class PPDA(ScoreAttack):
 
     def search(self, oracle: Oracle) -> None:
         clean = oracle.clean
-        frequencies = LowFrequencies(*clean.shape[-2:], clean)
+        height, width = clean.shape[-2:]
+        frequencies = LowFrequencies(height, width, clean)
         lowest = frequencies.lowest(self.dimensions)
         position = clean.new_zeros(len(clean), len(lowest))
         # Each move counts as tried once with and once without success.

@@ -25,13 +25,13 @@ _HALVINGS = 10
 class SignFlip(DecisionAttack):
     """From noise that fools the model towards the clean image: shrink the change, flip some of its signs, and again.
 
-    Untargeted; the paper's targeted form starts at an image of the target class, which this attacker has not.
+    Untargeted; the paper's targeted form starts at an image of the target class, which this attacker does not have.
 
     Args:
         eps: radius of the L-infinity ball in pixels (0-255).
-        queries: how often the model may be asked for each image; one of them is about the clean image.
-        reduction: signs are drawn on a grid that is so many times smaller than the image (the dimensionality reduction
-            rate).
+        queries: the number of queries allowed for each image; the first is the clean image.
+        reduction: signs are drawn on a grid that is smaller than the image by this factor (the dimensionality
+            reduction rate).
         options: ``success_threshold`` of :class:`~mmadvdefense.attacks.query.base.QueryAttack`.
 
     Raises:
@@ -47,8 +47,8 @@ class SignFlip(DecisionAttack):
     def search(self, oracle: Oracle) -> None:
         clean = oracle.clean
         delta = self._nearer(oracle, noisy_starts(oracle)) - clean
-        grid = tuple(max(int(side // self.reduction), 1) for side in clean.shape[-2:])
-        walk = _Walk(delta, grid)
+        rows, columns = (max(int(side // self.reduction), 1) for side in clean.shape[-2:])
+        walk = _Walk(delta, (rows, columns))
         while oracle.active():
             self._shrink(oracle, walk)
             self._flip(oracle, walk)
@@ -75,7 +75,7 @@ class SignFlip(DecisionAttack):
         delta, step = walk.delta[index], walk.step[index]
         noise = oracle.randomness.select(index).uniform_like(walk.keep[index])
         noise = _enlarge((noise < 0.5).to(delta.dtype) * 2 - 1, delta)
-        # To less than the budget there is no need to go.
+        # There is no need to go below the budget.
         radius = (delta.flatten(1).abs().amax(1) - step).clamp(min=self.eps).view(-1, 1, 1, 1)
         proposal = (delta + step.view(-1, 1, 1, 1) * noise).clamp(-radius, radius)
         fooled = oracle.decisions((oracle.clean[index] + proposal).clamp(0, PIXEL_MAX), index)
@@ -129,7 +129,7 @@ class _Walk:
 
 
 def _cut(points: Tensor, clean: Tensor, radius: Tensor) -> Tensor:
-    return LinfBall(radius.view(-1, 1, 1, 1)).project(points, clean)
+    return LinfBall(radius).project(points, clean)
 
 
 def _enlarge(grid: Tensor, like: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +27,7 @@ class Square(ScoreAttack):
 
     Args:
         eps: radius of the ball in pixels (0-255).
-        queries: how often the model may be asked for each image; one of them is about the clean image.
+        queries: the number of queries allowed for each image; the first is the clean image.
         p_init: share of the pixels that the first squares cover.
         options: of :class:`~mmadvdefense.attacks.query.base.ScoreAttack`.
 
@@ -34,7 +35,7 @@ class Square(ScoreAttack):
         ValueError: for ``p_init`` outside (0, 1], and as the base class does.
     """
 
-    def __init__(self, eps: float, queries: int = 10000, p_init: float = 0.8, **options):
+    def __init__(self, eps: float, queries: int = 10000, p_init: float = 0.8, **options: Any):
         super().__init__(eps, queries, **options)
         if not 0 < p_init <= 1:
             raise UsageError(f'{type(self).__name__}: p_init is a share of the pixels in (0, 1], got {p_init}')
@@ -119,7 +120,7 @@ class L2Moves(Moves):
         return self._scaled(torch.where(window.mask, new, delta * ~donor.mask), clean)
 
     def _scaled(self, delta: Tensor, clean: Tensor) -> Tensor:
-        size = delta.flatten(1).norm(dim=1).clamp(min=torch.finfo(delta.dtype).tiny)
+        size: Tensor = torch.linalg.vector_norm(delta.flatten(1), dim=1).clamp(min=torch.finfo(delta.dtype).tiny)
         return (clean + delta * (self.eps / size).view(-1, 1, 1, 1)).clamp(0, PIXEL_MAX)
 
 
@@ -167,7 +168,8 @@ def _pyramid(height: int, width: int, like: Tensor) -> Tensor:
     distance = torch.maximum((rows - height // 2).abs()[:, None], (columns - width // 2).abs())
     count = max(height, width) // 2 + 1
     steps = 1 / torch.arange(1, count + 1, device=like.device, dtype=like.dtype) ** 2
-    return steps.flip(0).cumsum(0).flip(0)[distance]
+    pyramid: Tensor = steps.flip(0).cumsum(0).flip(0)[distance]
+    return pyramid
 
 
 MOVES: dict[str, type[Moves]] = {'linf': LinfMoves, 'l2': L2Moves}

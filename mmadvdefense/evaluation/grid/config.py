@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Optional, Sequence
@@ -14,7 +13,7 @@ from ...compat import check_checkpoint
 from ...errors import UsageError
 from ...model_spec import ModelSpec
 from ...threats import ThreatModel
-from ...validation import check_integer
+from ...validation import check_integer, near_names
 from ..results import CLEAN
 
 REQUIRED = ('target', 'defenses', 'attacks', 'threat_models')
@@ -154,12 +153,12 @@ def _check_names(config: Config) -> None:
     names = set(config.keys())
     for name in REQUIRED:
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1, cutoff=0.75)
+            near = near_names(name, names, most=1, cutoff=0.75)
             hint = f'; did you mean {name!r} by {near[0]!r}?' if near else ''
             raise UsageError(f'the config of a grid needs {", ".join(REQUIRED)}; {name!r} is missing{hint}')
     for name in sorted(names - {*REQUIRED, *OPTIONAL}):
         # A config may define names of its own, for use further down in it.
-        near = difflib.get_close_matches(name, [*REQUIRED, *OPTIONAL], n=1, cutoff=0.75)
+        near = near_names(name, [*REQUIRED, *OPTIONAL], most=1, cutoff=0.75)
         if near and near[0] not in names:
             raise UsageError(f'unknown setting {name!r} of a grid; did you mean {near[0]!r}?')
 

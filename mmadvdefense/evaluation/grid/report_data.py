@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ...attacks import build_attack
+from ...hosts import HOSTS
 from ...threats import THREAT_MODELS
 from ..cautions import cautions
 from ..results import CLEAN, Result, main_metric
@@ -18,7 +19,8 @@ from ..statistics import correct_under_all, paired_t_test
 from .plan import Cell, GridPlan
 from .versions import REPORT_FORMAT, VERSION
 
-_SOFTWARE = ('mmadvdefense', 'mmengine', 'mmcv', 'mmpretrain', 'mmsegmentation', 'mmdet', 'numpy', 'scipy')
+_HOSTS = [host.distribution for host in HOSTS.values()]
+_SOFTWARE = ('mmadvdefense', 'mmengine', 'mmcv', *_HOSTS, 'numpy', 'scipy')
 
 Finished = list[tuple[Cell, Result]]
 

@@ -99,7 +99,7 @@ def _mark(colour):
 def _axes(size: tuple[float, float]):
     figure = _figure(size)
     axes = figure.add_subplot()
-    for side in ('top', 'correct'):
+    for side in ('top', 'right'):
         axes.spines[side].set_visible(False)
     return figure, axes
 

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...attacks import Attack, AttackSource, Randomness, derive_seed
+from ...attacks import Attack, AttackSource, Randomness
 from ...checkpoints import save_file_atomically
 from ...errors import UsageError
 from ...models import unwrap
 from ...pixels import Pixels
 from ...purifiers import Purifier
-from ...randomness import image_identity
+from ...randomness import image_seeds
 from ...tasks import annotations_in_input_frame
 from .charts import png_data_url, scatter_figure
 
@@ -76,11 +76,10 @@ def collect_distributions(
     in_input_frame = annotations_in_input_frame(dataset)
     found: dict[str, list[Tensor]] = {state: [] for state in FEATURE_STATES}
     labels: list[Tensor] = []
-    for index, batch in enumerate(batches):
+    for batch in batches:
         clean = purifier.load_pixels(batch['inputs'], batch['data_samples'])
         samples = task.in_input_frame(batch['data_samples'], in_input_frame)
-        names = [image_identity(sample) or f'{index}/{i}' for i, sample in enumerate(samples)]
-        randomness = Randomness([derive_seed(seed, 'test', name) for name in names])
+        randomness = Randomness(image_seeds(seed, 'test', batch['inputs'], samples))
         adversarial = attack(source or target, clean, samples, randomness)
         prepared = target.prepare_samples(clean, samples)
         with torch.no_grad(), target.undisturbed():

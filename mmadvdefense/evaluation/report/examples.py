@@ -10,12 +10,12 @@ from typing import Iterable, Iterator, Optional, Sequence
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from ...attacks import Attack, AttackSource, Randomness, derive_seed
+from ...attacks import Attack, AttackSource, Randomness
 from ...errors import UsageError
 from ...models import unwrap
 from ...pixels import Pixels
 from ...purifiers import Purifier, switched
-from ...randomness import image_identity
+from ...randomness import image_seeds
 
 STATES = ('clean', 'adversarial', 'purified')
 
@@ -69,10 +69,9 @@ def collect_examples(
             if left <= 0:
                 break
             samples = batch['data_samples'][:left]
-            clean = model.data_preprocessor.load_pixels(batch['inputs'][:left])
-            first = len(examples.clean)
-            names = [image_identity(sample) or str(first + i) for i, sample in enumerate(samples)]
-            randomness = Randomness([derive_seed(seed, 'test', name) for name in names])
+            inputs = batch['inputs'][:left]
+            clean = model.data_preprocessor.load_pixels(inputs)
+            randomness = Randomness(image_seeds(seed, 'test', inputs, samples))
             adversarial = attack(source, clean, samples, randomness)
             for state, images, enabled in (
                 ('clean', clean, False),

@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Union
+from typing import Any, Union
 
-import torch
-
-from ...checkpoints import save_file_atomically
-from ...compat import check_checkpoint
-from ...errors import UsageError
+from ...saving import load_tensors, save_tensors
 
 FORMAT = 'mmadvdefense purifier'
 
 
-def save_purifier_export(export: dict, path: Union[str, Path]) -> None:
+def save_purifier_export(export: dict[str, Any], path: Union[str, Path]) -> None:
     """Write what ``GeneratorPurifier.export`` returns; the file is there completely or not at all."""
-    save_file_atomically(path, lambda file: torch.save({'format': FORMAT, 'version': 1, **export}, file))
+    save_tensors(path, FORMAT, export)
 
 
-def load_purifier_export(path: Union[str, Path]) -> dict:
+def load_purifier_export(path: Union[str, Path]) -> dict[str, Any]:
     """Read an export.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is something else, e.g. a whole training checkpoint.
     """
-    if not Path(path).exists():
-        raise FileNotFoundError(f'purifier export not found: {path}')
-    check_checkpoint(path)
-    export = torch.load(path, map_location='cpu', weights_only=True)
-    if not isinstance(export, dict) or export.get('format') != FORMAT:
-        raise UsageError(
-            f'{path} is no exported purifier; make one with tools/export_purifier.py CONFIG CHECKPOINT OUT'
-        )
-    return export
+    return load_tensors(path, FORMAT, 'purifier export', 'tools/export_purifier.py CONFIG CHECKPOINT OUT')

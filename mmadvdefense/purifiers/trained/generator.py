@@ -9,7 +9,7 @@ from typing import Optional, Sequence
 import torch
 from torch import Tensor
 
-from ...checkpoints import CheckpointMismatch
+from ...checkpoints import CheckpointMismatch, compare_state_dict
 from ...errors import StateError, UsageError
 from ...pixels import Layout, Pixels, pad_to_multiple, resize, stack, to_pixels, to_unit_range
 from ...registry import MODELS, named_types
@@ -103,17 +103,11 @@ class GeneratorPurifier(Purifier):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _check_generator(self, theirs: dict, complaint: str) -> None:
-        ours = self.generator.state_dict()
-        unfit = sorted(
-            name
-            for name in ours.keys() | theirs.keys()
-            if (name not in theirs or name not in ours or theirs[name].shape != ours[name].shape)
-            and not name.endswith('num_batches_tracked')
-        )
-        if unfit:
+        report = compare_state_dict(self.generator, theirs, ignore=())
+        if report.unfit:
             raise CheckpointMismatch(
                 f'{complaint} than {self.generator_config}: '
-                f'{unfit[0]} and {len(unfit) - 1} more of {len(ours)} tensors do not fit'
+                f'{report.unfit[0]} and {len(report.unfit) - 1} more of {report.total} tensors do not fit'
             )
 
     def export(self) -> dict:
@@ -174,7 +168,7 @@ class GeneratorPurifier(Purifier):
         """Inputs and outputs of ``G``, stacked, and the purified pixels, each as in :meth:`_run_stacked`."""
         if isinstance(images, Tensor):
             return self._run_stacked(images)
-        layout = stack_layout(images)
+        layout = Layout.of(images)
         inputs: list = [None] * len(images)
         outputs: list = [None] * len(images)
         purified: list = [None] * len(images)
@@ -184,8 +178,7 @@ class GeneratorPurifier(Purifier):
             stacked_in, stacked_out = self.generate(small)
             purified = [to_pixels(resize(out[None], size)[0]) for out, size in zip(stacked_out, layout.sizes)]
             return stacked_in, stacked_out, purified
-        for size in dict.fromkeys(layout.sizes):
-            members = [index for index, other in enumerate(layout.sizes) if other == size]
+        for members in layout.groups().values():
             group_in, group_out, group_pixels = self._run_stacked(torch.stack([images[index] for index in members]))
             for position, index in enumerate(members):
                 inputs[index], outputs[index] = group_in[position], group_out[position]
@@ -238,7 +231,3 @@ class GeneratorPurifier(Purifier):
         """The last training batch, once."""
         pending, self.pending = self.pending, None
         return pending
-
-
-def stack_layout(images: Sequence[Tensor]) -> Layout:
-    return Layout(tuple(tuple(image.shape[-2:]) for image in images), is_list=True)

@@ -9,10 +9,9 @@ from typing import Iterable, Optional, Union
 import torch
 from torch import Tensor
 
-from ...checkpoints import save_file_atomically
-from ...compat import check_checkpoint
 from ...errors import UsageError
 from ...pixels import Pixels, round_to_8bit
+from ...saving import load_tensors, save_tensors
 
 FORMAT = 'mmadvdefense patches'
 # How many distances are computed at once.
@@ -62,8 +61,7 @@ class PatchDatabase:
 
     def save(self, path: Union[str, Path]) -> None:
         """Write a file that :meth:`load` reads; it is there completely or not at all."""
-        content = {'format': FORMAT, 'version': 1, 'patches': self.patches, 'channel_order': self.channel_order}
-        save_file_atomically(path, lambda file: torch.save(content, file))
+        save_tensors(path, FORMAT, {'patches': self.patches, 'channel_order': self.channel_order})
 
     @classmethod
     def load(cls, path: Union[str, Path]) -> PatchDatabase:
@@ -73,12 +71,7 @@ class PatchDatabase:
             FileNotFoundError: if there is no such file.
             ValueError: if the file is something else.
         """
-        if not Path(path).exists():
-            raise FileNotFoundError(f'patch database not found: {path}')
-        check_checkpoint(path)
-        content = torch.load(path, map_location='cpu', weights_only=True)
-        if not isinstance(content, dict) or content.get('format') != FORMAT:
-            raise UsageError(f'{path} is no patch database; make one with tools/build_patches.py CONFIG OUT')
+        content = load_tensors(path, FORMAT, 'patch database', 'tools/build_patches.py CONFIG OUT')
         return cls(content['patches'], content['channel_order'])
 
     def vectors(self, channel_order: Optional[str] = None) -> Tensor:

@@ -6,7 +6,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from mmadvdefense.attacks import BIM, AttackSource, Randomness, build_attack
 from mmadvdefense.randomness import derive_seed
@@ -16,26 +15,12 @@ torchattacks = pytest.importorskip('torchattacks')
 AUTO = dict(type='AutoAttack', steps=10, queries=60)
 
 
-class UnitRange(nn.Module):
-    """A host as torchattacks takes models: images in [0, 1] to logits."""
-
-    def __init__(self, host):
-        super().__init__()
-        self.host = host
-        self.shown = 0
-
-    def forward(self, images):
-        self.shown += len(images)
-        native = self.host.data_preprocessor
-        return self.host((images * 255 - native.mean) / native.std)
-
-
 @pytest.fixture
-def setting(tiny_classifier, make_images, make_samples):
+def setting(tiny_classifier, make_images, make_samples, as_library_model):
     """Three images that the model is right on, and one that it is not."""
     images, samples = make_images(4, 3, 16, 16), make_samples(4)
     # The library puts models back into the mode in which it finds them.
-    unit = UnitRange(tiny_classifier).eval()
+    unit = as_library_model(tiny_classifier).eval()
     labels = unit(images / 255).argmax(1)
     labels[3] = (labels[3] + 1) % 5
     for sample, label in zip(samples, labels.tolist()):
@@ -249,7 +234,7 @@ def test_no_budget_no_change(norm, setting):
 
 def test_other_tasks_are_refused_by_name(setting):
     source, _, images, samples, _ = setting
-    source.task.name = 'segmentation'
+    source.task.name, source.task.one_label = 'segmentation', False
     with pytest.raises(ValueError, match='take classifiers, and this is a model for segmentation'):
         run({**AUTO, 'eps': 8}, source, images, samples)
 

@@ -253,7 +253,7 @@ def test_a_model_without_backbone(attacked):
 @pytest.mark.parametrize(
     'layer, message',
     [
-        ('backbone.stage3', r"no layer 'backbone.stage3'; near names: .*backbone.stage2"),
+        ('backbone.stage3', r"no layer 'backbone.stage3'; did you mean .*backbone.stage2"),
         ('backbone.pair', "layer 'backbone.pair' gives no features of each image but int"),
     ],
 )

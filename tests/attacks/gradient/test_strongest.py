@@ -110,7 +110,7 @@ class Answers:
     """A classifier that answers with given classes."""
 
     eot_samples = 1
-    task = SimpleNamespace(one_label=True)
+    task = SimpleNamespace(one_label=True, ignore_index=None, fit=lambda logits, labels: logits)
 
     def __init__(self, *classes):
         self.left = [F.one_hot(torch.tensor(row), 5).float() for row in classes]

@@ -3,15 +3,14 @@
 import pytest
 import torch
 
-from mmadvdefense.attacks import PGD, AttackSource, CarliniWagner, Randomness, build_attack
-from mmadvdefense.attacks.minimal.carlini_wagner import CarliniWagnerBounded, CarliniWagnerL2
+from mmadvdefense.attacks import PGD, AttackSource, CarliniWagner, CarliniWagnerBounded, Randomness, build_attack
 from mmadvdefense.attacks.objectives import margins
 from mmadvdefense.attacks.targets import least_likely_target
 
 SIDE = 4
 QUICK = dict(type='CarliniWagner', steps=30, binary_search_steps=4, initial_const=0.1, learning_rate=0.02)
 EXACT = dict(type='CarliniWagner', steps=100, binary_search_steps=6, initial_const=0.1, learning_rate=0.005)
-BOUNDED = dict(type='CarliniWagner', eps=8, step_size=2, steps=5)
+BOUNDED = dict(type='CarliniWagnerBounded', eps=8, step_size=2, steps=5)
 
 
 @pytest.fixture
@@ -225,16 +224,13 @@ def test_bounded_targeted(tiny_classifier, mostly_right):
 
 
 def test_the_form_is_in_the_name_of_the_row():
-    minimal, bounded = CarliniWagner(), CarliniWagner(eps=7.9, step_size=2, steps=8)
-    assert type(minimal) is CarliniWagnerL2 and type(bounded) is CarliniWagnerBounded
+    minimal, bounded = CarliniWagner(), CarliniWagnerBounded(eps=7.9, step_size=2, steps=8)
     assert (minimal.eps, minimal.norm, bounded.eps, bounded.norm) == (None, 'l2', 7.9, 'linf')
     assert minimal.describe() == 'CarliniWagner (minimal L2, 9 x 1000 steps)'
     assert bounded.describe() == 'CarliniWagner (L-inf 7.9, margin loss, 8 steps)'
-    assert (
-        CarliniWagner(eps=128, step_size=9, steps=4, norm='l2').describe().startswith('CarliniWagner (L2 128, margin')
-    )
+    in_l2 = CarliniWagnerBounded(eps=128, step_size=9, steps=4, norm='l2')
+    assert in_l2.describe().startswith('CarliniWagner (L2 128, margin')
     clipped = CarliniWagner(steps=10, clip_to=7.9)
-    assert type(clipped) is CarliniWagnerL2
     assert clipped.describe() == 'CarliniWagner (L2 7.9, 9 x 10 steps, projected)'
     assert not minimal.supports_eot and bounded.supports_eot
     assert not minimal.stochastic and CarliniWagner(targeted='random').stochastic
@@ -243,13 +239,13 @@ def test_the_form_is_in_the_name_of_the_row():
 @pytest.mark.parametrize(
     'settings, message',
     [
-        (dict(step_size=2), r'takes step_size in the bounded form .* only; this is the minimal L2 form'),
-        (dict(random_start=None, steps=5), 'takes random_start in the bounded form'),
-        (dict(eps=8, step_size=2, steps=5, learning_rate=0.1), 'takes learning_rate in the minimal L2 form'),
-        (dict(eps=8, step_size=2, steps=5, binary_search_steps=9, success_threshold=0.5),
-         'takes binary_search_steps, success_threshold in the minimal L2 form'),
-        (dict(norm='linf'), "without eps has norm 'l2', got 'linf'; the bounded form needs eps"),
-        (dict(eps=8, steps=5), 'step_size .* got None'),
+        (dict(step_size=2), "takes no step_size; PGD on its margin .* is type='CarliniWagnerBounded'"),
+        (dict(random_start=None, steps=5), 'takes no random_start; PGD on its margin'),
+        (dict(eps=8, step_size=2, steps=5), "takes no eps, step_size; .* is type='CarliniWagnerBounded'"),
+        (dict(type='CarliniWagnerBounded', eps=8, step_size=2, steps=5, learning_rate=0.1), 'Bounded: .*learning_rate'),
+        (dict(type='CarliniWagnerBounded', eps=8, step_size=2, steps=5, binary_search_steps=9), 'binary_search_steps'),
+        (dict(norm='linf'), "takes no norm='linf'; PGD on its margin"),
+        (dict(type='CarliniWagnerBounded', eps=8, steps=5), 'CarliniWagnerBounded: step_size .* got None'),
         (dict(steps=0), 'CarliniWagner: steps must be an integer >= 1, got 0'),
         (dict(binary_search_steps=0), 'binary_search_steps .* got 0'),
         (dict(initial_const=0), 'initial_const must be > 0, got 0'),
@@ -257,14 +253,14 @@ def test_the_form_is_in_the_name_of_the_row():
         (dict(success_threshold=1.5), 'success_threshold .* got 1.5'),
         (dict(targeted='nearest'), "unknown choice of target 'nearest'"),
         (dict(clip_to=-1), 'clip_to .* got -1'),
-        (dict(eps=8, step_size=2, steps=5, clip_to=8), 'takes clip_to in the minimal L2 form'),
-        (dict(kappa=1), 'CarliniWagner: .*kappa'),
-        (dict(eps=8, step_size=2, steps=5, kappa=1), 'CarliniWagner: .*kappa'),
+        (dict(type='CarliniWagnerBounded', eps=8, step_size=2, steps=5, clip_to=8), 'Bounded: .*clip_to'),
+        (dict(kappa=1), 'CarliniWagner .*kappa'),
+        (dict(type='CarliniWagnerBounded', eps=8, step_size=2, steps=5, kappa=1), 'CarliniWagnerBounded: .*kappa'),
     ],
 )  # fmt: skip
 def test_bad_settings(settings, message):
     with pytest.raises(ValueError, match=message):
-        build_attack(dict(type='CarliniWagner', **settings))
+        build_attack({'type': 'CarliniWagner', **settings})
 
 
 @pytest.mark.parametrize('config', [QUICK, BOUNDED])

@@ -15,7 +15,7 @@ from mmadvdefense.models import build_model
 CONFIGS = Path(__file__).parents[3] / 'configs' / 'target'
 DEEPFOOL = dict(type='DeepFool', num_candidates=3)
 MINIMAL = dict(type='CarliniWagner', steps=50, binary_search_steps=4, initial_const=1e-2, learning_rate=0.02)
-BOUNDED = dict(type='CarliniWagner', eps=8, step_size=2, steps=5)
+BOUNDED = dict(type='CarliniWagnerBounded', eps=8, step_size=2, steps=5)
 IGNORED = 11
 ALL = pytest.mark.parametrize('config', [DEEPFOOL, MINIMAL, BOUNDED], ids=['deepfool', 'minimal', 'bounded'])
 

@@ -11,7 +11,7 @@ from mmengine.structures import InstanceData, PixelData
 
 from mmadvdefense import compat
 from mmadvdefense.attacks import AttackBatch, AttackSource, CleanReference, Randomness, build_attack
-from mmadvdefense.attacks.criteria import is_adversarial
+from mmadvdefense.attacks.criteria import is_misclassified
 from mmadvdefense.pixels import stack
 from mmadvdefense.training.recipes import drop_pretrained_backbones
 
@@ -106,13 +106,13 @@ def test_decisions_on_pixels_by_hand(segmentor):
     logits[0, :, 4:15, :] = logits[0, :, 4:15, :].roll(1, 0)
     logits[0, :, 15, :24] = logits[0, :, 15, :24].roll(1, 0)
     logits[1, :, :4, :4] = logits[1, :, :4, :4].roll(1, 0)
-    assert is_adversarial(logits, batch, 376 / 752).tolist() == [True, False]
-    assert is_adversarial(logits, batch, 377 / 752).tolist() == [False, False]
+    assert is_misclassified(logits, batch, 376 / 752).tolist() == [True, False]
+    assert is_misclassified(logits, batch, 377 / 752).tolist() == [False, False]
     batch.target = segmentor.labels
-    assert is_adversarial(logits, batch, 0.5).tolist() == [True, True]
-    assert is_adversarial(logits, batch, 0.51).tolist() == [False, True]
+    assert is_misclassified(logits, batch, 0.5).tolist() == [True, True]
+    assert is_misclassified(logits, batch, 0.51).tolist() == [False, True]
     batch.target = torch.full_like(segmentor.labels, 255)
-    assert is_adversarial(logits, batch, 0.1).tolist() == [False, False]
+    assert is_misclassified(logits, batch, 0.1).tolist() == [False, False]
 
 
 def test_sign_flip_on_a_segmentor(segmentor):

@@ -10,7 +10,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner.checkpoint import load_state_dict
 
-from mmadvdefense import checkpoints
+from mmadvdefense import saving
 from mmadvdefense.purifiers import AlignPurifier
 from mmadvdefense.purifiers.trained.export import load_purifier_export, save_purifier_export
 
@@ -83,10 +83,10 @@ def test_files_that_are_no_export(tmp_path):
     with pytest.raises(FileNotFoundError, match='nowhere.pth'):
         load_purifier_export(tmp_path / 'nowhere.pth')
     torch.save({'state_dict': {}, 'meta': {}}, tmp_path / 'training.pth')
-    with pytest.raises(ValueError, match=r'training\.pth is no exported purifier.*export_purifier'):
+    with pytest.raises(ValueError, match=r'training\.pth is not a purifier export.*export_purifier'):
         load_purifier_export(tmp_path / 'training.pth')
     (tmp_path / 'text.pth').write_text('hello')
-    with pytest.raises(ValueError, match=r'text\.pth is no checkpoint'):
+    with pytest.raises(ValueError, match=r'text\.pth is not a checkpoint'):
         load_purifier_export(tmp_path / 'text.pth')
 
 
@@ -97,7 +97,7 @@ def test_a_full_disk_leaves_the_previous_export(exported, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, 'No space left on device')
 
-    monkeypatch.setattr(checkpoints.os, 'fsync', full)
+    monkeypatch.setattr(saving.os, 'fsync', full)
     with pytest.raises(OSError, match='cannot write.*No space left'):
         save_purifier_export(purifier.export(), path)
     assert path.read_bytes() == before and len(list(path.parent.iterdir())) == 1

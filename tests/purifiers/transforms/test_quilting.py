@@ -40,7 +40,7 @@ def test_database_file(make_images, tmp_path, build_purifier):
     loaded = PatchDatabase.load(tmp_path / 'patches.pth')
     assert torch.equal(loaded.patches, database.patches) and loaded.channel_order == 'bgr'
     torch.save({'state_dict': {}}, tmp_path / 'other.pth')
-    with pytest.raises(ValueError, match=r'other\.pth is no patch database; .*tools/build_patches\.py'):
+    with pytest.raises(ValueError, match=r'other\.pth is not a patch database; .*tools/build_patches\.py'):
         PatchDatabase.load(tmp_path / 'other.pth')
     with pytest.raises(FileNotFoundError, match=r'patch database not found: .*nowhere\.pth'):
         build_purifier(dict(type='QuiltingPurifier', patches=str(tmp_path / 'nowhere.pth')))

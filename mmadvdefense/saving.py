@@ -1,0 +1,149 @@
+"""Files that are on the disk completely or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO, Callable, Optional
+
+import torch
+from mmengine.fileio import LocalBackend, register_backend
+
+from . import compat
+from .errors import UsageError
+
+PathLike = str | os.PathLike
+
+
+@register_backend('atomic')
+class AtomicLocalBackend(LocalBackend):
+    """Local files that are replaced as a whole: after a full disk or a kill, the previous content is still there.
+
+    For MMEngine's ``CheckpointHook``: ``backend_args=dict(backend='atomic')``. Note that the hook deletes what exceeds
+    ``max_keep_ckpts`` *before* it writes, so a failed write leaves a checkpoint only with ``max_keep_ckpts >= 2``.
+    """
+
+    def put(self, obj: bytes, filepath: PathLike) -> None:
+        """Write bytes, as :meth:`mmengine.fileio.LocalBackend.put` does.
+
+        Raises:
+            OSError: See :func:`save_file_atomically`.
+        """
+        save_file_atomically(filepath, lambda file: file.write(obj), size=len(obj))
+
+    def put_text(self, obj: str, filepath: PathLike, encoding: str = 'utf-8') -> None:
+        """Write text, as :meth:`mmengine.fileio.LocalBackend.put_text` does.
+
+        Raises:
+            OSError: See :func:`save_file_atomically`.
+        """
+        self.put(obj.encode(encoding), filepath)
+
+
+def save_file_atomically(
+    path: PathLike, write: Callable[[BinaryIO], Any], size: Optional[int] = None, durable: bool = True
+) -> None:
+    """Write a file that is there completely or not at all; an existing one is replaced only once all is written.
+
+    Args:
+        path: The file; missing folders are created.
+        write: Receives the open file and writes to it.
+        size: The number of bytes that will be written, if known, for the error message.
+        durable: Whether to wait until the data is on the disk, so that it survives a power failure, too.
+
+    Raises:
+        OSError: If the file cannot be written; the message gives its name, its size and the free space. Only the
+            previous file is left then, as after any error that ``write`` raises.
+    """
+    final = Path(os.path.realpath(path))  # a link stays a link
+    temporary = final.with_name(f'.{final.name[:200]}.{uuid.uuid4().hex}.tmp')
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, 'xb') as file:
+            write(file)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, final)
+        if durable:
+            _sync_folder(final.parent)
+    except BaseException as error:
+        with suppress(OSError):  # it may not exist, and the first error is the one to report
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise _explained(error, final, size) from error
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power failure, where the platform supports that."""
+    if hasattr(os, 'O_DIRECTORY'):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _explained(error: OSError, path: Path, size: Optional[int]) -> OSError:
+    number = error.errno or errno.EIO
+    text = f'cannot write {path}'
+    if size is not None:
+        text += f', which needs {size} bytes'
+    folder = next((folder for folder in path.parents if folder.is_dir()), None)
+    if folder is not None:
+        text += f', with {shutil.disk_usage(folder).free} bytes free'
+    return OSError(number, f'{text}: {error.strerror or error}; what was there before is unchanged')
+
+
+def write_json(path: PathLike, obj: Any) -> None:
+    """Write an object as indented JSON, atomically.
+
+    Raises:
+        TypeError: If ``obj`` cannot be serialized; nothing is written then.
+        OSError: See :func:`save_file_atomically`.
+    """
+    data = (json.dumps(obj, indent=2, ensure_ascii=False) + '\n').encode()
+    save_file_atomically(path, lambda file: file.write(data), size=len(data))
+
+
+def save_tensors(path: PathLike, kind: str, content: dict[str, Any]) -> None:
+    """Write tensors and plain data as a file that :func:`load_tensors` recognizes, atomically.
+
+    Args:
+        path: The file.
+        kind: What the file is, such as ``'mmadvdefense purifier'``.
+        content: What it holds.
+
+    Raises:
+        OSError: See :func:`save_file_atomically`.
+    """
+    save_file_atomically(path, lambda file: torch.save({'format': kind, 'version': 1, **content}, file))
+
+
+def load_tensors(path: PathLike, kind: str, name: str, made_with: str) -> dict[str, Any]:
+    """Read what :func:`save_tensors` wrote, onto the CPU.
+
+    Args:
+        path: The file.
+        kind: What the file is, as it was saved.
+        name: A name for such a file, for error messages.
+        made_with: The command that makes one, for error messages.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is something else, such as a training checkpoint.
+        mmadvdefense.compat.CheckpointRefused: If it holds more than data.
+    """
+    if not Path(path).exists():
+        raise FileNotFoundError(f'{name} not found: {path}')
+    compat.check_checkpoint(path)
+    content = torch.load(path, map_location='cpu', weights_only=True)
+    if not isinstance(content, dict) or content.get('format') != kind:
+        raise UsageError(f'{path} is not a {name}; make one with {made_with}')
+    return content
