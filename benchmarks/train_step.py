@@ -164,7 +164,7 @@ def batches(runner: Runner) -> Iterator[dict]:
         loaded.append({'inputs': inputs, 'data_samples': [sample.to(device) for sample in batch['data_samples']]})
     while True:
         for batch in loaded:
-            # The step replaces entries of its batch, and preprocessors write into data samples.
+            # The training step is added to its batch, and preprocessors write into data samples.
             yield {'inputs': batch['inputs'], 'data_samples': [sample.clone() for sample in batch['data_samples']]}
 
 

@@ -37,9 +37,11 @@ class FeatureTap:
         self._handle = self.module.register_forward_hook(self._record)
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, kind, error, traceback) -> None:
         self._handle.remove()
         self._handle = None
+        if kind is not None:
+            self.value = None  # after an error nobody takes it
 
     def take(self) -> Tensor:
         """The recorded tensor; forgets it, so that no graph outlives its use."""

@@ -21,6 +21,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from ..pixels import stack
+from ..purifiers import STEP
 from ..registry import HOOKS, builds, type_name
 from ..tasks import ClassificationTask, DetectionTask, SegmentationTask, task_of
 from ..training import recipes
@@ -239,6 +240,8 @@ class _Watch(Hook):
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
         self.batch = data_batch
+        # Their step is gone once they have been trained on.
+        self._images = stack(data_batch[STEP].clean)[0], stack(data_batch[STEP].adversarial)[0]
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs: Optional[dict] = None) -> None:
         self._losses = {name: float(value) for name, value in outputs.items()}
@@ -249,7 +252,7 @@ class _Watch(Hook):
         Raises:
             ZooCheckError: what is wrong.
         """
-        clean, adversarial = stack(self.batch['inputs'])[0], stack(self.batch['adversarial_inputs'])[0]
+        clean, adversarial = self._images
         ball, delta = self._hook.attack.ball, adversarial - clean
         check.change = delta.abs().max().item()
         check.loss = self._losses['loss']
