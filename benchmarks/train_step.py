@@ -30,9 +30,8 @@ from terminaltables import AsciiTable
 from torch import nn
 
 from mmadvdefense.hooks import PurifierTrainHook
-from mmadvdefense.registry import HOOKS, builds
 from mmadvdefense.tasks import task_of
-from mmadvdefense.training import recipes
+from mmadvdefense.training.preparation import prepare_for_training
 
 STAGES = {
     'attack': 'attack',
@@ -122,10 +121,7 @@ def build_runner(
         device: by default MMEngine's choice.
         work_dir: where the runner's log goes; by default a temporary directory.
     """
-    recipes.enter_scope(config)
-    recipes.prepare_purifier(config)
-    recipes.complete_training(config)
-    recipes.drop_pretrained_backbones(config.model)
+    prepare_for_training(config, random_weights=True)
     batch_size = batch_size or config.train_dataloader.batch_size
     scope = config.default_scope
     config.train_dataloader = ConfigDict(
@@ -137,10 +133,7 @@ def build_runner(
     )
     for stage in ('val', 'test'):
         config[f'{stage}_dataloader'] = config[f'{stage}_evaluator'] = config[f'{stage}_cfg'] = None
-    config.update(load_from=None, resume=False, log_level='WARNING', work_dir=work_dir or tempfile.mkdtemp())
-    for hook in config.custom_hooks:
-        if builds(hook, 'PurifierTrainHook', HOOKS):
-            hook.require_checkpoint = False
+    config.update(log_level='WARNING', work_dir=work_dir or tempfile.mkdtemp())
     runner = Runner.from_cfg(config)
     if device is not None:
         runner.model.to(device)

@@ -15,7 +15,7 @@ import mmadvdefense  # noqa: F401  registers everything
 from mmadvdefense.attacks import build_attack
 from mmadvdefense.hooks import PurifierTrainHook
 from mmadvdefense.purifiers import AlignPurifier
-from mmadvdefense.training import recipes
+from mmadvdefense.training import purifier_config, recipes
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted([*(ROOT / 'configs' / 'defense').glob('*.py'), *(ROOT / 'configs' / 'demo').glob('*.py')])
@@ -52,8 +52,8 @@ def test_purifier_and_objective_build(path):
     config = _load(path)
     # Without memory for the weights: the paper's larger generator has 180 million.
     with DefaultScope.overwrite_default_scope(config.default_scope), torch.device('meta'):
-        recipes.prepare_purifier(config)
-        purifier = MODELS.build(recipes.purifier_config(config))
+        purifier_config.prepare_purifier(config)
+        purifier = MODELS.build(purifier_config.purifier_config(config))
         settings = _hook_config(config)
         hook = PurifierTrainHook(**{**settings, 'losses': _offline(settings['losses'])})
     assert isinstance(purifier, AlignPurifier)
@@ -77,7 +77,7 @@ def test_is_complete(path):
     """The command line adds nothing to what the config says."""
     config = _load(path)
     with DefaultScope.overwrite_default_scope(config.default_scope):
-        recipes.prepare_purifier(config)
+        purifier_config.prepare_purifier(config)
         before = config.to_dict()
         recipes.complete_purifier(config)
         recipes.complete_training(config)
@@ -121,7 +121,7 @@ def test_the_paper_s_settings(name, epochs, batch_size):
     config = _load(ROOT / 'configs' / 'defense' / f'{name}.py')
     assert config.train_cfg.max_epochs == epochs and config.train_dataloader.batch_size == batch_size
     assert config.optim_wrapper.optimizer.lr == 2e-4
-    purifier = recipes.purifier_config(config)
+    purifier = purifier_config.purifier_config(config)
     assert purifier.generator == dict(type='GlobalGenerator', base_channels=64, num_downsamples=2, num_blocks=9)
     attack = _hook_config(config)['attack']
     assert (attack['eps'], attack['step_size'], attack['steps']) == (0.031 * 255, 0.0175 * 255, 4)

@@ -14,7 +14,7 @@ import mmadvdefense  # noqa: F401  registers everything
 from mmadvdefense.attacks import build_attack
 from mmadvdefense.purifiers import AlignPurifier
 from mmadvdefense.registry import HOOKS
-from mmadvdefense.training import recipes
+from mmadvdefense.training import preparation, purifier_config, recipes
 
 pytest.importorskip('mmdet')
 pytest.importorskip('mmseg')
@@ -38,9 +38,9 @@ DEFENSES = sorted(path for path in (CONFIGS / 'defense').glob('*_align.py') if _
 def load(path):
     """As the tools do it."""
     config = Config.fromfile(path)
-    recipes.enter_scope(config)
-    recipes.prepare_purifier(config)
-    recipes.drop_pretrained_backbones(config.model)
+    preparation.enter_scope(config)
+    purifier_config.prepare_purifier(config)
+    preparation.drop_pretrained_backbones(config.model)
     for hook in config.get('custom_hooks', []):
         for loss in hook.get('losses', []):
             if loss.type == 'PerceptualLoss':
@@ -184,8 +184,8 @@ def test_released_objective_for_detectors(suffix):
 def test_one_line_gets_the_default_recipe(scope, name):
     config = Config.fromfile(CONFIGS / 'target' / f'{name}.py')
     config.model.data_preprocessor.type = 'AlignPurifier'
-    recipes.enter_scope(config)
-    recipes.prepare_purifier(config)
+    preparation.enter_scope(config)
+    purifier_config.prepare_purifier(config)
     recipes.complete_training(config)
     assert config.default_scope == scope
     hook = HOOKS.build(dict(config.custom_hooks[0]))

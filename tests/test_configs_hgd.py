@@ -15,7 +15,7 @@ from mmadvdefense.hooks import PurifierTrainHook
 from mmadvdefense.models import build_model
 from mmadvdefense.purifiers import HGDPurifier
 from mmadvdefense.tasks import task_of
-from mmadvdefense.training import recipes
+from mmadvdefense.training import purifier_config, recipes
 
 pytest.importorskip('mmpretrain')
 ROOT = Path(__file__).parents[1]
@@ -27,8 +27,8 @@ IMAGENET = DEFENSES / 'inception_v3_imagenet_hgd.py'
 def build(path: Path) -> tuple[Config, HGDPurifier, PurifierTrainHook]:
     config = Config.fromfile(path)
     with DefaultScope.overwrite_default_scope(config.default_scope), torch.device('meta'):
-        recipes.prepare_purifier(config)
-        purifier = MODELS.build(recipes.purifier_config(config))
+        purifier_config.prepare_purifier(config)
+        purifier = MODELS.build(purifier_config.purifier_config(config))
         settings = {key: value for key, value in config.custom_hooks[0].items() if key != 'type'}
         return config, purifier, PurifierTrainHook(**settings)
 

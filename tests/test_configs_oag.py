@@ -11,7 +11,7 @@ from mmengine.registry import MODELS, DefaultScope
 import mmadvdefense  # noqa: F401  registers everything
 from mmadvdefense.models import build_model
 from mmadvdefense.purifiers import OnlinePurifier
-from mmadvdefense.training import recipes
+from mmadvdefense.training import purifier_config, recipes
 
 pytest.importorskip('mmpretrain')
 
@@ -31,7 +31,7 @@ def test_builds(name, make_images):
     assert config.data_preprocessor.type == CONFIGS[name] and config.load_from.startswith('checkpoints/')
     before = config.to_dict()
     with DefaultScope.overwrite_default_scope(config.default_scope):
-        recipes.prepare_purifier(config)
+        purifier_config.prepare_purifier(config)
         recipes.complete_purifier(config)
         recipes.complete_training(config)
         assert config.to_dict() == before, 'nothing is missing'

@@ -10,7 +10,7 @@ from mmengine.registry import MODELS, DefaultScope
 
 import mmadvdefense  # noqa: F401  registers everything
 from mmadvdefense.purifiers import PatchDatabase
-from mmadvdefense.training import recipes
+from mmadvdefense.training import purifier_config, recipes
 
 pytest.importorskip('mmpretrain')
 
@@ -37,7 +37,7 @@ def test_builds(name, make_images, tmp_path):
         pytest.importorskip('pywt')
     before = config.to_dict()
     with DefaultScope.overwrite_default_scope(config.default_scope):
-        recipes.prepare_purifier(config)
+        purifier_config.prepare_purifier(config)
         recipes.complete_purifier(config)
         recipes.complete_training(config)
         assert config.to_dict() == before

@@ -6,7 +6,7 @@ import argparse
 import inspect
 import platform
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Optional
 
 import torch
 from _common import UsageError, add_common_arguments, load_config, require_checkpoint, run
@@ -15,15 +15,16 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from mmadvdefense import __version__
-from mmadvdefense.attacks import WorstOf, attack_names, attack_settings, build_attack
+from mmadvdefense.attacks import attack_names, attack_settings, build_attack
 from mmadvdefense.attacks.targets import TARGETS
 from mmadvdefense.checkpoints import write_json
-from mmadvdefense.evaluation import Condition, Result, evaluate, robustness_table
+from mmadvdefense.evaluation import Result, evaluate, robustness_table
+from mmadvdefense.evaluation.conditions import conditions
 from mmadvdefense.evaluation.report.tables import reason_text
 from mmadvdefense.models import host_model
 from mmadvdefense.registry import ATTACKS, find_class, type_name
 from mmadvdefense.threats import DEFAULT_EOT_SAMPLES, NEEDS_PURIFIER, THREAT_MODELS, THREAT_SETTINGS, ThreatModel
-from mmadvdefense.training import recipes
+from mmadvdefense.training.preparation import prepare_for_testing
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -133,18 +134,6 @@ def threat_models(arguments: argparse.Namespace) -> list[ThreatModel]:
     ]
 
 
-def conditions(attack: Optional[dict], threats: Sequence[ThreatModel]) -> list[Condition]:
-    """Clean images, and the attack under each threat model."""
-    rows = [Condition('clean')]
-    if attack is not None:
-        built = build_attack(attack)
-        name = built.title if isinstance(built, WorstOf) else type_name(attack['type'])
-        for threat in threats:
-            threat.check_attack(built)
-            rows.append(Condition.under(threat, f'{name}, {threat.title}', attack))
-    return rows
-
-
 def report(results: list[Result], config: Config, arguments: argparse.Namespace) -> dict:
     return {
         'format': 'mmadvdefense results',
@@ -181,12 +170,7 @@ def main() -> None:
             else f'give the checkpoint of {arguments.config} as the second argument'
         )
     config.load_from = arguments.checkpoint
-    config.resume = False
-    recipes.complete_purifier(config)
-    # Hooks of the config are for training; an AttackHook among them would attack twice.
-    config.custom_hooks = []
-    config.pop('model_wrapper_cfg', None)
-    recipes.prepare_distributed(config, arguments.launcher, training=False)
+    prepare_for_testing(config, arguments.launcher)
     runner = Runner.from_cfg(config)
     purifier = (False,) if arguments.no_purifier else (False, True)
     results = evaluate(runner, rows, purifier, arguments.seed, arguments.quantize)

@@ -24,6 +24,7 @@ from mmadvdefense.models import build_model
 from mmadvdefense.pixels import PIXEL_MAX
 from mmadvdefense.purifiers import OnlinePurifier
 from mmadvdefense.registry import DATASETS, type_name
+from mmadvdefense.training.preparation import prepare_for_testing
 
 STEPS = (25, 50, 75, 100, 150, 200, 250, 300)
 
@@ -92,6 +93,7 @@ def main() -> None:
     arguments = parse_arguments()
     require_checkpoint(arguments.checkpoint, 'checkpoint', arguments.trust_checkpoint)
     config = load_config(arguments)
+    prepare_for_testing(config)
     model = load_model(config, arguments)
     loader = load_images(config, arguments)
     evaluator = config.test_evaluator if arguments.split == 'test' else config.val_evaluator

@@ -20,11 +20,13 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from ..pipelines import dataset_pipeline
 from ..pixels import stack
 from ..purifiers import STEP
-from ..registry import HOOKS, builds, type_name
+from ..registry import type_name
 from ..tasks import ClassificationTask, DetectionTask, SegmentationTask, task_of
-from ..training import recipes
+from ..training.preparation import prepare_for_training
+from ..training.purifier_config import purifier_config
 from .synthetic import BATCH_SIZE, SyntheticImages
 
 # Model configs that ship inside the hosts, by the folder of the host's configs.
@@ -176,15 +178,8 @@ def protected_config(name: str) -> Config:
     """The config with the one line added and completed by its task's default recipe; nothing of it is downloaded."""
     base = name if '::' in name else str(Path(name).resolve())
     config = Config.fromstring(f'_base_ = [{base!r}]\n{ONE_LINE}\n', '.py')
-    recipes.enter_scope(config)
-    recipes.drop_pretrained_backbones(config.model)
-    recipes.prepare_purifier(config)
-    recipes.prepare_dataloaders(config)
     config.train_cfg = dict(by_epoch=True, max_epochs=1)
-    recipes.complete_training(config)
-    for hook in config.custom_hooks:
-        if builds(hook, 'PurifierTrainHook', HOOKS):
-            hook.require_checkpoint = False
+    prepare_for_training(config, random_weights=True)
     return config
 
 
@@ -192,7 +187,7 @@ def _protect(name: str, size: Optional[tuple[int, int]], check: Check) -> None:
     config = protected_config(name)
     check.task = TASKS[config.default_scope]
     size = size or LARGER.get(name) or image_size(config)
-    preprocessor = recipes.purifier_config(config)
+    preprocessor = purifier_config(config)
     if preprocessor.get('size') is not None:
         # MMSegmentation pads to its crop size in training: a little, so that it happens, but not to 1024 pixels.
         preprocessor.size = tuple(side + 32 for side in size)
@@ -306,7 +301,7 @@ def image_size(config: Config, largest: int = 400) -> tuple[int, int]:
 
 
 def _pipeline(config: Config, stage: str) -> list:
-    return recipes.dataset_pipeline((config.get(f'{stage}_dataloader') or {}).get('dataset'))
+    return dataset_pipeline((config.get(f'{stage}_dataloader') or {}).get('dataset'))
 
 
 def _is_set(node, key: str) -> bool:
