@@ -106,7 +106,7 @@ def test_both_places_hold_the_whole_purifier(scope, bare):
 def test_two_purifiers(monkeypatch):
     """A config of an older version: merged in the model, bare at the top level. What both have is the model's."""
     logged = []
-    monkeypatch.setattr(recipes, 'print_log', lambda message, *_: logged.append(message))
+    monkeypatch.setattr(purifier_config, 'print_log', lambda message, *_: logged.append(message))
     whole = dict(NATIVE, **PURIFIER, working_size=(8, 8))
 
     def settled(**top):
