@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..attacks import Attack, AttackSource, CleanReference, Randomness, derive_seed
 from ..checkpoints import PREPROCESSOR, check_state_dict
+from ..losses import PurifierLoss
 from ..models import unwrap
 from ..pipelines import channel_order, normalizes
 from ..pixels import Pixels
@@ -81,7 +82,8 @@ class PurifierTrainHook(Hook):
             raise ValueError(f"train_on is 'both' or 'adversarial', got {train_on!r}")
         self.training_attack = TrainingAttack(attack, sources, labels)
         self.train_on = train_on
-        self.losses = nn.ModuleList(MODELS.build(in_root_scope(loss)) for loss in losses)
+        self._terms: list[PurifierLoss] = [MODELS.build(in_root_scope(loss)) for loss in losses]
+        self.losses = nn.ModuleList(self._terms)
         self.task_weight = task_weight
         self.feature_layer = feature_layer
         self.require_checkpoint = require_checkpoint
@@ -124,7 +126,7 @@ class PurifierTrainHook(Hook):
                 'the target model has random weights: set load_from to its checkpoint '
                 '(or PurifierTrainHook(require_checkpoint=False) if its weights come from elsewhere)'
             )
-        needs_discriminator = any(loss.needs_discriminator for loss in self.losses)
+        needs_discriminator = any(term.needs_discriminator for term in self._terms)
         discriminator = getattr(purifier, 'discriminator', None)
         if needs_discriminator and discriminator is None:
             raise ValueError(
@@ -151,12 +153,12 @@ class PurifierTrainHook(Hook):
 
     def _prepare_losses(self, purifier: GeneratorPurifier) -> None:
         """Tell the terms what only the model knows."""
-        for loss in self.losses:
-            if getattr(loss, 'num_classes', 0) is None:
-                # Without it the number of classes is read off the device each iteration.
-                loss.num_classes = self._source.task.num_classes
-            if getattr(loss, 'channel_order', '') is None:
-                loss.channel_order = purifier.channel_order
+        # Without the number of classes, a term reads it off the device each iteration.
+        facts = {'num_classes': self._source.task.num_classes, 'channel_order': purifier.channel_order}
+        for term in self._terms:
+            for name, value in facts.items():
+                if getattr(term, name, value) is None:
+                    setattr(term, name, value)
         self.losses.to(purifier.device).train()
 
     def after_train(self, runner) -> None:
@@ -252,8 +254,8 @@ class PurifierTrainHook(Hook):
             return None
         step.leave_target(kwargs['data_samples'])
         terms = self._task_terms(output)
-        for loss in self.losses:
-            new = loss.terms(step)
+        for term in self._terms:
+            new = term.terms(step)
             if new.keys() & terms.keys():
                 raise ValueError(f'two loss terms are called {", ".join(new.keys() & terms.keys())}')
             terms.update(new)

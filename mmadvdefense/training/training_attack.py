@@ -6,6 +6,7 @@ from typing import Optional, Sequence, Union
 
 from ..attacks import Attack, AttackSource, CleanReference, EnsembleSource, Randomness, build_attack
 from ..pixels import Pixels
+from ..purifiers import Purifier
 from ..tasks import DetectionTask
 from ..threats.checks import check_same_classes
 from ..threats.sources import build_source
@@ -41,7 +42,7 @@ class TrainingAttack:
     ):
         if labels not in ('truth', 'predicted'):
             raise ValueError(f"labels of a training attack are 'truth' or 'predicted', got {labels!r}")
-        configs = list(attack) if isinstance(attack, (list, tuple)) else [attack]
+        configs: list[dict] = [attack] if isinstance(attack, dict) else list(attack)
         if not configs:
             raise ValueError("training needs at least one attack, e.g. attack=dict(type='FGSM', eps=8)")
         self.labels = labels
@@ -93,14 +94,17 @@ class TrainingAttack:
             randomness: of the batch.
             reference: the target's output on ``clean``.
         """
+        target = self._target
+        if target is None:
+            raise RuntimeError('a TrainingAttack runs after prepare() and before release()')
         number = randomness.derive('attack').choice(len(self.attacks))
         sources = self._sources[number]
         source = sources[randomness.derive('source').choice(len(sources))]
-        if source is not self._target:
+        if source is not target:
             reference = CleanReference(source, clean)
         if self.labels == 'predicted' and self.attacks[number].needs_labels:
-            task = self._target.task
-            data_samples = task.relabel(data_samples, task.predicted(reference.logits, data_samples))
+            predicted = target.task.predicted(reference.logits, data_samples)
+            data_samples = target.task.relabel(data_samples, predicted)
         return self.attacks[number](source, clean, data_samples, randomness, reference)
 
 
@@ -110,7 +114,7 @@ def _checked(sources: Optional[Sequence[SourceConfig]]) -> list[list[Union[str, 
         return [[TARGET]]
     if isinstance(sources, (str, dict)) or not sources:
         raise ValueError(f"sources is a list, such as ['target', dict(config=..., checkpoint=...)], got {sources!r}")
-    checked = [list(source) if isinstance(source, (list, tuple)) else [source] for source in sources]
+    checked = [_members(source) for source in sources]
     for source in checked:
         if not source or not all(isinstance(model, dict) or model in (TARGET, PROTECTED) for model in source):
             raise ValueError(
@@ -123,15 +127,21 @@ def _checked(sources: Optional[Sequence[SourceConfig]]) -> list[list[Union[str, 
     return checked
 
 
+def _members(source: SourceConfig) -> list[Union[str, dict]]:
+    if isinstance(source, (str, dict)) or not isinstance(source, Sequence):
+        return [source]
+    return list(source)
+
+
 def _build(
     source: list[Union[str, dict]], target: AttackSource, models: dict[str, AttackSource], attack: Attack
 ) -> AttackSource:
-    """A source of an attack; ``models`` keeps those that have been loaded, since ensembles share them."""
+    """A source of an attack; ``models`` keeps those that have been loaded, since several sources may share them."""
     members = []
     for model in source:
-        key = model
-        if isinstance(model, dict):
-            key = f'{model["config"]} {model["checkpoint"]} {model.get("channel_order")}'
+        key = (
+            model if isinstance(model, str) else f'{model["config"]} {model["checkpoint"]} {model.get("channel_order")}'
+        )
         if key not in models:
             models[key] = _load(model, target, attack)
         check_same_classes(models[key].model, target.model, attack)
@@ -140,10 +150,13 @@ def _build(
 
 
 def _load(model: Union[str, dict], target: AttackSource, attack: Attack) -> AttackSource:
-    if model == TARGET:
-        return target
+    if isinstance(model, dict):
+        order = target.channel_order
+        return build_source(target.model, 'transfer', source=dict(model), attack=attack, channel_order=order)
     if model == PROTECTED:
         purifier = target.model.data_preprocessor
+        if not isinstance(purifier, Purifier):
+            raise ValueError(f'{PROTECTED!r} is the target behind its purifier; {type(purifier).__name__} is not one')
         # Not purifier.clean, which refuses a purifier that has not been trained yet.
         return AttackSource(
             target.model,
@@ -151,5 +164,4 @@ def _load(model: Union[str, dict], target: AttackSource, attack: Attack) -> Atta
             defense=lambda images, randomness: purifier.purify(images),
             channel_order=target.channel_order,
         )
-    order = target.channel_order
-    return build_source(target.model, 'transfer', source=dict(model), attack=attack, channel_order=order)
+    return target
