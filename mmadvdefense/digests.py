@@ -86,9 +86,8 @@ def module_digest(module: nn.Module, leave_out: tuple[str, ...] = ()) -> str:
     return digest.hexdigest()
 
 
-# ``enabled`` is the switch of a purifier, ``pending`` what one keeps of its last training batch, and ``init_cfg`` says
-# where weights came from, not what they are.
-_PASSING = ('training', 'enabled', 'pending', 'init_cfg')
+# ``enabled`` is the switch of a purifier, and ``init_cfg`` says where weights came from, not what they are.
+_PASSING = ('training', 'enabled', 'init_cfg')
 
 
 def _is_setting(key: str) -> bool:

@@ -1,1 +1,1 @@
-"""How a purifier is trained: recipes, the attack of a step, and what travels through it."""
+"""How a purifier is trained: from a config to a runner, and from a batch to its losses."""

@@ -105,7 +105,9 @@ def plan_grid(config: GridConfig, folder: Optional[Union[str, Path]] = None, lau
     if len(indices) < len(dataset) or config.indices is not None:
         part = base.test_dataloader.dataset
         part.indices = compose_indices(part.get('indices'), indices, dataset)
-    defenses = {name: build_defense(name, spec, config.target, base) for name, spec in config.defenses.items()}
+    defenses = {
+        name: build_defense(name, spec, config.target, base, launcher) for name, spec in config.defenses.items()
+    }
     common = {
         'mmadvdefense': __version__,
         'target': {**model_settings(base), 'checkpoint': plain_settings(config.target['checkpoint'])},
