@@ -9,8 +9,8 @@ from mmengine.config import Config, ConfigDict
 
 import mmadvdefense.datasets  # noqa: F401  registers ImagesPerClass
 from mmadvdefense.hosts import HOSTS
-from mmadvdefense.optim import use_mixed_precision
 from mmadvdefense.registry import DATASETS, builds
+from mmadvdefense.training.mixed_precision import use_mixed_precision
 from mmadvdefense.training.preparation import prepare_for_training
 from mmadvdefense.training.runner import build_runner
 

@@ -14,9 +14,9 @@ from mmengine.logging import print_log
 from ..errors import UsageError
 from ..hosts import HOSTS
 from ..models import host_scope
-from ..optim import use_mixed_precision, wrapper_settings
 from ..purifiers import HGDPurifier
 from ..registry import HOOKS, OPTIM_WRAPPERS, builds, type_name
+from .mixed_precision import use_mixed_precision, wrapper_settings
 from .purifier_config import (
     fill_discriminator_channels,
     is_purifier,

@@ -17,8 +17,8 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmadvdefense.hooks import PurifierTrainHook
-from mmadvdefense.optim import BFloat16OptimWrapper
 from mmadvdefense.purifiers import PurifierDistributedDataParallel
+from mmadvdefense.training.mixed_precision import BFloat16OptimWrapper
 
 pytest.importorskip('mmpretrain')
 

@@ -12,13 +12,13 @@ from mmengine.dataset import BaseDataset
 
 from ...attacks import build_attack
 from ...digests import plain_settings, value_digest
-from ...former_words import former_settings, former_threat_model
 from ...model_spec import ModelSpec
 from ...models import build_model
 from ...pipelines import channel_order, config_channel_order
 from ...tasks import FeatureTap, task_of
 from ...threats import ThreatModel, UnsupportedAttackError
 from ...threats.checks import check_num_classes, check_same_classes
+from ...threats.former_words import former_settings, former_threat_model
 from ...version import __version__
 from ..results import CLEAN, Condition
 from .config import GridConfig, ThreatColumn
