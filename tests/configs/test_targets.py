@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import DATASETS, MODELS
+from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
 from mmadvdefense.registry import HOOKS
-from mmadvdefense.training import recipes
+from mmadvdefense.training import purifier_config, recipes
 
 pytest.importorskip('mmpretrain')
 ROOT = Path(__file__).parents[2]
@@ -36,6 +36,7 @@ def test_configs_are_found():
 @pytest.mark.parametrize('stem', CLASSIFIERS)
 def test_classifier_builds_and_runs(stem, read):
     from mmpretrain import get_model
+    from mmpretrain.registry import DATASETS
 
     config = read(f'target/{stem}')
     assert DATASETS.get(config.train_dataloader.dataset.type) is not None
@@ -90,7 +91,7 @@ def test_paper_batch_sizes(name, batch_size):
 def test_one_line_gets_the_default_recipe(scope, stem, read):
     config = read(f'target/{stem}')
     config.model.data_preprocessor.type = 'AlignPurifier'
-    recipes.prepare_purifier(config)
+    purifier_config.prepare_purifier(config)
     recipes.complete_training(config)
     assert config.default_scope == scope
     hook = HOOKS.build(dict(config.custom_hooks[0]))
