@@ -27,6 +27,7 @@ from mmadvdefense.checkpoints import load_target
 from mmadvdefense.models import build_model
 from mmadvdefense.pixels import PIXEL_MAX, stack
 from mmadvdefense.saving import save_file_atomically
+from mmadvdefense.tasks import task_of
 from mmadvdefense.training.preparation import prepare_for_testing
 
 # Small enough that an undefended model keeps some of its accuracy; otherwise all attacks would look alike.
@@ -88,7 +89,7 @@ def art(name: str, **settings) -> Callable[[UnitRangeHost], Perturb]:
         from art.estimators.classification import PyTorchClassifier
 
         classifier = PyTorchClassifier(
-            model, nn.CrossEntropyLoss(), (3, 32, 32), model.host.head.num_classes, clip_values=(0, 1)
+            model, nn.CrossEntropyLoss(), (3, 32, 32), task_of(model.host).num_classes, clip_values=(0, 1)
         )
         kind = getattr(evasion, name)
         quiet = dict(verbose=False) if 'verbose' in kind.attack_params else {}
