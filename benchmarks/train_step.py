@@ -24,12 +24,13 @@ from unittest import mock
 
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
-from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from terminaltables import AsciiTable
 from torch import nn
 
+import mmadvdefense.testing.synthetic  # noqa: F401  registers SyntheticImages
 from mmadvdefense.hooks import PurifierTrainHook
+from mmadvdefense.hosts import HOSTS
 from mmadvdefense.registry import HOOKS, builds
 from mmadvdefense.tasks import task_of
 from mmadvdefense.training import recipes
@@ -45,65 +46,6 @@ STAGES = {
     'optimizer': 'optimizer step',
     'step': 'everything else',
 }
-
-
-@DATASETS.register_module(force=True)
-class SyntheticDataset(torch.utils.data.Dataset):
-    """Noise with ground truth, as the pipelines of a host pack it.
-
-    Args:
-        scope: the host: ``'mmpretrain'``, ``'mmseg'`` or ``'mmdet'``.
-        size: height and width of the images.
-        length: how many images.
-    """
-
-    metainfo: dict = {}
-    num_classes = 2
-
-    def __init__(self, scope: str, size: Sequence[int], length: int):
-        self.scope = scope
-        self.size = tuple(size)
-        self.length = length
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, index: int) -> dict:
-        if index >= self.length:
-            raise IndexError(index)
-        generator = torch.Generator().manual_seed(index)
-        image = torch.randint(0, 256, (3, *self.size), generator=generator, dtype=torch.uint8)
-        return {'inputs': image, 'data_samples': self._sample(index, generator)}
-
-    def _sample(self, index: int, generator: torch.Generator):
-        height, width = self.size
-        metainfo = dict(
-            img_path=f'{index}.png',
-            img_shape=self.size,
-            ori_shape=self.size,
-            pad_shape=self.size,
-            scale_factor=(1.0, 1.0),
-        )
-        if self.scope == 'mmseg':
-            from mmengine.structures import PixelData
-            from mmseg.structures import SegDataSample
-
-            mask = torch.randint(0, self.num_classes, (1, height, width), generator=generator)
-            return SegDataSample(metainfo=metainfo, gt_sem_seg=PixelData(data=mask))
-        if self.scope == 'mmdet':
-            from mmdet.structures import DetDataSample
-            from mmengine.structures import InstanceData
-
-            boxes = torch.tensor([[0.1, 0.1, 0.5, 0.6], [0.3, 0.4, 0.9, 0.9]]) * torch.tensor([width, height] * 2)
-            labels = torch.randint(0, self.num_classes, (2,), generator=generator)
-            return DetDataSample(
-                metainfo=metainfo,
-                gt_instances=InstanceData(bboxes=boxes, labels=labels),
-                ignored_instances=InstanceData(bboxes=boxes[:0], labels=labels[:0]),
-            )
-        from mmpretrain.structures import DataSample
-
-        return DataSample(metainfo=metainfo).set_gt_label(index % self.num_classes)
 
 
 def build_runner(
@@ -132,8 +74,8 @@ def build_runner(
         batch_size=batch_size,
         num_workers=0,
         sampler=dict(type='DefaultSampler', shuffle=False),
-        collate_fn=dict(type='default_collate' if scope == 'mmpretrain' else 'pseudo_collate'),
-        dataset=dict(type='SyntheticDataset', scope=scope, size=tuple(size), length=4 * batch_size),
+        collate_fn=dict(type=HOSTS[scope].collate),
+        dataset=dict(type='SyntheticImages', scope=scope, size=tuple(size), length=4 * batch_size),
     )
     for stage in ('val', 'test'):
         config[f'{stage}_dataloader'] = config[f'{stage}_evaluator'] = config[f'{stage}_cfg'] = None

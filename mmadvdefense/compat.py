@@ -1,4 +1,4 @@
-"""All that is known about the versions and the defects of what this package stands on; nothing else knows a version."""
+"""Versions and defects of what this package is built on: what is required, and what is patched."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import re
 from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 from .errors import DependencyError, MMAdvDefenseError, UsageError
+from .hosts import HOSTS
 
 MMCV_COMMAND = (
     "MMCV_WITH_OPS=1 pip install --no-build-isolation 'mmcv==2.1.0' "
@@ -21,7 +22,7 @@ MMCV_COMMAND = (
 
 
 class Requirement(NamedTuple):
-    """A dependency: what to call it, which versions do, which distributions provide it and how it is installed."""
+    """A dependency: its name, the versions that will do, the distributions that provide it, and how to install it."""
 
     name: str
     versions: str = ''
@@ -40,21 +41,14 @@ REQUIREMENTS = (
     # PyPI has no wheel of 2.1.0, an isolated build leaves the ops out silently, and mmdet 3.3.0 refuses 2.2.0.
     Requirement('mmcv', '>=2.0.0rc4,<2.2.0', ('mmcv', 'mmcv-lite'), MMCV_COMMAND),
 )
-# By scope, which is also the name that is imported.
-HOSTS = {
-    'mmpretrain': Requirement('mmpretrain', '>=1.0,<2'),
-    'mmseg': Requirement('mmsegmentation', '>=1.0,<2'),
-    'mmdet': Requirement('mmdet', '>=3.0,<4'),
-}
-HOSTS_WITH_OPS = ('mmseg', 'mmdet')
 
 
 class CheckpointRefused(MMAdvDefenseError, RuntimeError):
-    """A checkpoint holds more than data, and nobody said that it is trusted."""
+    """A checkpoint holds more than data, and nobody has said that it can be trusted."""
 
 
 def apply() -> None:
-    """Check the dependencies and mend what is cheap to mend; called when the package is imported.
+    """Check the dependencies and patch what can be patched quickly; called when the package is imported.
 
     Raises:
         ImportError: If a dependency is missing or unsuitable.
@@ -64,27 +58,33 @@ def apply() -> None:
 
 
 def apply_for_scope(scope: Optional[str]) -> None:
-    """Mend a host; called once its default scope is known, because importing a host takes seconds.
+    """Patch a host; called once its default scope is known, because importing a host takes seconds.
 
     Args:
         scope: A default scope of MMEngine, such as ``'mmdet'``. Scopes without a known defect are ignored.
     """
-    if scope in HOSTS:
-        patch_image_reading()
-    if scope == 'mmdet':
-        patch_ssd_head()
-    if scope == 'mmseg':
-        patch_weighted_cross_entropy()
+    for patch in _patches().get(scope or '', ()):
+        patch()
+
+
+def _patches() -> dict[str, tuple[Callable[[], bool], ...]]:
+    """By the scope of the host that has the defects. All hosts read images through mmcv."""
+    return {
+        'mmpretrain': (patch_image_reading,),
+        'mmseg': (patch_image_reading, patch_weighted_cross_entropy),
+        'mmdet': (patch_image_reading, patch_ssd_head),
+    }
 
 
 # Dependencies -------------------------------------------------------------------------------------------------------
 
 
 def require_dependencies() -> None:
-    """Check that what this package imports is installed in a suitable version, without importing it.
+    """Check that suitable versions of what this package imports are installed, without importing them.
 
     Raises:
-        ImportError: One line with all that is missing or unsuitable, the versions found and the commands that help.
+        ImportError: One line with all that is missing or unsuitable, the versions found, and the commands to install
+            what is needed.
     """
     complaints = [complaint for complaint in map(_complaint, REQUIREMENTS) if complaint]
     if complaints:
@@ -92,7 +92,7 @@ def require_dependencies() -> None:
 
 
 def require_host(name: str) -> None:
-    """Check that a host library is installed in a suitable version, before it is imported.
+    """Check that a suitable version of a host is installed, before it is imported.
 
     Args:
         name: A scope (``'mmdet'``, ``'mmseg'``, ``'mmpretrain'``) or the name of its distribution
@@ -100,20 +100,22 @@ def require_host(name: str) -> None:
 
     Raises:
         ImportError: One line with what is missing and the command that installs it.
-        ValueError: If ``name`` is no host that this package knows.
+        ValueError: If ``name`` is not a host that this package knows.
     """
-    scope = next((scope for scope, host in HOSTS.items() if name in (scope, host.name)), None)
-    if scope is None:
-        raise UsageError(f'{name!r} is no host of mmadvdefense; these are: {", ".join(sorted(HOSTS))}')
-    complaint = _complaint(HOSTS[scope])
+    host = next((host for host in HOSTS.values() if name in (host.scope, host.distribution)), None)
+    if host is None:
+        raise UsageError(f'{name!r} is not a host of mmadvdefense; the hosts are {", ".join(sorted(HOSTS))}')
+    complaint = _complaint(Requirement(host.distribution, host.versions))
     if complaint:
-        raise DependencyError(f'a model of the scope {scope!r} {complaint}')
-    if scope in HOSTS_WITH_OPS and find_spec('mmcv._ext') is None:
-        raise DependencyError(f'a model of the scope {scope!r} needs mmcv with its ops, found without: {MMCV_COMMAND}')
+        raise DependencyError(f'a model of the scope {host.scope!r} {complaint}')
+    if host.needs_ops and find_spec('mmcv._ext') is None:
+        raise DependencyError(
+            f'a model of the scope {host.scope!r} needs mmcv with its ops, found without: {MMCV_COMMAND}'
+        )
 
 
 def _complaint(requirement: Requirement) -> str:
-    """What is wrong with the installed version of ``requirement`` and what to do; empty if nothing is."""
+    """What is wrong with the installed version of ``requirement`` and what to do about it; empty if it will do."""
     wanted = requirement.name + requirement.versions
     command = requirement.command or f"pip install '{wanted}'"
     found = _version(*(requirement.distributions or (requirement.name,)))
@@ -138,7 +140,7 @@ def _is_within(version: str, versions: str) -> bool:
     try:
         from packaging.specifiers import SpecifierSet
     except ImportError:
-        return True  # its absence is a complaint of its own
+        return True  # that it is missing is a complaint of its own
     return SpecifierSet(versions).contains(version, prereleases=True)
 
 
@@ -146,13 +148,13 @@ def _is_within(version: str, versions: str) -> bool:
 
 
 def allow_mmengine_checkpoints() -> None:
-    """Let ``torch.load`` read what MMEngine's own checkpoints contain, and nothing that can act.
+    """Let ``torch.load`` read what MMEngine's own checkpoints contain, and nothing that can run code.
 
     From torch 2.6 on, ``torch.load`` defaults to ``weights_only=True``, and mmengine 0.10.7 can neither resume nor load
     what it wrote (upstream: https://github.com/open-mmlab/mmengine/issues/1655). Its main branch has since switched
-    the protection off; here it stays on. Allowed are the containers of numbers and settings that a
-    :class:`mmengine.runner.Runner` puts into its checkpoints. ``getattr``, which they contain as well, is replaced by
-    :func:`_named_method`. Earlier versions of torch need nothing.
+    the protection off; here it stays on. The containers of numbers and settings that a
+    :class:`mmengine.runner.Runner` puts into its checkpoints are allowed. ``getattr``, which they contain as well, is
+    replaced by :func:`_named_method`. Earlier versions of torch need no such list.
     """
     if not _load_is_restricted():
         return
@@ -162,11 +164,11 @@ def allow_mmengine_checkpoints() -> None:
     from mmengine.logging import HistoryBuffer
     from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 
-    # Their addresses are private and moved with NumPy 2, so they are asked of the objects that need them.
+    # These functions are private and moved with NumPy 2, so they are taken from the objects that need them.
     reconstruct, scalar = np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]
     allowed: list[Any] = [HistoryBuffer, OneCycleParamScheduler, ConfigDict, np.ndarray, np.dtype]
     allowed += {type(np.dtype(code)) for code in np.typecodes['AllInteger'] + 'efdFD?'}
-    # The model zoo's checkpoints were written with NumPy 1 and have the first of these names.
+    # The checkpoints of the model zoos were written with NumPy 1 and use the first of these names.
     for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
         allowed += [(reconstruct, f'{module}._reconstruct'), (scalar, f'{module}.scalar')]
     allowed.append((_named_method, 'builtins.getattr'))
@@ -174,9 +176,10 @@ def allow_mmengine_checkpoints() -> None:
 
 
 def _named_method(owner: Any, name: Any) -> Any:
-    """What stands in for ``getattr`` in checkpoints, where pickle uses it to refer to a method.
+    """Stands in for ``getattr`` in checkpoints, where pickle uses it to refer to a method.
 
-    A :class:`HistoryBuffer` is saved with its statistics and a one-cycle scheduler with its curve; no others are found.
+    A :class:`HistoryBuffer` is saved with its statistics and a one-cycle scheduler with its curve; nothing else is
+    allowed.
 
     Raises:
         pickle.UnpicklingError: For any other attribute.
@@ -194,19 +197,19 @@ def _named_method(owner: Any, name: Any) -> Any:
 def check_checkpoint(path: str | os.PathLike[str], trust: bool = False) -> None:
     """Check that a checkpoint can be loaded and holds nothing but data, before MMEngine loads it.
 
-    Only the structure is read, so this takes no time and no memory worth mentioning. Addresses with a scheme
-    (``https://``, ``torchvision://``, ...) are left to MMEngine. Before torch 2.6 loading is not restricted, and only
-    the existence of the file is checked.
+    Only the structure is read, which takes hardly any time or memory. Addresses with a scheme (``https://``,
+    ``torchvision://``, ...) are left to MMEngine. Before torch 2.6, loading is not restricted, and only the existence
+    of the file is checked.
 
     Args:
         path: The checkpoint.
-        trust: Whether to allow a checkpoint that can run code when it is loaded. If this one can, ``torch.load`` is
-            told so by torch's own environment variable, for the rest of the process.
+        trust: Whether to allow a checkpoint that can run code when it is loaded. If this one can, torch's own
+            environment variable tells ``torch.load`` to allow it, for the rest of the process.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is no checkpoint, or is damaged.
-        CheckpointRefused: If it needs more than data and is not trusted.
+        ValueError: If the file is not a checkpoint, or is damaged.
+        CheckpointRefused: If it holds more than data and is not trusted.
     """
     if '://' in os.fspath(path):
         return
@@ -227,7 +230,7 @@ def check_checkpoint(path: str | os.PathLike[str], trust: bool = False) -> None:
     from mmengine.logging import print_log
 
     print_log(
-        f'TRUSTED as asked: {path} may run any code when it is loaded ({names}). From here on this process loads all '
+        f'TRUSTED as asked: {path} may run any code when it is loaded ({names}). From now on this process loads all '
         'checkpoints without restriction (TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1)',
         logger='current',
         level=logging.WARNING,
@@ -242,10 +245,10 @@ def _load_is_restricted() -> bool:
 
 
 def _foreign_content(path: Path) -> list[str]:
-    """What a checkpoint needs beyond the data that is allowed, by name.
+    """The names of what a checkpoint holds beyond the data that is allowed.
 
     Raises:
-        ValueError: If ``path`` is no checkpoint, or is damaged.
+        ValueError: If ``path`` is not a checkpoint, or is damaged.
     """
     import torch
 
@@ -253,27 +256,27 @@ def _foreign_content(path: Path) -> list[str]:
         head = file.read(len(_LEGACY_HEAD))
     is_zip = head.startswith(b'PK\x03\x04')
     if not is_zip and head != _LEGACY_HEAD:
-        raise UsageError(f'{path} is no checkpoint of PyTorch, or a damaged one: its first bytes are {head[:8]!r}')
+        raise UsageError(f'{path} is not a checkpoint of PyTorch, or it is damaged: its first bytes are {head[:8]!r}')
     try:
-        # Asked first because it lists all names, where loading stops at the first; it does not know the old format.
+        # First, because it lists all names, where loading stops at the first. It does not know the old format.
         foreign = torch.serialization.get_unsafe_globals_in_checkpoint(path) if is_zip else []
         if not foreign:
-            # Onto no device, so that no weight is read. Shows what the names alone do not: how they are used.
+            # On the meta device no weight is read. Loading shows how the names are used, which they do not tell.
             torch.load(path, map_location='meta', weights_only=True)
     except pickle.UnpicklingError as error:
         return [_offender(str(error))]
     except (RuntimeError, ValueError, EOFError, KeyError, OSError) as error:
         reason = str(error).strip().partition('\n')[0] or type(error).__name__
-        raise UsageError(f'{path} is no checkpoint of PyTorch, or a damaged one: {reason}') from error
+        raise UsageError(f'{path} is not a checkpoint of PyTorch, or it is damaged: {reason}') from error
     return sorted(foreign)
 
 
-# How a checkpoint in the format before torch 1.6 begins: the pickled number by which torch knows it.
+# How checkpoints in the format from before torch 1.6 begin: the pickled number by which torch recognizes them.
 _LEGACY_HEAD = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
 
 
 def _offender(message: str) -> str:
-    """The type or the instruction that torch's long message is about."""
+    """The type or instruction that torch's long message is about."""
     found = re.search(r'GLOBAL (\S+)', message)
     return found[1] if found else message.rpartition('WeightsUnpickler error: ')[2].strip().partition('\n')[0]
 
@@ -282,7 +285,7 @@ def _offender(message: str) -> str:
 
 
 class _AbsentLoss:
-    """The ``loss_cls`` of a head that has none: None, until somebody gives it one.
+    """The ``loss_cls`` of a head that has none: None, until it is given one.
 
     Not a plain class attribute, which would hide a ``loss_cls`` that a subclass keeps among its modules.
     """
@@ -294,22 +297,22 @@ class _AbsentLoss:
 def patch_ssd_head() -> bool:
     """Give MMDetection's ``SSDHead`` the attribute without which every SSD crashes in ``predict``.
 
-    ``predict`` asks ``self.loss_cls`` whether it brings an activation of its own, and the ``SSDHead`` of mmdet 3.3.0
-    has no ``loss_cls``. None brings none, which is right for SSD. Upstream:
+    ``predict`` checks whether ``self.loss_cls`` has an activation of its own, and the ``SSDHead`` of mmdet 3.3.0 has no
+    ``loss_cls``. None has no activation, which is correct for SSD. Upstream:
     https://github.com/open-mmlab/mmdetection/issues/11063, 11305 and 11780, with a proposal in pull request 11524.
 
     Returns:
-        Whether the defect was there (and is mended now).
+        Whether the defect was there (and is patched now).
     """
     if find_spec('mmdet') is None:
         return False
     from mmdet.models.dense_heads import SSDHead
 
-    def speaks_of_loss(function: Any) -> bool:
+    def mentions_loss(function: Any) -> bool:
         return 'loss_cls' in function.__code__.co_names
 
-    reads = speaks_of_loss(SSDHead._predict_by_feat_single)
-    if not reads or speaks_of_loss(SSDHead.__init__) or hasattr(SSDHead, 'loss_cls'):
+    reads = mentions_loss(SSDHead._predict_by_feat_single)
+    if not reads or mentions_loss(SSDHead.__init__) or hasattr(SSDHead, 'loss_cls'):
         return False
     SSDHead.loss_cls = _AbsentLoss()
     return True
@@ -318,18 +321,18 @@ def patch_ssd_head() -> bool:
 def patch_weighted_cross_entropy() -> bool:
     """Let MMSegmentation's cross-entropy with class weights ignore pixels, as it does without them.
 
-    For the mean it looks up the weight of every label, which fails at the label of ignored pixels and of padding. As in
-    PyTorch, they do not count in the mean here. Upstream:
+    To take the mean it looks up the weight of every label, which fails for the label of ignored pixels and of padding.
+    Here they do not count in the mean, as in PyTorch. Upstream:
     https://github.com/open-mmlab/mmsegmentation/issues/3412, 3734 and 3831, with a proposal in pull request 3457.
 
     Returns:
-        Whether the defect was there (and is mended now).
+        Whether the defect was there (and is patched now).
     """
     if find_spec('mmseg') is None:
         return False
     from torch import Tensor
 
-    losses = import_module('mmseg.models.losses.cross_entropy_loss')
+    losses: Any = import_module('mmseg.models.losses.cross_entropy_loss')
     original = losses.cross_entropy
     if not _fails_on_ignored_pixels(original):
         return False
@@ -365,14 +368,14 @@ def _fails_on_ignored_pixels(cross_entropy: Any) -> bool:
 
 
 def patch_image_reading() -> bool:
-    """Let MMCV treat an empty file and a JPEG that is cut off like others that are no image.
+    """Let MMCV treat empty files and truncated JPEGs like other files that are not images.
 
-    For those ``mmcv.imfrombytes`` gives None, and its transforms say the name of the file. On an empty file OpenCV
-    raises an error that names none, and before version 5 it makes up without a word what is missing of a JPEG. Pillow,
-    the other way to read, raises errors of its own.
+    For those ``mmcv.imfrombytes`` returns None, and its transforms name the file. For an empty file OpenCV raises an
+    error that does not name it, and before version 5 it silently makes up the missing part of a JPEG. Pillow, the
+    other backend, raises errors of its own.
 
     Returns:
-        Whether something was changed now.
+        Whether the defect was there (and is patched now).
     """
     import mmcv
 
@@ -384,7 +387,7 @@ def patch_image_reading() -> bool:
     def imfrombytes(
         content: bytes, flag: str = 'color', channel_order: str = 'bgr', backend: Optional[str] = None
     ) -> Any:
-        if (backend or mmcv.image.io.imread_backend) == 'cv2' and (not content or _is_cut_off(content)):
+        if (backend or mmcv.image.io.imread_backend) == 'cv2' and (not content or _is_truncated(content)):
             return None
         return original(content, flag, channel_order, backend)
 
@@ -403,7 +406,7 @@ def _misreads_files(imfrombytes: Any) -> bool:
         return True
 
 
-def _is_cut_off(content: bytes) -> bool:
-    """Whether a JPEG has no end after its last scan; neither mark can be part of what a scan holds."""
+def _is_truncated(content: bytes) -> bool:
+    """Whether a JPEG has no end marker after its last scan; neither marker can occur inside a scan."""
     start, scan, end = b'\xff\xd8', b'\xff\xda', b'\xff\xd9'
     return content.startswith(start) and content.rfind(end) < content.rfind(scan)

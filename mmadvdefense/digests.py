@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .former_words import former_module
+
 _CHUNK = 1 << 20
 
 
@@ -104,4 +106,4 @@ def _name(value: Any) -> Any:
     if isinstance(value, (Path, torch.dtype, torch.device, np.generic)):
         return str(value)
     named = value if hasattr(value, '__qualname__') else type(value)
-    return f'{named.__module__}.{named.__qualname__}'
+    return f'{former_module(named.__module__)}.{named.__qualname__}'

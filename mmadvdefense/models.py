@@ -1,4 +1,4 @@
-"""Host models from their configs."""
+"""Host models: built from their configs, unwrapped, and the host they are from."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from torch.optim.swa_utils import AveragedModel
 
 from . import compat
 from .errors import UsageError
+from .hosts import host_of
 from .registry import MODELS, find_class, type_path
 from .validation import did_you_mean
 
-# Besides those of distributed training: test-time augmentation, and running means of the weights.
+# Besides the wrappers of distributed training: test-time augmentation, and averaged weights.
 _WRAPPERS = (BaseTTAModel, BaseAveragedModel, AveragedModel)
 
 
 def build_model(config: Union[str, Config]) -> nn.Module:
-    """The model of a config file, in the config's own scope, as MMEngine's runner would build it."""
+    """The model of a config (or config file), in the config's own scope, as MMEngine's runner would build it."""
     if isinstance(config, str):
         config = Config.fromfile(config)
     scope = host_scope(config)
@@ -41,7 +42,7 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
     """A layer by its name in ``model.named_modules()``.
 
     Raises:
-        ValueError: if the model has no such layer; the message lists near names.
+        ValueError: if the model has no such layer; the message lists similar names.
     """
     layers = dict(model.named_modules())
     if name not in layers:
@@ -50,14 +51,14 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The host model itself, without what wraps it: distributed training, test-time augmentation, averaged weights."""
+    """The host model itself, without the wrappers of distributed training, test-time augmentation, averaged weights."""
     while is_model_wrapper(model) or isinstance(model, _WRAPPERS):
-        model = model.module
+        model = model.get_submodule('module')
     return model
 
 
 def host_model(config: Config) -> ConfigDict:
-    """The host model's own part of a config, inside the test-time augmentation that may wrap it."""
+    """The part of a config that is the host model itself, inside the test-time augmentation that may wrap it."""
     model = config.get('model') or ConfigDict()
     while isinstance(model.get('module'), dict):
         model = model['module']
@@ -65,12 +66,14 @@ def host_model(config: Config) -> ConfigDict:
 
 
 def host_scope(config: Config) -> str:
-    """The default scope of a config; of those in plain Python, which have none, the host that the model is of."""
+    """The default scope of a config; for configs in plain Python, which have none, that of the host its model is from.
+
+    It is ``'mmengine'`` where there is no such host.
+    """
     scope = config.get('default_scope')
     if scope:
         return scope
     kind = host_model(config).get('type')
     found = find_class(kind, MODELS)
-    names = [type_path(kind), *map(type_path, found.__mro__ if found else ())]
-    packages = [name.partition('.')[0] for name in names]
-    return next((package for package in packages if package in compat.HOSTS), 'mmengine')
+    host = host_of(type_path(kind), *map(type_path, found.__mro__ if found else ()))
+    return host.scope if host else 'mmengine'

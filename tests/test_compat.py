@@ -99,7 +99,7 @@ class TestDependencies:
 
     def test_unknown_host(self):
         with pytest.raises(
-            ValueError, match="'mmpose' is no host of mmadvdefense; these are: mmdet, mmpretrain, mmseg"
+            ValueError, match="'mmpose' is not a host of mmadvdefense; the hosts are mmdet, mmpretrain, mmseg"
         ):
             compat.require_host('mmpose')
 
@@ -332,7 +332,7 @@ class TestCheckCheckpoint:
     )
     def test_no_checkpoint(self, tmp_path, content):
         (tmp_path / 'a.pth').write_bytes(content)
-        with pytest.raises(ValueError, match='a.pth is no checkpoint of PyTorch, or a damaged one: '):
+        with pytest.raises(ValueError, match='a.pth is not a checkpoint of PyTorch, or it is damaged: '):
             check_checkpoint(tmp_path / 'a.pth')
 
     @pytest.mark.parametrize('zipped', [True, False])
@@ -341,14 +341,14 @@ class TestCheckCheckpoint:
         path = tmp_path / 'a.pth'
         torch.save(dict(state_dict=nn.Linear(100, 100).state_dict()), path, _use_new_zipfile_serialization=zipped)
         path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
-        with pytest.raises(ValueError, match='a.pth is no checkpoint of PyTorch, or a damaged one: '):
+        with pytest.raises(ValueError, match='a.pth is not a checkpoint of PyTorch, or it is damaged: '):
             check_checkpoint(path)
 
     def test_torchscript(self, tmp_path):
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
             torch.jit.trace(nn.Linear(1, 1), torch.zeros(1, 1)).save(tmp_path / 'a.pth')
-        with pytest.raises(ValueError, match='a.pth is no checkpoint'):
+        with pytest.raises(ValueError, match='a.pth is not a checkpoint'):
             check_checkpoint(tmp_path / 'a.pth')
 
 

@@ -1,7 +1,7 @@
 """Check which stock models can be protected: build, attack, train one iteration in front of them, and predict.
 
 Models have random weights and images are synthetic, so nothing is downloaded. Without arguments, the list of
-``mmadvdefense/testing/zoo.py`` is checked: models of all three hosts, across their families.
+``mmadvdefense/testing/zoo_configs.py`` is checked: models of all three hosts, across their families.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from pathlib import Path
 
 from _common import run
 
-from mmadvdefense.testing.zoo import check_zoo, zoo_configs, zoo_page, zoo_summary, zoo_table
+from mmadvdefense.testing.zoo import check_zoo
+from mmadvdefense.testing.zoo_configs import zoo_configs
+from mmadvdefense.testing.zoo_report import zoo_page, zoo_summary, zoo_table
 
 
 def main() -> None:

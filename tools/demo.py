@@ -24,13 +24,15 @@ from train import build_runner
 from mmadvdefense.attacks import build_attack
 from mmadvdefense.datasets import write_digit_scenes
 from mmadvdefense.evaluation import Result, collect_examples, evaluate, robustness_table
-from mmadvdefense.evaluation.report.drawing import (
+from mmadvdefense.evaluation.report.example_pictures import (
     class_boxes,
     class_captions,
     class_masks,
     robustness_picture,
 )
+from mmadvdefense.pipelines import channel_order
 from mmadvdefense.saving import write_json
+from mmadvdefense.tasks import task_of
 from mmadvdefense.threats import ThreatModel
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -136,17 +138,15 @@ def draw(runner: Runner, demo: Demo, path: Path) -> None:
     batch = {'inputs': [item['inputs'] for item in items], 'data_samples': [item['data_samples'] for item in items]}
     attack = build_attack(Config.fromfile(CONFIGS / demo.attack).attack)
     examples = collect_examples(runner.model, attack, [batch], count=len(items))
-    scope = runner.cfg.default_scope
+    task = task_of(runner.model)
     captions, decorate = {}, None
-    if scope == 'mmpretrain':
+    if task.one_label:
         captions = {state: class_captions(predictions) for state, predictions in examples.predictions.items()}
-    elif scope == 'mmseg':
+    elif task.has_class_scores:
         decorate = class_masks(examples.predictions, len(classes))
     else:
         decorate = class_boxes(examples.predictions, classes)
-    robustness_picture(
-        path, examples, captions, channel_order='rgb' if scope == 'mmpretrain' else 'bgr', decorate=decorate
-    )
+    robustness_picture(path, examples, captions, channel_order=channel_order(dataset) or 'rgb', decorate=decorate)
 
 
 def _chosen(dataset: BaseDataset) -> list[int]:

@@ -1,7 +1,7 @@
 """Test defenses against attacks under several threat models, cell by cell, and write tables that can be traced.
 
-CONFIG names a target, defenses, attacks and threat models (docs/robustness.md). An interrupted run goes on where it
-stopped when it is started again.
+CONFIG names a target, defenses, attacks and threat models (docs/robustness.md). Start an interrupted run again to
+continue it.
 """
 
 from __future__ import annotations
@@ -28,11 +28,9 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='a config of configs/robustness')
     add_common_arguments(parser)
-    parser.add_argument(
-        '--force', action='store_true', help='go on in a work directory that holds the report of another configuration'
-    )
+    parser.add_argument('--force', action='store_true', help='continue in the work directory of another configuration')
     parser.add_argument('--out', metavar='report.json', help='write the report there as well')
-    parser.add_argument('--update', metavar='DOCUMENT.md', help='write the main tables into their place in a document')
+    parser.add_argument('--update', metavar='DOCUMENT.md', help='update the main tables of this grid in a document')
     return parser.parse_args()
 
 
@@ -41,7 +39,7 @@ def main() -> None:
     config = load_config(arguments)
     recipes.prepare_distributed(config, arguments.launcher, training=False)
     if arguments.launcher != 'none' and not is_distributed():
-        # Now, and not with the first runner: all processes must find the same cells finished.
+        # Now rather than with the first runner: all processes must find the same cells finished.
         init_dist(arguments.launcher)
     if arguments.update:
         check_section(arguments.update, arguments.config)
@@ -59,7 +57,7 @@ def main() -> None:
         print(terminal(report))
         if arguments.out:
             write_json(arguments.out, report)
-        # A document is not to show tables with holes.
+        # No tables with gaps in a document.
         if arguments.update and not grid.problems:
             own = ('--update', arguments.update, f'--update={arguments.update}', '--force')
             words = [word for word in sys.argv[1:] if word not in own]
@@ -68,8 +66,8 @@ def main() -> None:
         if grid.problems:
             more = f', and {len(grid.problems) - 1} more' if len(grid.problems) > 1 else ''
             raise UsageError(
-                f'{grid.problems[0]}{more}; the tracebacks are in {folder.path / "cells"} and the log, and what failed '
-                'is tried again when the grid is started again'
+                f'{grid.problems[0]}{more}; the tracebacks are in {folder.path / "cells"} and the log; start the grid '
+                'again to retry what failed'
             )
 
 

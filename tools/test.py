@@ -18,6 +18,7 @@ from mmadvdefense import __version__
 from mmadvdefense.attacks import WorstOf, attack_names, attack_settings, build_attack
 from mmadvdefense.attacks.targets import TARGETS
 from mmadvdefense.evaluation import Condition, Result, evaluate, robustness_table
+from mmadvdefense.evaluation.grid.versions import RESULTS_FORMAT, VERSION
 from mmadvdefense.evaluation.report.tables import reason_text
 from mmadvdefense.model_spec import ModelSpec
 from mmadvdefense.models import host_model, unwrap
@@ -158,15 +159,15 @@ def conditions(attack: Optional[dict], threats: Sequence[ThreatModel]) -> list[C
         name = built.title if isinstance(built, WorstOf) else type_name(attack['type'])
         for threat in threats:
             threat.check_attack(built)
-            rows.append(Condition.under(threat, f'{name}, {threat.title}', attack))
+            rows.append(Condition(f'{name}, {threat.title}', attack, threat))
     return rows
 
 
 def report(results: list[Result], arguments: argparse.Namespace) -> dict:
     """What the file of results holds."""
     return {
-        'format': 'mmadvdefense results',
-        'version': 1,
+        'format': RESULTS_FORMAT,
+        'version': VERSION,
         'mmadvdefense': __version__,
         'torch': torch.__version__,
         'python': platform.python_version(),

@@ -11,6 +11,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
 import mmadvdefense.datasets  # noqa: F401  registers ImagesPerClass
+from mmadvdefense.hosts import HOSTS
 from mmadvdefense.optim import use_mixed_precision
 from mmadvdefense.registry import DATASETS, HOOKS, builds
 from mmadvdefense.training import recipes
@@ -62,7 +63,8 @@ def apply_arguments(config: Config, arguments: argparse.Namespace) -> None:
 
 
 def take_images_per_class(config: Config, number: int, seed: int) -> None:
-    if config.get('default_scope') != 'mmpretrain':
+    host = HOSTS.get(config.get('default_scope'))
+    if host is None or host.dense:
         raise UsageError(
             f'--images-per-class is for image classification, not for {config.get("default_scope")} configs'
         )

@@ -14,6 +14,7 @@ from .gradient.fgsm_family import BIM, DIFGSM, FGSM, MIFGSM, PGD, TIFGSM
 from .gradient.loop import GradientAttack
 from .gradient.random_budget import RandomBudget
 from .gradient.random_sign import RandomSign
+from .gradient.rfgsm import RFGSM
 from .minimal.carlini_wagner import CarliniWagner, CarliniWagnerBounded
 from .minimal.deepfool import DeepFool
 from .query.curls_whey import CurlsWhey
@@ -33,6 +34,7 @@ __all__ = [
     'MIFGSM',
     'PGD',
     'PPDA',
+    'RFGSM',
     'SSP',
     'TAP',
     'TIFGSM',

@@ -133,12 +133,17 @@ def _check_alike(sources: Sequence[AttackSource]) -> None:
     first = sources[0]
     for index, other in enumerate(sources[1:], 1):
         names = [f'source {i} ({type(source.model).__name__})' for i, source in ((0, first), (index, other))]
-        for what, ours, theirs in (
-            ('task', first.task.name, other.task.name),
-            ('device', first.device, other.device),
-            ('number of classes', first.task.num_classes, other.task.num_classes),
+        for what, ours, theirs, alike in (
+            ('task', first.task.name, other.task.name, first.task.is_like(other.task)),
+            ('device', first.device, other.device, first.device == other.device),
+            (
+                'number of classes',
+                first.task.num_classes,
+                other.task.num_classes,
+                first.task.num_classes == other.task.num_classes,
+            ),
         ):
-            if ours != theirs:
+            if not alike:
                 raise UsageError(
                     f'the models of an ensemble differ in their {what}: {names[0]} has {ours}, {names[1]} has {theirs}'
                 )
@@ -156,9 +161,12 @@ class EnsembleTask(Task):
 
     def __init__(self, tasks: Sequence[Task]):
         self.tasks = list(tasks)
-        self.name = tasks[0].name
-        self.dense = tasks[0].dense
-        self.one_label = tasks[0].one_label
+        # They are all for one task, so that the first can do what all of them can.
+        first = tasks[0]
+        self.name, self.noun = first.name, first.noun
+        self.dense, self.one_label = first.dense, first.one_label
+        self.has_class_scores, self.has_decisions = first.has_class_scores, first.has_decisions
+        self.has_loss_parts, self.has_label_map = first.has_loss_parts, first.has_label_map
 
     def samples_of(self, data_samples: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
         """The data samples of each model."""

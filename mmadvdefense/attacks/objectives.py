@@ -12,7 +12,7 @@ from torch import Tensor
 from ..errors import UsageError
 from ..pixels import Pixels
 from ..registry import ATTACKS, OBJECTIVES, find_class, in_own_scope, type_name
-from ..tasks import DetectionTask, Task
+from ..tasks import Task
 from ..validation import did_you_mean
 from .batch import AttackBatch
 
@@ -30,11 +30,8 @@ class Objective:
 
     def check_task(self, name: str, task: Task) -> None:
         """Raise a ``ValueError`` that begins with the attack's ``name``, if models of a task lack what it needs."""
-        if self.of_scores and task.name == DetectionTask.name:
-            raise UsageError(
-                f'{name}: a detector has no one set of class scores; use an objective on its losses: '
-                "'cls', 'loc' or 'cls+loc'"
-            )
+        if self.of_scores:
+            task.require_class_scores(name, "use an objective on its losses: 'cls', 'loc' or 'cls+loc'")
 
     def __call__(self, images: Pixels, batch: AttackBatch) -> Tensor:
         """A scalar: the sum over the batch, so that the gradient of an image does not depend on its neighbours."""
@@ -165,7 +162,7 @@ class DetectionObjective(HostLossObjective):
         self.stochastic = part == 'random'
 
     def check_task(self, name: str, task: Task) -> None:
-        if task.name != DetectionTask.name:
+        if not task.has_loss_parts:
             raise UsageError(
                 f'{name}: the losses of a {task.name} model have no part {self.part!r}; use '
                 "objective='cross_entropy', 'margin', 'kl' or 'task_loss'"

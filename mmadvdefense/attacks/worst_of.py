@@ -105,8 +105,8 @@ class WorstOf(Attack):
     def perturb(self, batch: AttackBatch) -> Tensor:
         raise self._refusal()
 
-    def _refusal(self) -> ValueError:
-        return ValueError(
+    def _refusal(self) -> UsageError:
+        return UsageError(
             f'{type(self).__name__} takes what is worst for the model that is tested, so it is for tests alone '
             '(tools/test.py, tools/robustness.py, AttackHook); anywhere else name one attack'
         )

@@ -1,5 +1,6 @@
 """Robustness numbers: conditions, results, tables; and examples to look at."""
 
+from .grid.versions import read_report
 from .report.examples import Examples, collect_examples
 from .report.tables import robustness_table
 from .results import Condition, Result, main_metric
@@ -12,6 +13,7 @@ __all__ = [
     'collect_examples',
     'evaluate',
     'main_metric',
+    'read_report',
     'robustness_table',
     'score',
 ]

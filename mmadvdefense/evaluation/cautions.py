@@ -1,4 +1,4 @@
-"""What makes the numbers of an attack say less than they seem to."""
+"""Why an attack may be weaker than its numbers suggest."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Iterable, Optional
 
 from ..threats.measurements import SOURCE
 
-# A source that is right on less than this share of what the target is right on is far from what it was trained for.
+# A source whose score is less than this share of the target's does not see the images that it was trained for.
 _FAR_BELOW = 0.5
 
 
@@ -16,10 +16,10 @@ def source_scores(measured: dict[str, Any]) -> dict[str, float]:
 
 
 def cautions(measured: dict[str, Any], images: Optional[int], clean_scores: Iterable[float] = ()) -> list[str]:
-    """One line for each reason why an attack may be weaker than it looks; usually none.
+    """One line for each reason why an attack may be weaker than it looks; usually there is none.
 
     Args:
-        measured: of a result of the attack.
+        measured: ``measured`` of a :class:`~mmadvdefense.evaluation.results.Result` of the attack.
         images: how many were attacked.
         clean_scores: mean scores (per cent) of the target on clean images, without and with purifiers.
     """

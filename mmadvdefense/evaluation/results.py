@@ -1,17 +1,19 @@
-"""What was done to the test images, and what came of it."""
+"""What was done to the test images, and what the results are."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
-from typing import Optional, Sequence, Union
+import copy
+from dataclasses import dataclass, field, fields
+from typing import Any, Optional, Sequence
 
 import numpy as np
 
+from ..errors import UsageError
 from ..threats import ThreatModel
 
-# What a table shows of a metric's many numbers, the first that is there.
+# The number that a table shows of those that a metric returns: the first of these that it has.
 MAIN_METRICS = ('accuracy/top1', 'mIoU', 'pascal_voc/mAP', 'coco/bbox_mAP_50', 'coco/bbox_mAP')
-# The beginnings of the names of metrics that their hosts give as a fraction.
+# How the names of metrics begin that their hosts give as a fraction.
 _FRACTIONS = ('pascal_voc/', 'coco/', 'cityscapes/', 'lvis/', 'openimages/', 'crowd_human/', 'dod/', 'youtube_vis/')
 
 # The name of images that nothing was done to.
@@ -25,30 +27,30 @@ class Condition:
     Attributes:
         name: as tables show it.
         attack: config of the attack, None for clean images.
-        source: of :class:`mmadvdefense.hooks.ThreatModel`.
-        threat_model: ``'none'`` for clean images, or a word of ``mmadvdefense.hooks.THREAT_MODELS``.
-        substitute: of :class:`mmadvdefense.hooks.ThreatModel`.
-        eot_samples: of the same.
+        threat_model: under which the attack is run, None for clean images. It may be given as anything that
+            :meth:`mmadvdefense.threats.ThreatModel.parse` reads.
+
+    Raises:
+        UsageError: for an attack without a threat model or a threat model without an attack, or an unknown one.
     """
 
     name: str
     attack: Optional[dict] = None
-    source: Union[dict, list[dict], None] = None
-    threat_model: str = 'none'
-    substitute: Optional[str] = None
-    eot_samples: Optional[int] = None
+    threat_model: Optional[ThreatModel] = None
 
-    @property
-    def threat(self) -> Optional[ThreatModel]:
-        """The threat model with its settings, None for clean images."""
-        if self.attack is None:
-            return None
-        return ThreatModel(self.threat_model, self.source, self.substitute, self.eot_samples)
+    def __post_init__(self) -> None:
+        if (self.attack is None) != (self.threat_model is None):
+            lacking = 'an attack' if self.attack is None else 'a threat model'
+            raise UsageError(
+                f'condition {self.name!r} has no {lacking}: it takes both, or neither of them for clean images'
+            )
+        if self.threat_model is not None:
+            self.threat_model = ThreatModel.parse(self.threat_model)
 
-    @classmethod
-    def under(cls, threat: ThreatModel, name: str, attack: dict) -> Condition:
-        """An attack under a threat model."""
-        return cls(name, attack, threat.source, threat.name, threat.substitute, threat.eot_samples)
+    def as_dict(self) -> dict[str, Any]:
+        """The condition in a form that JSON can hold."""
+        threat = None if self.threat_model is None else self.threat_model.as_dict()
+        return {'name': self.name, 'attack': self.attack, 'threat_model': threat}
 
 
 @dataclass
@@ -59,17 +61,17 @@ class Result:
         condition: what was done to the images.
         purifier: whether the model had its purifier.
         metrics: the host's own numbers, None for those that are not defined (a mean over classes without images).
-        measured: sizes of the perturbations (pixels), PSNR (dB) and queries; None stands for infinity.
+        measured: sizes of the perturbations (pixels 0-255), PSNR (dB) and queries; None stands for infinity.
         defense: the name of the defense.
-        scores: what came of single images: how many ``images``, how many of them are left out of what follows since
-            they are ``without_truth``, ``right`` (per cent), mean ``score`` (per cent) and its 95 % bootstrap
-            ``interval``, ``changed``, the share (per cent) whose decision is another than on the clean image, None for
-            clean images, and ``unscored``, why none was scored. What is not known is None.
+        scores: of single images: the number of ``images``, how many of them are ``without_truth`` and left out of the
+            rest, ``correct`` (per cent), the mean ``score`` (per cent) and its 95 % bootstrap ``interval``,
+            ``changed``, the share (per cent) whose decision differs from that on the clean image (None for clean
+            images), and ``unscored``, why none was scored. What is not known is None.
         amplification: of named layers, the mean over images of how much larger the perturbation of the layer's output
             is than that output (HGD, CVPR 2018): ``|f(x*) - f(x)|_1 / |f(x)|_1``.
-        reason: why there are no numbers: why the attack cannot run, or what stopped it; None if all went well.
-        error: where something went wrong, the traceback.
-        samples: columns of the same length, one row an image; see :class:`mmadvdefense.hooks.AttackHook`.
+        reason: why there are no numbers: why the attack cannot run, or what stopped it; None if there are.
+        error: the traceback of what stopped it.
+        samples: columns of the same length, one row for each image; see :class:`mmadvdefense.hooks.AttackHook`.
         examples: a few images; see :class:`mmadvdefense.hooks.example_images.ExampleImagesHook`.
     """
 
@@ -86,10 +88,10 @@ class Result:
     examples: Optional[dict[str, np.ndarray]] = None
 
     def as_dict(self) -> dict:
-        """Everything but the single images, as JSON holds it."""
-        cell = asdict(replace(self, samples=None, examples=None))
-        del cell['samples'], cell['examples']
-        return cell
+        """Everything but the single images, in a form that JSON can hold."""
+        images = ('samples', 'examples')
+        cell = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in images}
+        return copy.deepcopy({**cell, 'condition': self.condition.as_dict()})
 
     @classmethod
     def from_dict(cls, cell: dict, samples: Optional[dict[str, list]] = None) -> Result:
@@ -107,7 +109,7 @@ def main_metric(results: Sequence[Result]) -> str:
 
 
 def is_fraction(metric: Optional[str]) -> bool:
-    """Whether a metric's host gives it as a fraction, where the literature has per cent."""
+    """Whether a metric's host gives it as a fraction where the literature has per cent."""
     return metric is not None and metric.startswith(_FRACTIONS)
 
 
@@ -117,5 +119,5 @@ def percent(value: Optional[float], metric: str) -> Optional[float]:
 
 
 def unit(metric: Optional[str]) -> str:
-    """What a table puts behind the name of a metric whose unit it knows."""
+    """What a table appends to the name of a metric whose unit is known."""
     return ' (%)' if metric in MAIN_METRICS or is_fraction(metric) else ''

@@ -39,32 +39,34 @@ def evaluate(
 ) -> list[Result]:
     """Run the test loop once for every condition, without and with the purifier.
 
-    Both meet the very same adversarial images, unless the attacker knows the purifier. A model without a purifier is
-    scored without only. Without it, adaptive attackers are gray-box and scored as such, unless a condition is that
-    already; one who has nothing but a purifier of its own is scored with the purifier only.
+    Both face the same adversarial images unless the attacker knows the purifier. A model that has no purifier is scored
+    without one only. Without it, an adaptive attacker is a gray-box attacker and scored as such, unless there is that
+    condition already. One who has nothing but a purifier of its own is scored with the purifier only.
 
     Args:
         runner: with a test loop; its checkpoint is loaded by the first run.
         conditions: what to do to the images.
-        purifier: which of without and with.
+        purifier: whether to test without the purifier, with it, or both.
         seed: of the attacks.
         quantize: round adversarial images to whole pixels.
 
     Raises:
-        UnsupportedAttackError: for a condition that means nothing for this model.
+        UnsupportedAttackError: for a condition that is meaningless for this model.
     """
-    preprocessor = unwrap(runner.model).data_preprocessor
+    model = unwrap(runner.model)
+    preprocessor = model.get_submodule('data_preprocessor')
     if not isinstance(preprocessor, Purifier):
         purifier = (False,)
     for condition in conditions:
-        if condition.threat_model in NEEDS_PURIFIER and True not in purifier:
+        if condition.threat_model is None or condition.attack is None:
+            continue
+        if _needs_purifier(condition) and True not in purifier:
             raise UnsupportedAttackError(
-                f'{condition.threat_model} attacks the purifier, and there is none that is enabled'
+                f'{condition.threat_model.name} attacks the purifier, and there is none that is enabled'
             )
-        if condition.attack is not None:
-            # Before the passes over the data, and not after those of the conditions before this one.
-            fitting_source(build_attack(condition.attack), condition.threat, unwrap(runner.model))
-    results = []
+        # Before the passes over the data, not after those of the conditions before this one.
+        fitting_source(build_attack(condition.attack), condition.threat_model, model)
+    results: list[Result] = []
     with tempfile.TemporaryDirectory(dir=_work_dir(runner), prefix='adversarial-') as cache:
         for condition, undefended in zip(conditions, _without_purifier(conditions)):
             for enabled in purifier:
@@ -80,22 +82,31 @@ def evaluate(
     return results
 
 
+def _needs_purifier(condition: Condition) -> bool:
+    return condition.threat_model is not None and condition.threat_model.name in NEEDS_PURIFIER
+
+
 def _without_purifier(conditions: Sequence[Condition]) -> list[Optional[Condition]]:
     """Each condition for the model without its purifier; None if it is meaningless there, or the same as another."""
     found: list[Optional[Condition]] = []
     for condition in conditions:
-        threat = condition.threat and condition.threat.without_purifier()
-        if threat == condition.threat:
+        threat = condition.threat_model and condition.threat_model.without_purifier()
+        if threat == condition.threat_model:
             found.append(condition)
             continue
-        known = [(other.attack, other.threat) for other in (*conditions, *found) if other is not None]
+        known = [(other.attack, other.threat_model) for other in (*conditions, *found) if other is not None]
         repeated = threat is None or (condition.attack, threat) in known
-        found.append(None if repeated else Condition.under(threat, condition.name, condition.attack))
+        found.append(None if repeated else Condition(condition.name, condition.attack, threat))
     return found
 
 
 def warn_of(result: Result, others: Sequence[Result]) -> None:
-    """Say in the log why an attack may be weaker than it looks, by the results of the same target on clean images."""
+    """Log why an attack may be weaker than it looks.
+
+    Args:
+        result: of the attack.
+        others: results of the same target, among them those on clean images.
+    """
     known = [other.scores for other in others if other.condition.attack is None]
     clean = [scores['score'] for scores in known if scores.get('score') is not None]
     for line in cautions(result.measured, result.scores.get('images'), clean):
@@ -125,14 +136,14 @@ def score(
         hooks: more hooks for this test.
 
     Returns:
-        On the first process; on others without what was measured on images. Where the attack itself went wrong, with
-        the reason and the traceback instead of numbers (of several processes, of which others would wait for this one,
-        the error is raised).
+        The complete result on the first process; on others, it lacks what was measured on images. If the attack itself
+        fails, it holds the reason and the traceback instead of numbers. With several processes, such an error is
+        raised, since the others would wait for this one.
     """
     preprocessor = unwrap(runner.model).data_preprocessor
     attack = AttackHook(
         condition.attack,
-        threat_model=condition.threat,
+        threat_model=condition.threat_model,
         seed=seed,
         quantize=quantize,
         cache_dir=cache_dir,
@@ -170,7 +181,7 @@ def score(
 
 
 def _drop_gathered(runner: Runner) -> None:
-    """Predictions that the metrics of an interrupted test still hold would count in the next one."""
+    """Drop predictions of an interrupted test, which its metrics still hold and would count in the next test."""
     evaluator = getattr(runner._test_loop, 'evaluator', None)
     for metric in evaluator.metrics if evaluator is not None else ():
         metric.results.clear()
@@ -179,7 +190,7 @@ def _drop_gathered(runner: Runner) -> None:
 def _result(condition: Condition, metrics: dict) -> Result:
     measured = {name: value for name, value in metrics.items() if name.startswith(MEASURED)}
     amplification = {name: value for name, value in metrics.items() if name.startswith(AMPLIFICATION)}
-    # Some metrics also return values of each class or a confusion matrix.
+    # Some metrics also return a value for each class, or a confusion matrix.
     scores = {name: _finite(value) for name, value in metrics.items() if np.ndim(value) == 0}
     return Result(
         condition,
@@ -191,12 +202,12 @@ def _result(condition: Condition, metrics: dict) -> Result:
 
 
 def _finite(value: Any) -> Optional[float]:
-    """JSON knows neither infinity nor what is not a number."""
+    """JSON has neither infinity nor NaN."""
     return float(value) if math.isfinite(value) else None
 
 
 def failed(condition: Condition, error: Exception) -> Result:
-    """A result without numbers, for which an error is to blame; the traceback also goes into the log."""
+    """A result without numbers because of an error, whose traceback also goes to the log."""
     trace = ''.join(traceback.format_exception(type(error), error, error.__traceback__))
     if isinstance(error, UnsupportedAttackError):
         return Result(condition, purifier=False, reason=str(error))
@@ -206,11 +217,11 @@ def failed(condition: Condition, error: Exception) -> Result:
 
 
 def note_changes(result: Result, clean: Optional[Result]) -> None:
-    """Note which images an attack made the model decide otherwise than on the clean ones, and what share they are.
+    """Note on which images the model's decision differs from that on the clean image, and their share.
 
     Args:
         result: gains the column ``changed`` and the score of that name.
-        clean: of the same model; nothing is noted without it.
+        clean: of the same model; without it, nothing is noted.
     """
     if clean is None or clean.samples is None or result.samples is None or result.condition.attack is None:
         return
@@ -225,7 +236,7 @@ def _scores(samples: dict[str, list], seed: int) -> dict:
     return {
         'images': len(samples['score']),
         'without_truth': len(samples['score']) - len(scores),
-        'correct': _percent([right for right in samples['correct'] if right is not None]),
+        'correct': _percent([correct for correct in samples['correct'] if correct is not None]),
         'score': _percent(scores),
         'interval': [100 * bound for bound in bootstrap_interval(scores, seed)] if scores else None,
         'changed': None,

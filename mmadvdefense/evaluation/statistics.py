@@ -1,4 +1,4 @@
-"""How much of a difference is chance: intervals and tests over single images."""
+"""How much of a difference may be chance: intervals and tests over single images."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ def bootstrap_interval(scores: Sequence[float], seed: int = 0) -> tuple[float, f
     """The 95 % interval of a mean by the percentile bootstrap, of 2000 resamples.
 
     Args:
-        scores: one an image.
+        scores: one for each image.
         seed: of the resampling: the same scores give the same interval.
     """
-    scores = np.asarray(scores, dtype=np.float64)
     if len(scores) == 1:
         return float(scores[0]), float(scores[0])
     interval = stats.bootstrap(
-        (scores,),
+        (np.asarray(scores, dtype=np.float64),),
         np.mean,
         n_resamples=RESAMPLES,
         batch=_BATCH,
@@ -45,7 +44,7 @@ def paired_t_test(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, O
     nor how many of them).
 
     Args:
-        ours: one score an image.
+        ours: one score for each image.
         theirs: of the same images in the same order.
 
     Returns:
@@ -53,7 +52,7 @@ def paired_t_test(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, O
         variance: without any difference t is 0 and p is 1, otherwise t is None (infinite) and p is 0.
 
     Raises:
-        ValueError: if the numbers of images differ or there are less than two.
+        UsageError: if the numbers of images differ or there are fewer than two.
     """
     if len(ours) != len(theirs) or len(ours) < 2:
         raise UsageError(f'a paired test needs two scores of each of at least 2 images, got {len(ours)}, {len(theirs)}')
@@ -65,14 +64,14 @@ def paired_t_test(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, O
     return dict(difference=float(difference.mean()), t=t, p=p, pairs=len(ours))
 
 
-def correct_under_all(rights: Sequence[Sequence[Optional[bool]]]) -> Optional[float]:
-    """The share of images that are right under every attack ("worst case", Xie et al., CVPR 2019).
+def correct_under_all(correct: Sequence[Sequence[Optional[bool]]]) -> Optional[float]:
+    """The share of images that are correct under every attack ("worst case", Xie et al., CVPR 2019).
 
     Args:
-        rights: for each attack, whether each image is right; images that are None somewhere are left out.
+        correct: for each attack, whether each image is correct; images that are None under any attack are left out.
 
     Returns:
         None if no image is left.
     """
-    known = [all(image) for image in zip(*rights) if None not in image]
+    known = [all(image) for image in zip(*correct) if None not in image]
     return float(np.mean(known)) if known else None

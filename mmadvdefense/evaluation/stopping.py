@@ -1,4 +1,4 @@
-"""When a purifier that is fitted to each image should stop, told from Gaussian noise and never from an attack."""
+"""When a purifier that is fitted to each image should stop, chosen on Gaussian noise and never on an attack."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any, Mapping, Optional, Sequence
 
 import torch
 from mmengine.evaluator import Evaluator
-from torch import Tensor, nn
+from mmengine.model import BaseModel
+from torch import Tensor
 from torch.utils.data import DataLoader
 
+from ..errors import UsageError
 from ..pixels import PIXEL_MAX, Pixels
 from ..purifiers import OnlinePurifier, switched
 from ..randomness import Randomness, image_seeds
@@ -31,32 +33,39 @@ def add_gaussian_noise(images: Pixels, sigma: float, randomness: Randomness) -> 
 
 @torch.no_grad()
 def metric_by_step(
-    model: nn.Module,
+    model: BaseModel,
     loader: DataLoader,
     evaluator: Any,
     steps: Sequence[int],
     sigma: float,
     seed: int = 0,
 ) -> tuple[str, dict[int, float]]:
-    """The task's metric on noisy images that were purified for each of these numbers of steps, from one run.
+    """The task's metric on noisy images, purified for each of these numbers of steps in one run.
 
     Args:
         model: a host in eval mode, with an :class:`OnlinePurifier`, which is left enabled.
         loader: of images without augmentation.
         evaluator: config of the metrics.
-        steps: in rising order.
+        steps: in ascending order.
         sigma: of the noise, in pixels (0-255).
-        seed: of the noise; an image's depends on it and the image's name alone.
+        seed: of the noise; the noise of an image depends on the seed and the image's name alone.
 
     Returns:
         The metric's name, and its value after each number of steps; after 0 steps that of the noisy images.
+
+    Raises:
+        UsageError: if the model has no such purifier.
     """
-    purifier: OnlinePurifier = model.data_preprocessor
+    purifier = model.data_preprocessor
+    if not isinstance(purifier, OnlinePurifier):
+        raise UsageError(f'{type(purifier).__name__} is not fitted to each image, so there are no steps to stop at')
     evaluators = {step: Evaluator(copy.deepcopy(evaluator)) for step in (0, *steps)}
     for each in evaluators.values():
         each.dataset_meta = getattr(loader.dataset, 'metainfo', None)
+    size = 0
     for data in loader:
         samples = data['data_samples']
+        size += len(samples)
         randomness = Randomness(image_seeds(seed, 'gaussian', data['inputs'], samples))
         noisy = add_gaussian_noise(purifier.load_pixels(data['inputs'], samples), sigma, randomness)
         noisy_data = {**data, 'inputs': noisy}
@@ -66,7 +75,7 @@ def metric_by_step(
                 # Hosts change the samples that they are given.
                 outputs = model.test_step({**data, 'inputs': images, 'data_samples': copy.deepcopy(samples)})
                 each.process(outputs, noisy_data)
-    results = {step: each.evaluate(len(loader.dataset)) for step, each in evaluators.items()}
+    results = {step: each.evaluate(size) for step, each in evaluators.items()}
     metric = _main_metric(results[0])
     return metric, {step: float(result[metric]) for step, result in results.items()}
 

@@ -196,8 +196,7 @@ class AttackHook(Hook):
         members = getattr(source, 'sources', [source])
         # Attacks on features may run on models of other classes, which cannot be scored on these images.
         same = all(
-            (member.task.name, member.task.num_classes) == (self._task.name, self._task.num_classes)
-            for member in members
+            self._task.is_like(member.task) and self._task.num_classes == member.task.num_classes for member in members
         )
         if not (self.score_samples and self.threat_model.sources and same):
             return None

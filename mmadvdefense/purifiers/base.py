@@ -12,18 +12,12 @@ from torch import Tensor, nn
 
 from .. import compat
 from ..errors import UsageError
+from ..hosts import HOSTS, host_of_class
 from ..pipelines import native_channel_order
 from ..pixels import Pixels, check_channels, check_pixels
 from ..randomness import Randomness, image_seeds
 from ..registry import MODELS, type_path
 from .compression import compress_jpeg
-
-# Each host's own preprocessor, by the default scope of its configs.
-NATIVE_TYPES = {
-    'mmpretrain': 'mmpretrain.ClsDataPreprocessor',
-    'mmseg': 'mmseg.SegDataPreProcessor',
-    'mmdet': 'mmdet.DetDataPreprocessor',
-}
 
 
 class Purifier(BaseDataPreprocessor, ABC):
@@ -57,14 +51,14 @@ class Purifier(BaseDataPreprocessor, ABC):
         scope = DefaultScope.get_current_instance()
         scope_name = scope.scope_name if scope else None
         if native_type is None:
-            if scope_name not in NATIVE_TYPES:
+            if scope_name not in HOSTS:
                 raise UsageError(
                     f'{type(self).__name__} cannot tell which preprocessor to wrap in default scope {scope_name!r}: '
-                    f"set default_scope to one of {', '.join(NATIVE_TYPES)}, or pass native_type='...DataPreprocessor'"
+                    f"set default_scope to one of {', '.join(HOSTS)}, or pass native_type='...DataPreprocessor'"
                 )
-            native_type = NATIVE_TYPES[scope_name]
+            native_type = HOSTS[scope_name].native_type
         native_path = type_path(native_type)
-        compat.apply_for_scope(native_path.split('.')[0] if '.' in native_path else scope_name)
+        compat.apply_for_scope(native_path.partition('.')[0] if '.' in native_path else scope_name)
         if native.pop('batch_augments', None) and 'ClsDataPreprocessor' in native_path:
             # Mixup and its like would mix images that the attack never saw, but they switch on soft labels, and
             # the host's loss may rely on those.
@@ -168,8 +162,8 @@ class Purifier(BaseDataPreprocessor, ABC):
         return None
 
     def _check_geometry(self, purifier: Purifier) -> None:
-        hosts = {cls.__module__.split('.')[0] for cls in type(self.native).__mro__}
-        if not purifier.keeps_geometry and hosts & {'mmseg', 'mmdet'}:
+        host = host_of_class(type(self.native))
+        if not purifier.keeps_geometry and host is not None and host.dense:
             raise UsageError(
                 f'{type(purifier).__name__} moves what images show, and boxes and masks would stay where they are: '
                 f'it is for classifiers alone, not for {type(self.native).__name__}'

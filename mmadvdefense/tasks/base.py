@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from typing import ClassVar, Optional, Sequence
+from typing import Any, Optional, Sequence, Union
 
 import torch
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from ..errors import UsageError
@@ -16,20 +17,54 @@ from .taps import FeatureTap
 
 
 class Task(ABC):
-    """What attacks, losses and hooks need to know of a host model.
+    """What attacks, losses and hooks need to know about a host model.
 
     Args:
         model: the host's model, e.g. MMPretrain's ``ImageClassifier``.
     """
 
-    name: ClassVar[str]
-    # Whether ground truth says where things are (masks, boxes): then an image must not be moved under it.
-    dense: ClassVar[bool] = True
-    # Whether an image as a whole is in one class.
-    one_label: ClassVar[bool] = False
+    name: str
+    # What its models are called in messages.
+    noun: str
 
-    def __init__(self, model: nn.Module):
+    # --- what models for it can do ---------------------------------------------------------------------------
+
+    # Whether ground truth says where things are (masks, boxes), so that an image must not be moved under it.
+    dense: bool = True
+    # Whether an image as a whole is in one class.
+    one_label: bool = False
+    # Whether :meth:`logits` gives the class scores that decide on the prediction.
+    has_class_scores: bool = True
+    # Whether the prediction is one class an image, pixel or label, so that an image either fools the model or not.
+    has_decisions: bool = True
+    # Whether :meth:`select_losses` finds the parts 'cls' and 'loc' in the host's losses.
+    has_loss_parts: bool = False
+    # Whether :meth:`label_map` gives ground truth as a map of classes.
+    has_label_map: bool = True
+    # Whether attacks on features alone may take them from such a model, whatever the task of the attacked model.
+    lends_features: bool = False
+
+    def __init__(self, model: BaseModel):
         self.model = model
+
+    def require_class_scores(self, user: str, instead: str) -> None:
+        """Raise a ``ValueError`` if there are no class scores.
+
+        Args:
+            user: what needs them; the message begins with it.
+            instead: what can be used instead; the message ends with it.
+        """
+        if not self.has_class_scores:
+            raise UsageError(f'{user}: a {self.noun} has no one set of class scores; {instead}')
+
+    def require_decisions(self, user: str, instead: str) -> None:
+        """Raise a ``ValueError`` if there are no decisions; the arguments are those of :meth:`require_class_scores`."""
+        if not self.has_decisions:
+            raise UsageError(f'{user}: a {self.noun} makes no one decision on an image; {instead}')
+
+    def is_like(self, other: Task) -> bool:
+        """Whether another model is for the same task, so that their predictions mean the same."""
+        return self.name == other.name
 
     # --- the model seen from its native preprocessor's output -------------------------------------------------
 
@@ -41,11 +76,11 @@ class Task(ABC):
     def logits(self, inputs: Tensor) -> Tensor:
         """Class scores before the softmax, ``(N, K)`` or ``(N, K, h, w)``, of preprocessed images.
 
-        The largest of them is what the model decides on, which :meth:`check_scores` holds against its own prediction.
+        The model decides on the largest of them, which :meth:`check_scores` verifies with its own prediction.
         """
 
     def reference(self, inputs: Tensor) -> Optional[Tensor]:
-        """Run the layers that features are read from; the class scores if there are any, as in training."""
+        """Run the layers that features are read from; returns the class scores, if there are any, as in training."""
         return self.logits(inputs)
 
     @property
@@ -54,19 +89,19 @@ class Task(ABC):
         return True
 
     def decisions(self, inputs: Tensor) -> Optional[Tensor]:
-        """What the host's own prediction says of preprocessed images, in the form of ``logits(inputs).argmax(1)``.
+        """What the host itself predicts for preprocessed images, in the form of ``logits(inputs).argmax(1)``.
 
-        None for a task whose decisions are not made by class scores alone.
+        None for a task in which class scores alone do not decide.
         """
         return None
 
     def check_scores(self, inputs: Tensor, logits: Optional[Tensor] = None) -> None:
-        """Hold the class scores of preprocessed images against what the host's own prediction says of them.
+        """Check that the class scores of preprocessed images lead to what the host itself predicts for them.
 
-        Costs one forward, two without ``logits``, and waits for the device.
+        Costs one forward pass, two without ``logits``, and waits for the device.
 
         Raises:
-            ValueError: if the host decides on something else: an attack on these scores would miss it.
+            ValueError: if the host decides by something else: an attack on these scores would miss it.
         """
         decided = self.decisions(inputs)
         if decided is None:
@@ -75,18 +110,18 @@ class Task(ABC):
         logits = self.logits(inputs) if logits is None else logits
         if logits.ndim < 2 or decided.shape != logits[:, 0].shape:
             raise UsageError(
-                f'{name} gives scores {tuple(logits.shape)} and predicts {tuple(decided.shape)}: these are no class '
+                f'{name} gives scores {tuple(logits.shape)} and predicts {tuple(decided.shape)}: these are not class '
                 f'scores of what it predicts; {_USE_LOSS}'
             )
         best = logits.amax(1)
         behind = best - logits.gather(1, decided.to(logits.device).unsqueeze(1)).squeeze(1)
-        # Two classes may be equal up to rounding, also to that of probabilities, which scores near 0 do not tell apart.
+        # Two classes may be equal up to rounding, which for probabilities is coarser than for scores near 0.
         slack = (_TIE * best.abs().mean()).clamp(min=8 * torch.finfo(best.dtype).eps)
         different = (behind > slack).double().mean().item()
         if different:
             raise UsageError(
                 f'the prediction of {name} is not the largest of its class scores in {different:.1%} of the '
-                f'cases: it decides on something else than these scores; {_USE_LOSS}'
+                f'cases: it decides by something other than these scores; {_USE_LOSS}'
             )
 
     def losses(self, inputs: Tensor, data_samples: Sequence) -> dict[str, Tensor]:
@@ -94,14 +129,14 @@ class Task(ABC):
         return self.model(inputs, data_samples, mode='loss')
 
     def loss_modules(self) -> list[nn.Module]:
-        """Modules whose ``training`` flag must be set for :meth:`losses`, since it decides what they return.
+        """Modules whose ``training`` flag must be set for :meth:`losses`, because it decides what they return.
 
-        None of them behaves differently in training itself: normalisation and dropout stay in eval mode.
+        The flag changes nothing else in them: normalisation and dropout stay in eval mode.
         """
         return []
 
     def select_losses(self, losses: dict, part: str) -> list:
-        """The entries of the host's losses that belong to a part of the task, such as localisation."""
+        """The entries of the host's losses that belong to one part of the task, such as localisation."""
         raise UsageError(f'the losses of a {self.name} model have no part {part!r}')
 
     # --- ground truth ---------------------------------------------------------------------------------------
@@ -109,7 +144,7 @@ class Task(ABC):
     def prepare_samples(
         self, preprocessor: nn.Module, images: Pixels, data_samples: Sequence, training: bool = False
     ) -> list:
-        """Data samples as the model takes them. Native preprocessors change theirs, so these are copies."""
+        """Copies of data samples as the model takes them; native preprocessors would change the originals."""
         data = {'inputs': images, 'data_samples': copy.deepcopy(list(data_samples))}
         with torch.no_grad():
             return preprocessor(data, training=False)['data_samples']
@@ -118,13 +153,13 @@ class Task(ABC):
         """Samples whose ground truth is in the frame of the resized image.
 
         Args:
-            data_samples: as the pipeline gives them; not changed.
+            data_samples: as the pipeline makes them; not changed.
             annotations_in_input_frame: whether the pipeline resized the annotations with the image.
         """
         return list(data_samples)
 
     def check_samples(self, data_samples: Sequence) -> None:  # noqa: B027  most tasks have nothing to check
-        """Raise a ``ValueError`` that names the file for ground truth that the model cannot have learned."""
+        """Raise a ``ValueError`` that names the file if its ground truth is not what the model can have learned."""
 
     @abstractmethod
     def cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -138,8 +173,8 @@ class Task(ABC):
     def labels(self, data_samples: Sequence, device: torch.device) -> Tensor:
         """Ground-truth class indices in the input frame."""
 
-    def predicted(self, logits: Tensor, data_samples: Sequence) -> Sequence[Tensor]:
-        """What the model itself says, in the form in which :meth:`relabel` takes it for samples of the pipeline."""
+    def predicted(self, logits: Tensor, data_samples: Sequence) -> Union[Tensor, Sequence[Tensor]]:
+        """What the model predicts, in the form in which :meth:`relabel` takes it for samples of the pipeline."""
         return logits.argmax(1)
 
     def label_counts(self, data_samples: Sequence) -> list[int]:
@@ -151,14 +186,14 @@ class Task(ABC):
         """Copies of prepared samples whose ground truth is ``target``."""
 
     @abstractmethod
-    def ground_truth(self, data_sample) -> list:
+    def ground_truth(self, data_sample: Any) -> list:
         """The tensors and arrays that an attack may look at besides the image."""
 
     @abstractmethod
     def score_samples(
         self, predictions: Sequence, annotations_in_input_frame: bool = False, ignored_are_crowds: bool = True
     ) -> SampleScores:
-        """How right the model is on each image.
+        """How correct the model is on each image.
 
         Args:
             predictions: the data samples that the host's ``test_step`` returns, with their ground truth.
@@ -166,12 +201,12 @@ class Task(ABC):
             ignored_are_crowds: what :func:`mmadvdefense.tasks.ignored_are_crowds` says of the data set.
 
         Raises:
-            NotScored: if predictions of this kind are not scored one by one.
+            NotScored: if predictions of this kind are not scored image by image.
         """
 
     @property
     def dataset_classes(self) -> Optional[int]:
-        """How many classes a data set for this model has; None where the model does not say."""
+        """How many classes a data set for this model has; None if the model does not say."""
         return self.num_classes
 
     # --- features ---------------------------------------------------------------------------------------------
@@ -192,14 +227,14 @@ class Task(ABC):
 
     @property
     def ignore_index(self) -> Optional[int]:
-        """The label of what belongs to no class and counts for nothing; None if all labels are classes."""
+        """The label of what belongs to no class and is not counted; None if all labels are classes."""
         return None
 
     def target_classes(self, logits: Tensor) -> Optional[Tensor]:
-        """Which of the K scores belong to a class that something can be in; None if all do.
+        """Which of the K scores belong to classes that can occur; None if all do.
 
         Returns:
-            bool, ``(1, K, ...)``, which expands to ``logits``.
+            bool, ``(1, K, ...)``, which broadcasts to the shape of ``logits``.
         """
         return None
 

@@ -1,13 +1,14 @@
-"""Image classification with one label an image (MMPretrain's classifiers)."""
+"""Image classification with one label per image (MMPretrain's classifiers)."""
 
 from __future__ import annotations
 
 import copy
 import math
-from typing import Optional, Sequence, Union
+from typing import Any, Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
+from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..errors import UsageError
@@ -21,13 +22,14 @@ class ImageTask(Task):
     """Images as a whole; features are the input of the last linear layer (paper) or the logits (released code)."""
 
     dense = False
+    noun = 'classifier'
 
     @property
     def classifier(self) -> str:
         """The name of the last linear (or 1x1 convolution) layer of the head.
 
-        The head of VGG and its like has no weights: there the backbone ends in the linear layer. Models of timm and
-        transformers have no head of their own.
+        Heads such as VGG's have no weights: there the backbone ends in the linear layer. Models of timm and
+        transformers have no separate head.
         """
         head = getattr(self.model, 'head', None)
         layers = [] if head is None else _classifying(head, 'head.')
@@ -60,10 +62,11 @@ class ImageTask(Task):
 
 
 class ClassificationTask(ImageTask):
-    """One label an image."""
+    """One label per image."""
 
     name = 'classification'
     one_label = True
+    lends_features = True
 
     def logits(self, inputs: Tensor) -> Tensor:
         return class_scores_of(self.model(inputs, mode='tensor'))
@@ -83,7 +86,7 @@ class ClassificationTask(ImageTask):
         self, preprocessor: nn.Module, images: Pixels, data_samples: Sequence, training: bool = False
     ) -> list:
         if any('gt_label' in sample for sample in data_samples):
-            # MMPretrain takes it that either all samples have labels or none.
+            # MMPretrain assumes that either all samples have labels or none.
             self._check_labelled(data_samples)
         return super().prepare_samples(preprocessor, images, data_samples, training)
 
@@ -111,7 +114,7 @@ class ClassificationTask(ImageTask):
                 sample.set_gt_score(F.one_hot(label, self.num_classes).to(sample.gt_score))
         return relabelled
 
-    def ground_truth(self, data_sample) -> list:
+    def ground_truth(self, data_sample: Any) -> list:
         return [data_sample.get(name) for name in ('gt_label', 'gt_score') if name in data_sample]
 
     def score_samples(
@@ -141,7 +144,7 @@ class ClassificationTask(ImageTask):
 
     @property
     def _inner_classes(self) -> Optional[int]:
-        """What timm and transformers say of the models that MMPretrain wraps."""
+        """The number that models of timm and transformers, which MMPretrain wraps, give themselves."""
         inner = getattr(self.model, 'model', None)
         return getattr(inner, 'num_classes', None) or getattr(inner, 'num_labels', None)
 
@@ -154,26 +157,26 @@ def class_scores_of(output: Union[Tensor, Sequence[Tensor]]) -> Tensor:
     if isinstance(output, Tensor):
         return output
     same = len({scores.shape for scores in output}) == 1
-    return sum(output) if same else output[-1]
+    return sum(output[1:], output[0]) if same else output[-1]
 
 
 def predicted_labels(predictions: Sequence, name: str) -> Tensor:
     """``(N,)``, the class that the host puts each image in.
 
     Raises:
-        ValueError: if it is not one class an image.
+        ValueError: if it is not one class per image.
     """
     labels = [sample.get('pred_label') for sample in predictions]
     if any(label is None or label.numel() != 1 for label in labels):
         raise UsageError(
-            f'{name} names none or several classes an image; images are scored and attacked one by one only where each '
-            'has a single label'
+            f'{name} predicts no class or several classes for an image; images are scored and attacked one by one only '
+            'where each has a single label'
         )
     return torch.cat(labels)
 
 
-def number_of_classes(head: Optional[nn.Module]) -> Optional[int]:
-    """How many classes a head tells apart, None if it does not say."""
+def number_of_classes(head: Optional[BaseModule]) -> Optional[int]:
+    """How many classes a head distinguishes; None if it does not say."""
     if head is None:
         return None
     number = getattr(head, 'num_classes', None)

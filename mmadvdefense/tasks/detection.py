@@ -4,51 +4,43 @@ from __future__ import annotations
 
 import copy
 import logging
-import re
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 from mmengine.logging import print_log
+from mmengine.model import BaseDataPreprocessor, BaseModel, BaseModule
 from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..pixels import Pixels
 from .base import Task
-from .detection_scores import detection_score, is_annotated
-from .frames import input_matrix
-from .moving import move_boxes, move_masks
+from .boxes import as_tensor, box_features, is_annotated, is_visible, move_to_input_frame
+from .detection_scores import detection_score
+from .loss_groups import loss_group
 from .sample_scores import NotScored, SampleScores
 from .taps import FeatureTap, ScoreTap
 
-# Label of boxes without an area, in the vectors that the class terms are given.
+# The label of boxes without an area, as the class terms see it.
 NO_CLASS = -100
-# Words in the names of loss entries. Classification first: 'loss_center_heatmap' says what is where, not how far.
-_CLASSIFICATION = {'cls', 'conf', 'obj', 'objectness', 'heatmap', 'det', 'pos', 'neg', 'bag', 'class', 'ce', 'focal'}
-_LOCALISATION = set(
-    'bbox box iou giou loc xy wh offset off center centerness dfl l1 pts reg corner shape pull push mask dice'.split()
-)
-
-
-def loss_group(name: str) -> Optional[str]:
-    """``'cls'`` or ``'loc'`` for the name of a detector's loss entry, None if it is neither."""
-    words = set(re.split(r'[._\d]+', name.lower()))
-    if words & _CLASSIFICATION:
-        return 'cls'
-    return 'loc' if words & _LOCALISATION else None
 
 
 class DetectionTask(Task):
     """Boxes with labels; features are the last map of the backbone, averaged over each ground-truth box.
 
-    Its logits are the class scores of the dense head (of two-stage detectors: which proposals are objects).
+    The layer ``'logits'`` is the class scores of the dense head (in two-stage detectors: which proposals are objects).
     """
 
     name = 'detection'
-    # The head that a tap reads, besides the features that are always computed.
+    noun = 'detector'
+    has_class_scores = False
+    has_decisions = False
+    has_loss_parts = True
+    has_label_map = False
+    # The head that a tap reads, in addition to the features that are always computed.
     _tapped_head: Optional[str] = None
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: BaseModel):
         super().__init__(_predicting(model))
 
     # --- the model ------------------------------------------------------------------------------------------
@@ -92,7 +84,7 @@ class DetectionTask(Task):
     # --- ground truth ---------------------------------------------------------------------------------------
 
     def prepare_samples(
-        self, preprocessor: nn.Module, images: Pixels, data_samples: Sequence, training: bool = False
+        self, preprocessor: BaseDataPreprocessor, images: Pixels, data_samples: Sequence, training: bool = False
     ) -> list:
         samples = super().prepare_samples(preprocessor, images, data_samples)
         samples = [sample.to(preprocessor.device) for sample in samples]
@@ -104,7 +96,7 @@ class DetectionTask(Task):
         return samples
 
     def in_input_frame(self, data_samples: Sequence, annotations_in_input_frame: bool) -> list:
-        """Boxes and masks in the frame of the input; test pipelines load them after ``Resize`` and its like.
+        """Boxes and masks in the frame of the input; test pipelines load them after ``Resize`` and similar transforms.
 
         Boxes without an area inside the image are left out with a warning: there is nothing to attack, and the
         logarithm of such a width makes a loss infinite.
@@ -115,8 +107,8 @@ class DetectionTask(Task):
         moved = copy.deepcopy(list(data_samples))
         for sample in moved:
             if not annotations_in_input_frame:
-                _move_to_input_frame(sample)
-            visible = _is_visible(sample)
+                move_to_input_frame(sample)
+            visible = is_visible(sample)
             if not visible.all():
                 print_log(
                     f'{_name(sample)}: {int((~visible).sum())} of {len(visible)} boxes have no area inside the image; '
@@ -129,20 +121,20 @@ class DetectionTask(Task):
 
     def check_samples(self, data_samples: Sequence) -> None:
         for sample in data_samples:
-            visible = _is_visible(sample)
+            visible = is_visible(sample)
             if not visible.all():
-                box = _as_tensor(sample.gt_instances.bboxes)[~visible][0].tolist()
+                box = as_tensor(sample.gt_instances.bboxes)[~visible][0].tolist()
                 raise UsageError(
-                    f'{_name(sample)}: the box {box} has no area inside the image; mend it, or leave such boxes out '
+                    f'{_name(sample)}: the box {box} has no area inside the image; correct it, or leave such boxes out '
                     "with dict(type='FilterAnnotations') in the pipeline (VOC: filter_cfg=dict(bbox_min_size=1))"
                 )
 
-    def ground_truth(self, data_sample) -> list:
+    def ground_truth(self, data_sample: Any) -> list:
         if not is_annotated(data_sample):
             return []
         instances = data_sample.gt_instances
         masks = [instances.masks.to_ndarray()] if 'masks' in instances else []
-        return [_as_tensor(instances.bboxes), instances.labels, *masks]
+        return [as_tensor(instances.bboxes), instances.labels, *masks]
 
     @staticmethod
     def _check_annotated(data_samples: Sequence) -> None:
@@ -155,7 +147,7 @@ class DetectionTask(Task):
     def score_samples(
         self, predictions: Sequence, annotations_in_input_frame: bool = False, ignored_are_crowds: bool = True
     ) -> SampleScores:
-        """Boxes that lie on an ignored one of their class (crowds, difficult objects) and find none count for nothing.
+        """Boxes that lie on an ignored box of their class (crowd, difficult object) and find no object are not counted.
 
         Proposals, which have no class, are scored as if all objects were of one.
         """
@@ -166,7 +158,7 @@ class DetectionTask(Task):
         return SampleScores(torch.tensor(scores, dtype=torch.float64))
 
     def labels(self, data_samples: Sequence, device: torch.device) -> Tensor:
-        """``(M,)`` classes of all boxes, image after image."""
+        """``(M,)`` classes of all boxes, image by image."""
         self._check_annotated(data_samples)
         return torch.cat([sample.gt_instances.labels for sample in data_samples]).to(device)
 
@@ -204,23 +196,8 @@ class DetectionTask(Task):
 
     def class_features(self, features: Tensor, data_samples: Sequence) -> tuple[Tensor, Tensor]:
         """Mean of the map inside each box, ``(M, L)``; the label of a box without area is ``NO_CLASS``."""
-        from mmcv.ops import roi_align
-
-        device = features.device
-        boxes = [_as_tensor(sample.gt_instances.bboxes).to(features) for sample in data_samples]
-        image = torch.repeat_interleave(
-            torch.arange(len(boxes), device=device),
-            torch.tensor([len(b) for b in boxes], device=device),
-            output_size=sum(len(b) for b in boxes),
-        )
-        height, width = data_samples[0].batch_input_shape
-        scale = features.new_tensor([features.shape[-1] / width, features.shape[-2] / height]).repeat(2)
-        limit = features.new_tensor([features.shape[-1], features.shape[-2]]).repeat(2)
-        first, second, has_area = _clip(torch.cat(boxes) * scale, limit)
-        # RoIAlign stops at corners in the wrong order.
-        rois = torch.cat([image[:, None].to(features.dtype), first, torch.maximum(first, second)], 1)
-        vectors = roi_align(features, rois, (1, 1), 1.0, 0, 'avg', True).flatten(1)
-        return vectors, self.labels(data_samples, device).where(has_area, NO_CLASS)
+        vectors, has_area = box_features(features, data_samples)
+        return vectors, self.labels(data_samples, features.device).where(has_area, NO_CLASS)
 
     def label_map(self, data_samples: Sequence, size: Sequence[int], device: torch.device) -> Tensor:
         raise UsageError('a detector has no label map; leave condition_on_labels out')
@@ -231,7 +208,7 @@ class DetectionTask(Task):
     def num_classes(self) -> int:
         for name in ('roi_head.bbox_head', 'bbox_head', 'mask_head', 'panoptic_head'):
             try:
-                head = self.model.get_submodule(name)
+                head: BaseModule = self.model.get_submodule(name)
             except AttributeError:
                 continue
             head = head[-1] if isinstance(head, nn.ModuleList) else head
@@ -241,7 +218,7 @@ class DetectionTask(Task):
 
     @property
     def dataset_classes(self) -> Optional[int]:
-        """None where objects have no classes (proposals) or are named in words; stuff counts where it is predicted."""
+        """None if objects have no classes (proposals) or are named in words; stuff counts if it is predicted."""
         if self._proposes or getattr(self.model, 'language_model', None) is not None:
             return None
         fusion = getattr(self.model, 'panoptic_fusion_head', None)
@@ -257,48 +234,17 @@ class DetectionTask(Task):
         return any(base.__name__ == 'RPN' for base in type(self.model).__mro__)
 
 
-def _predicting(model: nn.Module) -> nn.Module:
-    """The detector itself; of the two that semi-supervised training keeps, the one that tests run."""
+def _predicting(model: BaseModel) -> BaseModel:
+    """The detector itself; of the two that semi-supervised training keeps, the one that is run in tests."""
     if not hasattr(model, 'semi_test_cfg'):
         return model
     return getattr(model, (model.semi_test_cfg or {}).get('predict_on', 'teacher'))
 
 
 def _belongs_to_head(module: nn.Module) -> bool:
-    # The host keeps parts of heads that are called otherwise (such as YOLACT's prototypes) in the same packages.
+    # Parts of heads with other names, such as YOLACT's prototypes, are in the same packages of the host.
     return type(module).__name__.endswith('Head') or '_heads.' in type(module).__module__
 
 
-def _name(sample) -> str:
+def _name(sample: Any) -> str:
     return sample.get('img_path') or 'an image of the batch'
-
-
-def _as_tensor(boxes) -> Tensor:
-    return getattr(boxes, 'tensor', boxes)
-
-
-def _clip(boxes: Tensor, limit: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """First and second corners ``(M, 2)`` of boxes cut off at an image's edge, and whether an area is left ``(M,)``."""
-    first, second = torch.minimum(boxes.clamp(min=0), limit).split(2, 1)
-    return first, second, (second > first).all(1)
-
-
-def _is_visible(sample) -> Tensor:
-    """Whether each box has an area inside the image, ``(M,)``."""
-    instances = sample.get('gt_instances')
-    if instances is None or 'bboxes' not in instances:
-        return torch.ones(0, dtype=torch.bool)
-    boxes = _as_tensor(instances.bboxes)
-    height, width = sample.img_shape[:2]
-    return _clip(boxes, boxes.new_tensor([width, height]).repeat(2))[2]
-
-
-def _move_to_input_frame(sample) -> None:
-    matrix = input_matrix(sample, sample.ori_shape[:2])
-    for instances in (sample.get('gt_instances'), sample.get('ignored_instances')):
-        if instances is None:
-            continue
-        if 'bboxes' in instances:
-            instances.bboxes = move_boxes(instances.bboxes, matrix)
-        if 'masks' in instances:
-            instances.masks = move_masks(instances.masks, matrix, tuple(sample.img_shape[:2]))

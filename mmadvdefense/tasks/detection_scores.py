@@ -1,33 +1,31 @@
-"""How right a detector is on one image, and what its data set says not to count."""
+"""How correct a detector is on one image, and what its data set says not to count."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
+from torch import Tensor
 
+from .boxes import as_tensor, is_annotated
 from .frames import placement
 from .sample_scores import CONFIDENCE, box_f1
 
 
-def ignored_are_crowds(dataset) -> bool:
+def ignored_are_crowds(dataset: Any) -> bool:
     """Whether a data set's ignored boxes are crowds (COCO and what is stored like it) or difficult objects (VOC's XML).
 
-    The hosts' metrics treat them differently: a detection lies on a crowd if most of its own area does, since the box
-    of a crowd holds many objects; on a difficult object if the two boxes overlap as for any other object.
+    The hosts' metrics treat them differently. A detection lies on a crowd if most of its own area does, since the box
+    of a crowd holds many objects; it lies on a difficult object if the two boxes overlap as for any other object.
     """
     while hasattr(dataset, 'dataset') or hasattr(dataset, 'datasets'):
-        # Wrappers (repeat, concatenation, class balance) hold the data set that was annotated.
+        # Wrappers (repeated, concatenated, class-balanced data sets) hold the data set that was annotated.
         dataset = dataset.dataset if hasattr(dataset, 'dataset') else dataset.datasets[0]
     return all(base.__name__ != 'XMLDataset' for base in type(dataset).__mro__)
 
 
-def is_annotated(sample) -> bool:
-    """Whether a data sample has ground-truth boxes, be they none: whether the pipeline loaded annotations."""
-    return 'gt_instances' in sample and 'bboxes' in sample.gt_instances
-
-
-def detection_score(sample, annotations_in_input_frame: bool, crowds: bool, has_classes: bool = True) -> float:
+def detection_score(sample: Any, annotations_in_input_frame: bool, crowds: bool, has_classes: bool = True) -> float:
     """F1 of an image's boxes in 0-1, NaN where there is no ground truth.
 
     Args:
@@ -43,7 +41,7 @@ def detection_score(sample, annotations_in_input_frame: bool, crowds: bool, has_
     ignored = sample.get('ignored_instances', true[:0])
     if 'bboxes' not in ignored:
         ignored = true[:0]
-    # Predictions are in the frame of the file; flips are not taken back.
+    # Predictions are in the frame of the file; flips are not undone.
     factor, at = torch.ones(4), torch.zeros(4)
     if annotations_in_input_frame:
         factor = torch.tensor(sample.get('scale_factor', (1.0, 1.0))[:2]).repeat(2)
@@ -55,5 +53,5 @@ def detection_score(sample, annotations_in_input_frame: bool, crowds: bool, has_
     return box_f1(boxes, labels[0], true_boxes, labels[1], ignored_boxes, labels[2], crowds)
 
 
-def _corners(boxes) -> torch.Tensor:
-    return getattr(boxes, 'tensor', boxes).float().cpu()
+def _corners(boxes: Any) -> Tensor:
+    return as_tensor(boxes).float().cpu()

@@ -1,4 +1,4 @@
-"""Which frame a pipeline leaves its annotations in, and the way from the frame of the file to that of the input."""
+"""Which frame a pipeline leaves annotations in, and how to get from the frame of the file to that of the input."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..pipelines import Step, pipeline_steps
 _GEOMETRIC = (
     'Resize Letter Crop Affine Expand Flip Rotate Shift Translate Shear Perspective Warp Mosaic MixUp CutMix CopyPaste'
 ).split()
-# The meta that tells where a transform moves pixels to. MMDetection's geometric ones note a matrix.
+# The meta that tells where a transform moves pixels to. MMDetection's geometric transforms note a matrix.
 _TOLD_BY: dict[str, tuple[str, ...]] = {
     'RandomCenterCropPad': ('border',),
     'LetterResize': ('scale_factor', 'pad_param'),
@@ -24,7 +24,7 @@ _TOLD_BY: dict[str, tuple[str, ...]] = {
     ),
     **dict.fromkeys('Rotate TranslateX TranslateY ShearX ShearY'.split(), ('homography_matrix',)),
 }
-# They put the image into a larger one, so that it matters whether it is flipped before or after.
+# They put the image into a larger one, so that it matters whether it is flipped before or afterwards.
 _PLACING = {'Pad', 'LetterResize', 'RandomCenterCropPad', 'FixShapeResize'}
 
 
@@ -34,17 +34,17 @@ _PLACING = {'Pad', 'LetterResize', 'RandomCenterCropPad', 'FixShapeResize'}
 def annotations_in_input_frame(dataset) -> bool:
     """Whether a data set's pipeline moves the annotations together with the image.
 
-    Test pipelines of MMDetection and MMSegmentation load them after ``Resize``, so they stay in the frame of the file
-    while the input is resized; training pipelines load them before.
+    Test pipelines of MMDetection and MMSegmentation load them after ``Resize``, so that they stay in the frame of the
+    file while the input is resized; training pipelines load them before.
     """
     return not _moves(pipeline_steps(dataset))[0]
 
 
 def check_frame(dataset) -> None:
-    """Raise a ``ValueError`` that says why and what to do, if annotations cannot be brought to where the image is.
+    """Raise a ``ValueError`` that says why and what to do, if annotations cannot be moved to where the image is.
 
-    That is so where only a part of what moves the image moves its annotations too, and where the meta of samples does
-    not tell how the image was moved.
+    That is the case where only some of the transforms that move the image move its annotations, too, and where the meta
+    of samples does not tell how the image was moved.
     """
     steps = pipeline_steps(dataset)
     alone, together = _moves(steps)
@@ -58,14 +58,14 @@ def check_frame(dataset) -> None:
     if missing:
         raise UsageError(
             f'the pipeline moves the image by {", ".join(step.name for step in alone)} before it loads annotations, so '
-            f'that an attack must bring them to where the image is: add {", ".join(map(repr, missing))} to meta_keys '
+            f'that an attack must move them to where the image is: add {", ".join(map(repr, missing))} to meta_keys '
             'of the transform that packs samples'
         )
 
 
 def _wanted_meta(moves: Sequence[Step], steps: Sequence[Step]) -> list[str]:
     """What tells where an image was moved to; a ``ValueError`` for a transform that does not tell."""
-    wanted = []
+    wanted: list[str] = []
     for step in moves:
         told_by = next((_TOLD_BY[kind] for kind in step.kinds if kind in _TOLD_BY), None)
         if told_by is None or ('RandomCenterCropPad' in step.kinds and not step.settings.get('test_mode')):
@@ -82,7 +82,7 @@ def _wanted_meta(moves: Sequence[Step], steps: Sequence[Step]) -> list[str]:
 
 
 def _moves(steps: Sequence[Step]) -> tuple[list[Step], list[Step]]:
-    """The transforms that move the image but not its annotations, and those that move both; none without any."""
+    """The transforms that move the image but not its annotations, and those that move both; none if none are loaded."""
     loads = [index for index, step in enumerate(steps) if 'Load' in step.name and 'Annotations' in step.name]
     alone: list[Step] = []
     together: list[Step] = []
@@ -100,8 +100,8 @@ def _moves(steps: Sequence[Step]) -> tuple[list[Step], list[Step]]:
 def input_matrix(sample: Any, size: Sequence[int]) -> np.ndarray:
     """Where the pixels of a file are in the input, ``(3, 3)``: from ``(x, y, 1)`` in the file to ``(x', y', 1)``.
 
-    Coordinates count from the corner of the image. All of the meta is used: ``scale_factor``, ``flip`` and
-    ``flip_direction``, or ``homography_matrix`` instead of these, and where the image was put in a larger one
+    Coordinates count from the corner of the image. It is computed from the meta ``scale_factor``, ``flip`` and
+    ``flip_direction``, or ``homography_matrix`` instead of these, and from where the image was put in a larger one
     (:func:`placement`).
 
     Args:
@@ -109,8 +109,8 @@ def input_matrix(sample: Any, size: Sequence[int]) -> np.ndarray:
         size: height and width of the image in the file.
 
     Raises:
-        ValueError: if the meta leaves open where the image is, or it does not fit into the input; the message names the
-            file.
+        ValueError: if the meta does not tell where the image is, or the image does not fit into the input; the message
+            names the file.
     """
     canvas = np.array(sample.img_shape[1::-1], dtype=float)
     inner, at = np.array(size[::-1], dtype=float), placement(sample)
@@ -137,9 +137,9 @@ def input_matrix(sample: Any, size: Sequence[int]) -> np.ndarray:
 
 
 def placement(sample: Any) -> Optional[np.ndarray]:
-    """Where an image was put in a larger one, x and y; None if it was not, or only padded on the right and below.
+    """Where an image was put in a larger one, x and y; None if it was not, or was only padded on the right and below.
 
-    It is the meta ``border`` of ``RandomCenterCropPad`` or ``pad_param`` of letterboxes; both begin with the top, and
+    This is the meta ``border`` of ``RandomCenterCropPad`` or ``pad_param`` of letterboxes; both begin with the top and
     have the left in third place.
     """
     for name in ('border', 'pad_param'):
@@ -154,17 +154,17 @@ def is_axis_aligned(matrix: np.ndarray) -> bool:
 
 
 def _placed(sample: Any, matrix: np.ndarray, at: np.ndarray, inner: np.ndarray, canvas: np.ndarray) -> np.ndarray:
-    """``matrix`` together with the shift of an image that was put at ``at``, in the order in which they were done."""
+    """``matrix`` combined with the shift of an image that was put at ``at``, in the order of application."""
     if not is_axis_aligned(matrix):
-        raise _unknown(sample, 'is turned and put in a larger image, which an attack cannot follow')
+        raise _unknown(sample, 'is rotated or sheared and put in a larger image, which an attack cannot follow')
     scale, flipped = np.abs(np.diag(matrix)[:2]), np.diag(matrix)[:2] < 0
     border = sample.get('border')
     if border is not None and abs(border[3] - border[2] - inner[0]) < 1 <= abs(
         border[3] - border[2] - inner[0] * scale[0]
     ):
-        # As wide as in the file: it was resized only then.
+        # As wide as in the file: it was resized afterwards.
         at = at * scale
-    # The matrix holds the width of what was flipped: of the whole, or of the image before it was put there.
+    # The matrix holds the width of what was flipped: the whole input, or the image before it was put there.
     whole = np.abs(matrix[:2, 2] - canvas) < 1
     shift = np.where(flipped, np.where(whole, canvas - at, scale * inner + at), matrix[:2, 2] + at)
     return _affine(np.where(flipped, -scale, scale), shift)
@@ -181,4 +181,4 @@ def _affine(scale: np.ndarray, shift: np.ndarray) -> np.ndarray:
 
 def _unknown(sample: Any, what: str) -> ValueError:
     name = sample.get('img_path') or 'an image of the batch'
-    return ValueError(f'{name} {what}; its annotations cannot be brought to where it is')
+    return ValueError(f'{name} {what}; its annotations cannot be moved to where it is')

@@ -1,8 +1,9 @@
-"""Boxes and masks brought from the frame of the file into that of the input, by the matrix between the two."""
+"""Moves boxes and masks from the frame of the file into that of the input, by the matrix between the two."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,13 +13,13 @@ from torch import Tensor
 from .frames import is_axis_aligned
 
 
-def move_boxes(boxes, matrix: np.ndarray):
+def move_boxes(boxes: Any, matrix: np.ndarray) -> Any:
     """Boxes ``(M, 4)`` as corners, a tensor or one of MMDetection's types, moved by a matrix ``(3, 3)``."""
     tensor = getattr(boxes, 'tensor', boxes)
     if is_axis_aligned(matrix) and tensor.shape[-1] == 4:
         scale, shift = (tensor.new_tensor(part).repeat(2) for part in (np.diag(matrix)[:2], matrix[:2, 2]))
         moved = tensor * scale + shift
-        # A mirror makes the first corner the second one.
+        # A flip makes the first corner the second.
         order = [axis + 2 * int(matrix[axis, axis] < 0) for axis in (0, 1)]
         moved = moved[..., [*order, *(2 * axis + 2 - order[axis] for axis in (0, 1))]]
         if tensor is boxes:
@@ -31,8 +32,8 @@ def move_boxes(boxes, matrix: np.ndarray):
     return boxes
 
 
-def move_masks(masks, matrix: np.ndarray, size: Sequence[int]):
-    """MMDetection's masks, of pixels or polygons, in an input of ``size`` (height, width)."""
+def move_masks(masks: Any, matrix: np.ndarray, size: Sequence[int]) -> Any:
+    """MMDetection's masks, bitmaps or polygons, in an input of ``size`` (height, width)."""
     if isinstance(masks.masks, np.ndarray):
         moved = move_map(torch.from_numpy(masks.masks), matrix, size, fill=0)
         return type(masks)(moved.numpy(), *size)
@@ -51,7 +52,7 @@ def move_map(maps: Tensor, matrix: np.ndarray, size: Sequence[int], fill: int) -
         maps: labels in the frame of the file.
         matrix: ``(3, 3)``, from there into the input.
         size: of the input.
-        fill: label of what is not in the file.
+        fill: the label of pixels that are not in the file.
     """
     moved = maps.new_full((len(maps), *size), fill)
     if not maps.numel():
@@ -70,7 +71,7 @@ def move_map(maps: Tensor, matrix: np.ndarray, size: Sequence[int], fill: int) -
 
 
 def _resampled(maps: Tensor, matrix: np.ndarray, canvas: Tensor) -> Tensor:
-    """Resized, flipped and put in its place, as hosts do it, so that single pixels are the same."""
+    """Resized, flipped and put in place as the hosts do it, so that every pixel is the same."""
     height, width = (max(round(abs(matrix[axis, axis]) * maps.shape[2 - axis]), 1) for axis in (1, 0))
     resized = F.interpolate(maps[None].double(), (height, width), mode='nearest')[0].to(maps.dtype)
     mirrored = [2 - axis for axis in (0, 1) if matrix[axis, axis] < 0]

@@ -1,4 +1,4 @@
-"""How right a model is on single images, which a metric over a data set does not tell."""
+"""How correct a model is on single images, which a metric over a data set does not tell."""
 
 from __future__ import annotations
 
@@ -11,50 +11,50 @@ from torch import Tensor
 
 from ..errors import UsageError
 
-# A detection counts from this confidence on, and as found from this overlap on.
+# The least confidence of a detection that counts, and the least overlap at which it finds an object.
 CONFIDENCE = 0.3
 OVERLAP = 0.5
-# What is at least half right is right.
-RIGHT_FROM = 0.5
+# From this score on, an image counts as correct.
+CORRECT_FROM = 0.5
 
 
 class NotScored(UsageError):
-    """The images of a model that are not scored one by one; the message says why. The metric of the host is its own."""
+    """The images of a model are not scored one by one; the message says why. The host's own metric still works."""
 
 
 @dataclass(frozen=True)
 class SampleScores:
-    """What became of each image of a batch, on the CPU.
+    """How correct the model is on each image of a batch; tensors are on the CPU.
 
     Attributes:
         score: ``(N,)`` in 0-1: classification 1 or 0; segmentation the mean IoU over the classes in the image's ground
             truth; detection the F1 of boxes with a confidence of at least 0.3, found at an IoU of at least 0.5. NaN
             where there is no ground truth: no label, no labelled pixel, no box.
-        predicted: ``(N,)``, the class of each image, where the task has one an image.
+        predicted: ``(N,)``, the predicted class of each image, if the task has one class per image.
     """
 
     score: Tensor
     predicted: Optional[Tensor] = None
 
     @property
-    def right(self) -> Tensor:
-        """``(N,)`` bool, whether the score is at least one half."""
-        return self.score >= RIGHT_FROM
+    def correct(self) -> Tensor:
+        """``(N,)`` bool, whether the image counts as correct: its score is at least one half."""
+        return self.score >= CORRECT_FROM
 
     @property
     def decision(self) -> Tensor:
-        """``(N,)`` integers, what an attack may change: the predicted class, else whether the image is right."""
-        return self.right.long() if self.predicted is None else self.predicted
+        """``(N,)`` integers that an attack may change: the predicted class, or else whether the image is correct."""
+        return self.correct.long() if self.predicted is None else self.predicted
 
     def columns(self) -> dict[str, Tensor]:
-        """``score``, ``right`` and ``decision``, ``(N,)`` floats each, NaN where the lack of truth leaves them open."""
-        right = self.right.double().masked_fill(self.score.isnan(), math.nan)
-        decision = right if self.predicted is None else self.predicted.double()
-        return {'score': self.score.double(), 'correct': right, 'decision': decision}
+        """``score``, ``correct`` and ``decision``, ``(N,)`` floats each, NaN where there is no ground truth."""
+        correct = self.correct.double().masked_fill(self.score.isnan(), math.nan)
+        decision = correct if self.predicted is None else self.predicted.double()
+        return {'score': self.score.double(), 'correct': correct, 'decision': decision}
 
     @classmethod
     def unknown(cls, number: int) -> SampleScores:
-        """Of as many images that cannot be scored."""
+        """The scores of images that cannot be scored."""
         return cls(torch.full((number,), math.nan, dtype=torch.float64))
 
 
@@ -64,7 +64,7 @@ def mean_iou(predicted: Tensor, labels: Tensor, image: Tensor, num_images: int, 
     Args:
         predicted: ``(P,)`` class of every labelled pixel of all images.
         labels: ``(P,)`` their true class.
-        image: ``(P,)`` which image each is of.
+        image: ``(P,)`` which image each pixel is from.
         num_images: N.
         num_classes: of the model.
     """
@@ -92,8 +92,8 @@ def box_f1(
 ) -> float:
     """F1 of an image's boxes, NaN where there is nothing to find.
 
-    Each true box is found by one box of its class at most, and as many are found as can be. What finds nothing and
-    lies on an ignored box of its class counts for nothing.
+    Each true box is found by at most one box of its class, and as many are found as possible. A box that finds nothing
+    and lies on an ignored box of its class is not counted.
 
     Args:
         boxes: ``(P, 4)``, corners of the boxes that were predicted with enough confidence.
@@ -114,7 +114,7 @@ def box_f1(
     rows, columns = linear_sum_assignment(may_find.double().numpy(), maximize=True)
     finds = torch.zeros(len(boxes), dtype=torch.bool)
     finds[rows] = may_find[rows, columns]
-    # 'iof' divides by the area of the first: the detection.
+    # 'iof' divides by the area of the first box, the detection.
     overlaps = bbox_overlaps(boxes, ignored, mode='iof' if crowds else 'iou')
     excused = ((overlaps >= OVERLAP) & (labels[:, None] == ignored_labels)).any(1)
     counts = finds | ~excused

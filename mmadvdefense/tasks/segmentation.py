@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 import torch.nn.functional as F
+from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..errors import UsageError
@@ -19,30 +20,31 @@ from .sample_scores import NotScored, SampleScores, mean_iou
 from .taps import FeatureTap, last_layer
 from .thresholds import threshold_logit, two_class_scores
 
-# Labels of pixels that belong to no class, in the vectors that the class terms are given.
+# The label of pixels that belong to no class, as the class terms see it.
 NO_CLASS = -100
-# The parts that a segmentor hands its features through.
+# The parts of a segmentor that features pass through.
 _PARTS = ('backbone', 'neck', 'decode_head', 'auxiliary_head')
 
 
 class SegmentationTask(Task):
-    """A label a pixel; features are the input of the last head's ``conv_seg``, or the backbone's if it has none."""
+    """One label per pixel; features are the input of the last head's ``conv_seg``, or the backbone's if it has none."""
 
     name = 'segmentation'
+    noun = 'segmentor'
 
     # --- the model ------------------------------------------------------------------------------------------
 
     def logits(self, inputs: Tensor) -> Tensor:
         """``(N, K, H, W)`` at the input's size, by whole or sliding inference as ``test_cfg`` says.
 
-        Of a binary head with one channel ``z`` and a threshold ``t`` on its sigmoid these are the scores 0 and
-        ``z - log(t / (1 - t))``: the second is the larger one where the host says 1.
+        For a binary head with one channel ``z`` and a threshold ``t`` on its sigmoid these are the scores 0 and
+        ``z - log(t / (1 - t))``: the second is the larger one where the host predicts 1.
         """
         return self._class_scores(self.model.inference(inputs, self._metas(inputs)))
 
     def reference(self, inputs: Tensor) -> Tensor:
-        """In one piece, as the training loss sees the image, also for models that slide in tests."""
-        # Not mode='tensor', which the host's heads of points and of masks cannot run.
+        """In one piece, as the training loss sees the image, even for models with sliding inference in tests."""
+        # Not mode='tensor', which does not work for the host's heads of points and of masks.
         return self._class_scores(self.model.encode_decode(inputs, self._metas(inputs)))
 
     @property
@@ -68,14 +70,14 @@ class SegmentationTask(Task):
     def preprocess(self, preprocessor: nn.Module, images: Pixels, training: bool = False) -> Tensor:
         from mmseg.structures import SegDataSample
 
-        # The host wants samples to note its padding in.
+        # The host notes its padding in the samples, so it needs some.
         data = {'inputs': images, 'data_samples': [SegDataSample() for _ in images]}
         return preprocessor(data, training)['inputs']
 
     def loss_modules(self) -> list[nn.Module]:
-        """Backbones and heads return more for the losses by their own training flag (PIDNet, DDRNet, K-Net).
+        """The training flag of backbones and heads makes them return more for the losses (PIDNet, DDRNet, K-Net).
 
-        The layers inside keep theirs: normalisation, dropout, and what would update itself (EMANet's bases).
+        The layers inside keep their flags: normalisation, dropout, and what would update itself (EMANet's bases).
         """
         parts = [getattr(self.model, name, None) for name in _PARTS]
         lists = [part if isinstance(part, nn.ModuleList) else [part] for part in parts if part is not None]
@@ -95,7 +97,7 @@ class SegmentationTask(Task):
         for sample in samples:
             if 'gt_sem_seg' not in sample:
                 continue
-            # In tests the host pads images, but not their labels.
+            # In tests the host pads images but not their labels.
             mask = sample.gt_sem_seg.data
             padding = (0, width - mask.shape[-1], 0, height - mask.shape[-2])
             del sample.gt_sem_seg.data
@@ -116,7 +118,7 @@ class SegmentationTask(Task):
                 moved.append(sample)
                 continue
             mask = sample.gt_sem_seg.data
-            # Another size than that of the image is not its frame, whatever is known of the pipeline.
+            # A mask of another size than the image is in another frame, whatever is known about the pipeline.
             if not annotations_in_input_frame or tuple(mask.shape[-2:]) != size:
                 matrix = input_matrix(sample, mask.shape[-2:])
                 del sample.gt_sem_seg.data
@@ -143,9 +145,7 @@ class SegmentationTask(Task):
         return torch.stack([sample.gt_sem_seg.data.squeeze(0) for sample in data_samples]).long().to(device)
 
     def predicted(self, logits: Tensor, data_samples: Sequence) -> list[Tensor]:
-        """At the size of each sample's mask: what the preprocessor pads is below and on the right. Ignored pixels stay
-        ignored.
-        """
+        """At the size of each sample's mask, as preprocessors pad below and on the right. Ignored pixels stay so."""
         self._check_annotated(data_samples)
         masks = [sample.gt_sem_seg.data[0] for sample in data_samples]
         classes = self.target_classes(logits)
@@ -174,16 +174,16 @@ class SegmentationTask(Task):
                 name = sample.get('img_path') or 'an image of the batch'
                 raise UsageError(f'{name} has no ground truth (gt_sem_seg); the pipeline needs LoadAnnotations')
 
-    def ground_truth(self, data_sample) -> list:
+    def ground_truth(self, data_sample: Any) -> list:
         return [data_sample.gt_sem_seg.data] if 'gt_sem_seg' in data_sample else []
 
     def score_samples(
         self, predictions: Sequence, annotations_in_input_frame: bool = False, ignored_are_crowds: bool = True
     ) -> SampleScores:
-        # The host's metric would count the pixels of labels that cannot be as mistakes.
+        # The host's metric would count pixels with impossible labels as mistakes.
         self.check_samples(predictions)
         if any('pred_sem_seg' not in sample for sample in predictions):
-            raise NotScored(f'{type(self.model).__name__} predicts no class a pixel, so its images are not scored')
+            raise NotScored(f'{type(self.model).__name__} predicts no class per pixel, so its images are not scored')
         nothing = torch.zeros(0, dtype=torch.long)
         pairs = [
             (sample.gt_sem_seg.data.flatten().cpu(), sample.pred_sem_seg.data.flatten().cpu())
@@ -217,7 +217,7 @@ class SegmentationTask(Task):
         return FeatureTap(self.model, last, 'output' if layer == 'logits' else 'input')
 
     def class_features(self, features: Tensor, data_samples: Sequence) -> tuple[Tensor, Tensor]:
-        """One vector a position of the feature map, ``(N h w, L)``; its label is ``NO_CLASS`` where it is ignored."""
+        """One vector per position of the feature map, ``(N h w, L)``; its label is ``NO_CLASS`` where it is ignored."""
         labels = self._labels_at(data_samples, features.shape[-2:], features.device)
         vectors = features.permute(0, 2, 3, 1).flatten(0, 2)
         return vectors, labels.where(labels != self.ignore_index, NO_CLASS).flatten()
@@ -241,12 +241,12 @@ class SegmentationTask(Task):
 
     @property
     def ignore_index(self) -> int:
-        # Heads with a loss on masks have none.
+        # Heads with a loss on masks have no such index.
         ignored = self._decode_head.ignore_index
         return NO_CLASS if ignored is None else ignored
 
     def target_classes(self, logits: Tensor) -> Optional[Tensor]:
-        """All but the ignored one, where that is the index of a class."""
+        """All but the ignored class, if the ignored label is the index of a class."""
         number = logits.shape[1]
         if not 0 <= self.ignore_index < number:
             return None
@@ -258,7 +258,7 @@ class SegmentationTask(Task):
         return f'decode_head.{len(head) - 1}' if isinstance(head, nn.ModuleList) else 'decode_head'
 
     @property
-    def _decode_head(self) -> nn.Module:
+    def _decode_head(self) -> BaseModule:
         return self.model.get_submodule(self._decode_head_name)
 
     def _resize(self, logits: Tensor, size: Sequence[int]) -> Tensor:

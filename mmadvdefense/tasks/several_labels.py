@@ -1,13 +1,14 @@
-"""Classifiers that make several decisions on an image: multi-label heads, and several heads (MMPretrain)."""
+"""Classifiers that make several decisions on an image: with multi-label heads or several heads (MMPretrain)."""
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Iterator, Optional, Sequence
+from typing import Any, Iterator, Optional, Sequence
 
 import torch
 import torch.nn.functional as F
+from mmengine.model import BaseModel, BaseModule
 from torch import Tensor, nn
 
 from ..errors import UsageError
@@ -15,35 +16,35 @@ from .classification import ImageTask, class_scores_of, number_of_classes, predi
 from .sample_scores import SampleScores
 from .thresholds import threshold_logit, two_class_scores
 
-# Label of what an image has no ground truth for.
+# The label of decisions for which an image has no ground truth.
 NO_CLASS = -100
-# Score of a class that a decision does not know, next to decisions that know more; its probability is exactly 0.
+# The score of classes that a decision lacks where others have more; their probability is exactly 0.
 _NO_SCORE = -1e4
 
 
 def head_bases(model: nn.Module) -> set[str]:
-    """The names of the classes that a model's head is made of."""
+    """The names of the class of a model's head and of its base classes."""
     return {base.__name__ for base in type(getattr(model, 'head', None)).__mro__}
 
 
 def makes_several_decisions(model: nn.Module) -> bool:
-    """Whether a classifier's head names several labels, or is several heads."""
+    """Whether a classifier's head may name several labels, or consists of several heads."""
     return bool({'MultiLabelClsHead', 'MultiTaskHead'} & head_bases(model))
 
 
 @dataclass(frozen=True)
 class Part:
-    """A head, and where its ground truth and prediction are.
+    """A head, and where its ground truth and its predictions are found.
 
     Attributes:
-        path: names of the tasks that lead to it in a ``MultiTaskHead``; empty for the one head of a model.
+        path: names of the tasks that lead to it in a ``MultiTaskHead``; empty if it is the only head of the model.
         head: the host's.
-        num_classes: how many classes it tells apart, or how many labels it may name.
+        num_classes: how many classes it distinguishes, or how many labels it may name.
         offset: how many classes the parts before it have.
     """
 
     path: tuple[str, ...]
-    head: nn.Module
+    head: BaseModule
     num_classes: int
     offset: int
 
@@ -53,7 +54,7 @@ class Part:
 
     @property
     def num_decisions(self) -> int:
-        """One for each label that may be named, else one in all."""
+        """One for each label that may be named, or else one in all."""
         return self.num_classes if self.is_multi_label else 1
 
     @property
@@ -71,13 +72,13 @@ class Part:
             return two_class_scores(output, threshold_logit(self.head.thr, type(self.head).__name__))
         topk = self.head.topk
         if topk >= output.shape[1]:
-            raise UsageError(f'{type(self.head).__name__} names {topk} labels of {output.shape[1]}: always all')
-        # Half-way between the last label that is named and the first that is not.
+            raise UsageError(f'{type(self.head).__name__} always names all {output.shape[1]} labels (topk={topk})')
+        # Halfway between the last label that is named and the first that is not.
         boundary = output.topk(topk + 1).values[:, -2:].mean(1, keepdim=True)
         return two_class_scores(output, boundary)
 
     def samples(self, data_samples: Sequence) -> list:
-        """The host's samples of this part; None for images without."""
+        """The host's samples of this part; None for images that have none."""
         own = list(data_samples)
         for name in self.path:
             own = [None if sample is None else sample.get(name) for sample in own]
@@ -96,16 +97,16 @@ class Part:
     def _truth(self, own: list, data_samples: Sequence, device: torch.device) -> Tensor:
         if self.is_multi_label:
             if all('gt_score' in sample for sample in own):
-                # Mixed labels belong to the image from one half on.
+                # Of mixed labels, those of at least one half belong to the image.
                 return (torch.stack([sample.gt_score for sample in own]).to(device, non_blocking=True) >= 0.5).long()
             return named_labels([sample.gt_label for sample in own], self.num_classes, device)
         if any(len(sample.gt_label) != 1 for sample in own):
             name = data_samples[0].get('img_path') or 'an image of the batch'
-            raise UsageError(f'{name}: {self.name} has several labels, and its head puts an image in one class')
+            raise UsageError(f'{name}: {self.name} has several labels, but its head puts an image in one class')
         return torch.stack([sample.gt_label for sample in own]).to(device, non_blocking=True)
 
     def predicted(self, predictions: Sequence) -> Tensor:
-        """What the host says, in the form of :meth:`labels`."""
+        """What the host predicts, in the form of :meth:`labels`."""
         own = self.samples(predictions)
         if not self.is_multi_label:
             return predicted_labels(own, type(self.head).__name__)[:, None]
@@ -122,14 +123,14 @@ class Part:
             sample.set_gt_score(F.one_hot(target[0], self.num_classes).to(sample.gt_score))
 
     def classes(self, labels: Tensor) -> Tensor:
-        """From :meth:`labels` to classes of the model as a whole; ``NO_CLASS`` for labels an image does not have."""
+        """Classes of the model as a whole from :meth:`labels`; ``NO_CLASS`` for labels that an image does not have."""
         if not self.is_multi_label:
             return (labels + self.offset).where(labels != NO_CLASS, NO_CLASS)
         own = torch.arange(self.num_classes, device=labels.device) + self.offset
         return own.expand_as(labels).where(labels == 1, NO_CLASS)
 
     def score(self, predictions: Sequence) -> tuple[Tensor, Tensor]:
-        """How right each image is, 0-1 ``(N,)``, and whether its truth is known ``(N,)``."""
+        """How correct the model is on each image, 0-1 ``(N,)``, and whether the ground truth is known ``(N,)``."""
         labels, predicted = self.labels(predictions, torch.device('cpu')), self.predicted(predictions).cpu()
         known = (labels != NO_CLASS).any(1)
         if not self.is_multi_label:
@@ -139,14 +140,14 @@ class Part:
 
 
 class SeveralLabelsTask(ImageTask):
-    """D decisions on an image, each with class scores of its own.
+    """D decisions on an image, each with its own class scores.
 
     A multi-label head decides on every label whether it belongs to the image: two classes, no and yes, whose
-    cross-entropy is the binary one. A ``MultiTaskHead`` makes the decisions of all of its heads. Class scores are
-    ``(N, K, D)`` and labels ``(N, D)``: what segmentors have for pixels. K is the largest number of classes.
+    cross-entropy is the binary one. A ``MultiTaskHead`` makes the decisions of all its heads. Class scores are
+    ``(N, K, D)`` and labels ``(N, D)``, like those of a segmentor for its pixels. K is the largest number of classes.
     """
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: BaseModel):
         super().__init__(model)
         heads = list(_heads(model.head))
         self.name = 'multi-label classification' if heads[0][0] == () else 'multi-task classification'
@@ -207,14 +208,14 @@ class SeveralLabelsTask(ImageTask):
                     part.relabel(sample, labels)
         return relabelled
 
-    def ground_truth(self, data_sample) -> list:
+    def ground_truth(self, data_sample: Any) -> list:
         own = [part.samples([data_sample])[0] for part in self.parts]
         return [one.get(name) for one in own if one is not None for name in ('gt_label', 'gt_score') if name in one]
 
     def score_samples(
         self, predictions: Sequence, annotations_in_input_frame: bool = False, ignored_are_crowds: bool = True
     ) -> SampleScores:
-        """F1 of the labels that are named, of several heads the mean of those that an image has ground truth for.
+        """F1 of the labels that are named; for several heads, the mean over those that an image has ground truth for.
 
         NaN where it has none.
         """
@@ -224,13 +225,13 @@ class SeveralLabelsTask(ImageTask):
     # --- features -------------------------------------------------------------------------------------------
 
     def class_features(self, features: Tensor, data_samples: Sequence) -> tuple[Tensor, Tensor]:
-        """Each image's features once for every decision, ``(N D, L)``; ``NO_CLASS`` for labels it does not have."""
+        """Each image's features once per decision, ``(N D, L)``; ``NO_CLASS`` for labels it does not have."""
         vectors = features.flatten(2).mean(2) if features.ndim > 2 else features
         classes = self._classes(data_samples, features.device)
         return vectors[:, None].expand(-1, classes.shape[1], -1).flatten(0, 1), classes.flatten()
 
     def label_map(self, data_samples: Sequence, size: Sequence[int], device: torch.device) -> Tensor:
-        """1 in the map of every label that belongs to the image."""
+        """1 in the maps of the labels that belong to the image."""
         classes = self._classes(data_samples, device)
         maps = torch.zeros(len(classes), self.num_classes + 1, device=device)
         maps.scatter_(1, classes.where(classes != NO_CLASS, self.num_classes), 1)
@@ -246,7 +247,7 @@ class SeveralLabelsTask(ImageTask):
         return NO_CLASS
 
     def target_classes(self, logits: Tensor) -> Optional[Tensor]:
-        """Those that each decision knows."""
+        """The classes that each decision has."""
         number = torch.arange(logits.shape[1], device=logits.device)[:, None]
         known = [
             (number < (2 if part.is_multi_label else part.num_classes)).expand(-1, part.num_decisions)
@@ -256,12 +257,12 @@ class SeveralLabelsTask(ImageTask):
 
     @property
     def num_classes(self) -> int:
-        """Of all heads together."""
+        """The number of classes of all heads together."""
         return sum(part.num_classes for part in self.parts)
 
 
-def _heads(head: nn.Module, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], nn.Module]]:
-    """The heads inside of a head, with the names of their tasks; tasks may have tasks of their own."""
+def _heads(head: BaseModule, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], BaseModule]]:
+    """The heads inside a head, with the names of their tasks; tasks may have subtasks."""
     tasks = getattr(head, 'task_heads', None)
     if tasks is None:
         yield path, head
@@ -274,7 +275,7 @@ def named_labels(labels: Sequence[Tensor], num_classes: int, device: torch.devic
     """``(N, num_classes)`` integers, 1 for the labels that each image has.
 
     Args:
-        labels: of each image the indices of its labels; there may be none.
+        labels: the indices of each image's labels, which may be none.
     """
     image = torch.arange(len(labels)).repeat_interleave(torch.tensor([len(own) for own in labels]))
     named = torch.zeros(len(labels), num_classes, dtype=torch.long, device=device)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal, Optional
+from typing import Any, Literal, Optional
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from ..errors import StateError
 from ..models import find_layer
 
 
 class FeatureTap:
-    """Records the input or output of a layer while it is entered (``with tap: ...``), and leaves no hook behind.
+    """Records the input or output of a layer inside ``with tap: ...``, and leaves no hook behind.
 
     Args:
         model: the model that owns the layer.
@@ -20,16 +21,16 @@ class FeatureTap:
         side: ``'input'`` or ``'output'``.
 
     Raises:
-        ValueError: if the model has no such layer; the message lists near names.
+        ValueError: if the model has no such layer; the message lists similar names.
     """
 
     def __init__(self, model: nn.Module, layer: str, side: Literal['input', 'output'] = 'output'):
         self.module = find_layer(model, layer)
         self.side = side
         self.value: Optional[Tensor] = None
-        self._handle = None
+        self._handle: Optional[RemovableHandle] = None
 
-    def _record(self, module: nn.Module, args: tuple, output) -> None:
+    def _record(self, module: nn.Module, args: tuple, output: Any) -> None:
         value = args[0] if self.side == 'input' else output
         self.value = value[-1] if isinstance(value, (tuple, list)) else value
 
@@ -38,12 +39,13 @@ class FeatureTap:
         self._handle = self.module.register_forward_hook(self._record)
         return self
 
-    def __exit__(self, *exception) -> None:
-        self._handle.remove()
+    def __exit__(self, *exception: object) -> None:
+        if self._handle is not None:
+            self._handle.remove()
         self._handle = None
 
     def take(self) -> Tensor:
-        """The recorded tensor; forgets it, so that no graph outlives its use."""
+        """The recorded tensor, which is then forgotten, so that its graph can be freed."""
         if self.value is None:
             raise StateError(f'the layer of the tap ({type(self.module).__name__}) did not run')
         value, self.value = self.value, None
@@ -51,14 +53,14 @@ class FeatureTap:
 
 
 class ScoreTap(FeatureTap):
-    """Records the class scores of a dense head, the first of its outputs: those of all levels as ``(N, L)``."""
+    """Records the class scores of a dense head, which are the first of its outputs: all levels together, ``(N, L)``."""
 
-    def _record(self, module: nn.Module, args: tuple, output) -> None:
+    def _record(self, module: nn.Module, args: tuple, output: Any) -> None:
         scores = [output[0]] if isinstance(output[0], Tensor) else output[0]
         self.value = torch.cat([level.flatten(1) for level in scores], 1)
 
 
 def last_layer(model: nn.Module, prefix: str, preferred: str) -> Optional[str]:
-    """The name of ``prefix``'s layer ``preferred``, None if it has none."""
+    """The full name of the layer ``preferred`` of the module ``prefix``; None if it has no such layer."""
     name = f'{prefix}.{preferred}'
     return name if name in dict(model.named_modules()) else None

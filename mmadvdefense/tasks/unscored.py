@@ -1,10 +1,11 @@
-"""Models of the hosts that say nothing of classes: they can be tested as they are, but not attacked or defended."""
+"""Models of the hosts that predict no classes: they can be tested as they are, but not attacked or defended."""
 
 from __future__ import annotations
 
-from typing import NoReturn, Optional, Sequence
+from typing import Any, NoReturn, Optional, Sequence
 
 import torch
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from ..errors import UsageError
@@ -15,16 +16,20 @@ from .taps import FeatureTap
 
 
 class UnscoredTask(Task):
-    """Says in one line what the model is whenever class scores or ground truth of classes are asked for.
+    """Refuses in one line, which says what the model is, whenever class scores or labels are needed.
 
     Args:
         model: a self-supervised model, an image-text model, a depth estimator, a tracker, ...
-        reason: what it is, as the end of "it ...".
+        reason: what it does, as the end of "the model ...".
     """
 
     name = 'unknown'
+    noun = 'model without classes'
+    has_class_scores = False
+    has_decisions = False
+    has_label_map = False
 
-    def __init__(self, model: nn.Module, reason: str):
+    def __init__(self, model: BaseModel, reason: str):
         super().__init__(model)
         self.reason = reason
 
@@ -33,6 +38,12 @@ class UnscoredTask(Task):
             f'{type(self.model).__name__} {self.reason}, so it has no class scores to attack or to defend; take a '
             'classifier, segmentor or detector that is made of it'
         )
+
+    def require_class_scores(self, user: str, instead: str) -> None:
+        self._refuse()
+
+    def require_decisions(self, user: str, instead: str) -> None:
+        self._refuse()
 
     def preprocess(self, preprocessor: nn.Module, images: Pixels, training: bool = False) -> Tensor:
         self._refuse()
@@ -52,7 +63,7 @@ class UnscoredTask(Task):
     def relabel(self, data_samples: Sequence, target: Tensor) -> list:
         self._refuse()
 
-    def ground_truth(self, data_sample) -> list:
+    def ground_truth(self, data_sample: Any) -> list:
         return []
 
     def score_samples(
@@ -75,10 +86,12 @@ class UnscoredTask(Task):
 
 
 class HeadlessTask(UnscoredTask):
-    """A classifier without its head: attacks on features alone run on it, and no others."""
+    """A classifier without its head: only attacks on features alone run on it."""
 
     name = 'classification'
+    noun = 'classifier'
     dense = False
+    lends_features = True
 
     def preprocess(self, preprocessor: nn.Module, images: Pixels, training: bool = False) -> Tensor:
         return Task.preprocess(self, preprocessor, images, training)

@@ -1,107 +1,38 @@
-"""Whether a stock model can be protected: built with random weights, attacked, trained in front of, and asked once."""
+"""Whether a stock model can be protected: it is built with random weights, attacked, protected, and run once."""
 
 from __future__ import annotations
 
 import gc
 import itertools
 import math
-import platform
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional
 
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.model import BaseModel
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import Tensor
 
+from ..hosts import HOSTS
 from ..pixels import stack
 from ..registry import HOOKS, builds, type_name
-from ..tasks import ClassificationTask, DetectionTask, SegmentationTask, task_of
+from ..tasks import task_of
 from ..training import recipes
 from .synthetic import BATCH_SIZE, SyntheticImages
 
-# Model configs that ship inside the hosts, by the folder of the host's configs.
-ZOO: dict[str, str] = {
-    'mmdet::faster_rcnn': 'faster-rcnn_r50_fpn_1x_coco',
-    'mmdet::mask_rcnn': 'mask-rcnn_r50_fpn_1x_coco',
-    'mmdet::cascade_rcnn': 'cascade-rcnn_r50_fpn_1x_coco cascade-mask-rcnn_r50_fpn_1x_coco',
-    'mmdet::sparse_rcnn': 'sparse-rcnn_r50_fpn_1x_coco',
-    'mmdet::retinanet': 'retinanet_r18_fpn_1x_coco',
-    'mmdet::fcos': 'fcos_r50-caffe_fpn_gn-head_1x_coco',
-    'mmdet::atss': 'atss_r50_fpn_1x_coco',
-    'mmdet::gfl': 'gfl_r50_fpn_1x_coco',
-    'mmdet::tood': 'tood_r50_fpn_1x_coco',
-    'mmdet::vfnet': 'vfnet_r50_fpn_1x_coco',
-    'mmdet::yolox': 'yolox_tiny_8xb8-300e_coco',
-    'mmdet::yolo': 'yolov3_d53_8xb8-320-273e_coco yolov3_mobilenetv2_8xb24-320-300e_coco',
-    'mmdet::yolof': 'yolof_r50-c5_8xb8-1x_coco',
-    'mmdet::rtmdet': 'rtmdet_tiny_8xb32-300e_coco',
-    'mmdet::ssd': 'ssd300_coco ssdlite_mobilenetv2-scratch_8xb24-600e_coco',
-    'mmdet::centernet': 'centernet_r18_8xb16-crop512-140e_coco',
-    'mmdet::yolact': 'yolact_r50_1xb8-55e_coco',
-    'mmdet::solov2': 'solov2-light_r18_fpn_ms-3x_coco',
-    'mmdet::detr': 'detr_r18_8xb2-500e_coco',
-    'mmdet::conditional_detr': 'conditional-detr_r50_8xb2-50e_coco',
-    'mmdet::dab_detr': 'dab-detr_r50_8xb2-50e_coco',
-    'mmdet::deformable_detr': 'deformable-detr_r50_16xb2-50e_coco',
-    'mmdet::dino': 'dino-4scale_r50_8xb2-12e_coco',
-    'mmdet::mask2former': 'mask2former_r50_8xb2-lsj-50e_coco',
-    'mmseg::pspnet': 'pspnet_r18-d8_4xb2-80k_cityscapes-512x1024',
-    'mmseg::deeplabv3': 'deeplabv3_r18-d8_4xb2-80k_cityscapes-512x1024',
-    'mmseg::deeplabv3plus': 'deeplabv3plus_r18-d8_4xb2-80k_cityscapes-512x1024',
-    'mmseg::fcn': 'fcn_r18-d8_4xb2-80k_cityscapes-512x1024',
-    'mmseg::unet': 'unet-s5-d16_fcn_4xb4-40k_drive-64x64',
-    'mmseg::upernet': 'upernet_r18_4xb2-40k_cityscapes-512x1024',
-    'mmseg::swin': 'swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512',
-    'mmseg::ocrnet': 'ocrnet_hr18s_4xb2-40k_cityscapes-512x1024',
-    'mmseg::segformer': 'segformer_mit-b0_8xb2-160k_ade20k-512x512',
-    'mmseg::segnext': 'segnext_mscan-t_1xb16-adamw-160k_ade20k-512x512',
-    'mmseg::bisenetv2': 'bisenetv2_fcn_4xb4-160k_cityscapes-1024x1024',
-    'mmseg::fastscnn': 'fast_scnn_8xb4-160k_cityscapes-512x1024',
-    'mmseg::segmenter': 'segmenter_vit-t_mask_8xb1-160k_ade20k-512x512',
-    'mmseg::pidnet': 'pidnet-s_2xb6-120k_1024x1024-cityscapes',
-    'mmseg::ddrnet': 'ddrnet_23-slim_in1k-pre_2xb6-120k_cityscapes-1024x1024',
-    'mmseg::mobilenet_v3': 'mobilenet-v3-d8-scratch-s_lraspp_4xb4-320k_cityscapes-512x1024',
-    'mmseg::point_rend': 'pointrend_r50_4xb2-80k_cityscapes-512x1024',
-    'mmseg::knet': 'knet-s3_r50-d8_fcn_8xb2-adamw-80k_ade20k-512x512',
-    'mmseg::mask2former': 'mask2former_r50_8xb2-90k_cityscapes-512x1024',
-    'mmpretrain::resnet': 'resnet18_8xb32_in1k resnet50_8xb32-mixup_in1k resnet18_8xb16_cifar10',
-    'mmpretrain::resnext': 'resnext50-32x4d_8xb32_in1k',
-    'mmpretrain::vgg': 'vgg11_8xb32_in1k',
-    'mmpretrain::densenet': 'densenet121_4xb256_in1k',
-    'mmpretrain::mobilenet_v2': 'mobilenet-v2_8xb32_in1k',
-    'mmpretrain::mobilenet_v3': 'mobilenet-v3-small_8xb128_in1k',
-    'mmpretrain::efficientnet': 'efficientnet-b0_8xb32_in1k',
-    'mmpretrain::convnext': 'convnext-tiny_32xb128_in1k',
-    'mmpretrain::vision_transformer': 'vit-base-p32_64xb64_in1k',
-    'mmpretrain::swin_transformer': 'swin-tiny_16xb64_in1k',
-    'mmpretrain::deit': 'deit-tiny_4xb256_in1k deit-tiny-distilled_4xb256_in1k',
-    'mmpretrain::levit': 'levit-128s_8xb256_in1k',
-    'mmpretrain::inception_v3': 'inception-v3_8xb32_in1k',
-    'mmpretrain::mlp_mixer': 'mlp-mixer-base-p16_64xb64_in1k',
-}
-
 ONE_LINE = "data_preprocessor = dict(type='AlignPurifier')"
-# Pixels, height and width; small, but with room for the 900 queries of DINO. Classifiers take what they were made for.
+# Height and width in pixels: small, but with room for the 900 queries of DINO. Classifiers take the size they are for.
 DENSE_SIZE = (192, 256)
-# Models that pool over more than so small an image has.
+# Models that pool over larger areas than such small images have.
 LARGER = {'mmseg::mobilenet_v3/mobilenet-v3-d8-scratch-s_lraspp_4xb4-320k_cityscapes-512x1024.py': (400, 416)}
-TASKS = {'mmpretrain': ClassificationTask.name, 'mmseg': SegmentationTask.name, 'mmdet': DetectionTask.name}
-# What the results depend on, as it is called where it is installed from.
-STACK = ('torch', 'mmengine', 'mmcv', 'mmpretrain', 'mmsegmentation', 'mmdet')
-# Runners of one second would share their logger and message hub.
+# Runners made within the same second would share their logger and message hub.
 _serial = itertools.count()
-
-
-def zoo_configs() -> list[str]:
-    """The names of all stock configs of the list, as MMEngine's ``_base_`` takes them."""
-    return [f'{folder}/{name}.py' for folder, names in ZOO.items() for name in names.split()]
 
 
 @dataclass
@@ -109,12 +40,12 @@ class Check:
     """What happened to one model.
 
     Attributes:
-        config: as it was asked for.
+        config: as it was given.
         task: what kind of model it is; empty if its config cannot be read.
-        seconds: of everything.
+        seconds: that everything took.
         change: the largest change of a pixel that the attack made (0-255).
         loss: of the one training iteration.
-        problem: in a few words why the model cannot be protected; empty if it can.
+        problem: why the model cannot be protected, in a few words; empty if it can.
     """
 
     config: str
@@ -134,7 +65,7 @@ class Check:
 
 
 class ZooCheckError(Exception):
-    """The model ran, but something came out wrong."""
+    """The model ran, but not as promised."""
 
 
 def check_zoo(configs: Sequence[str], size: Optional[tuple[int, int]] = None) -> Iterator[Check]:
@@ -156,7 +87,7 @@ def check_model(config: str, size: Optional[tuple[int, int]] = None) -> Check:
     try:
         _protect(config, size, check)
     except Exception as error:
-        # Whatever a model of the zoo fails with is the finding.
+        # Whatever a model of the zoo fails with is what the check found.
         check.problem = _in_a_few_words(error)
     check.seconds = time.perf_counter() - start
     return check
@@ -172,7 +103,7 @@ def _in_a_few_words(error: Exception, limit: int = 100) -> str:
 
 
 def protected_config(name: str) -> Config:
-    """The config with the one line added and completed by its task's default recipe; nothing of it is downloaded."""
+    """The config with the one line added, completed by its task's default recipe; it downloads nothing."""
     base = name if '::' in name else str(Path(name).resolve())
     config = Config.fromstring(f'_base_ = [{base!r}]\n{ONE_LINE}\n', '.py')
     recipes.enter_scope(config)
@@ -189,11 +120,12 @@ def protected_config(name: str) -> Config:
 
 def _protect(name: str, size: Optional[tuple[int, int]], check: Check) -> None:
     config = protected_config(name)
-    check.task = TASKS[config.default_scope]
+    check.task = HOSTS[config.default_scope].task
     size = size or LARGER.get(name) or image_size(config)
     preprocessor = recipes.purifier_config(config)
+    assert preprocessor is not None, 'the one line puts a purifier there'
     if preprocessor.get('size') is not None:
-        # MMSegmentation pads to its crop size in training: a little, so that it happens, but not to 1024 pixels.
+        # MMSegmentation pads to its crop size in training: here a little, so that it happens, but not to 1024 pixels.
         preprocessor.size = tuple(side + 32 for side in size)
     images = SyntheticImages(
         config.default_scope, size, with_masks=_is_set(config.get('train_dataloader'), 'with_mask')
@@ -221,42 +153,52 @@ def _protect(name: str, size: Optional[tuple[int, int]], check: Check) -> None:
             log_level='ERROR',
             randomness=dict(seed=0),
         )
-        images.num_classes = task_of(runner.model).num_classes
+        num_classes = task_of(runner.model).num_classes
+        if num_classes is None:
+            raise ZooCheckError('the model predicts no classes')
+        images.num_classes = num_classes
         runner.train()
         watch.report(check)
-        _predict(runner, watch.batch)
+        _predict(runner.model, watch.batch)
 
 
 class _Watch(Hook):
-    """Sees what the training did to the images, the purifier and the target."""
+    """Sees what training did to the images, the purifier and the target."""
 
     priority = 'LOWEST'
 
-    def before_train(self, runner) -> None:
+    def __init__(self) -> None:
+        self.batch: dict[str, Any] = {}
+        self._losses: dict[str, float] = {}
+
+    def before_train(self, runner: Runner) -> None:
         self._model = runner.model
         self._before = {key: value.clone() for key, value in runner.model.state_dict().items()}
         self._hook = next(hook for hook in runner.hooks if type(hook).__name__ == 'PurifierTrainHook')
 
-    def before_train_iter(self, runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
-        self.batch = data_batch
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
+        self.batch = data_batch or {}
 
-    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs: Optional[dict] = None) -> None:
-        self._losses = {name: float(value) for name, value in outputs.items()}
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None, outputs: Optional[dict] = None
+    ) -> None:
+        self._losses = {name: float(value) for name, value in (outputs or {}).items()}
 
     def report(self, check: Check) -> None:
         """Fill in ``check``.
 
         Raises:
-            ZooCheckError: what is wrong.
+            ZooCheckError: that says what is wrong.
         """
         clean, adversarial = stack(self.batch['inputs'])[0], stack(self.batch['adversarial_inputs'])[0]
         ball, delta = self._hook.attack.ball, adversarial - clean
         check.change = delta.abs().max().item()
         check.loss = self._losses['loss']
         if not delta.flatten(1).abs().amax(1).all():
-            raise ZooCheckError('the attack left an image as it was')
+            raise ZooCheckError('the attack did not change every image')
         if not (ball.size(delta) <= ball.eps + 1e-3).all():
-            raise ZooCheckError(f'the attack went {ball.size(delta).max():.2f} far, its budget is {ball.eps:g}')
+            farthest = ball.size(delta).max()
+            raise ZooCheckError(f'the attack moved an image by {farthest:.2f}; its budget is {ball.eps:g}')
         not_finite = [name for name, value in self._losses.items() if not math.isfinite(value)]
         if not_finite:
             raise ZooCheckError(f'not finite: {", ".join(not_finite)}')
@@ -272,8 +214,7 @@ def _equal(left: Tensor, right: Tensor) -> bool:
     return torch.equal(left, right) or torch.equal(left.nan_to_num(), right.nan_to_num())
 
 
-def _predict(runner: Runner, batch: dict) -> None:
-    model: nn.Module = runner.model
+def _predict(model: BaseModel, batch: dict[str, Any]) -> None:
     model.eval()
     with torch.no_grad():
         results = model.test_step({'inputs': batch['inputs'], 'data_samples': batch['data_samples']})
@@ -284,14 +225,14 @@ def _predict(runner: Runner, batch: dict) -> None:
         raise ZooCheckError(f'the prediction has none of {", ".join(fields)}')
 
 
-# --- synthetic images -----------------------------------------------------------------------------------------------
+# --- images that suit a model ----------------------------------------------------------------------------------------
 
 
 def image_size(config: Config, largest: int = 400) -> tuple[int, int]:
-    """Height and width that suit a model: the crop of a classifier, the fixed size of an SSD, else a small one."""
-    classifies = config.default_scope == 'mmpretrain'
+    """Height and width that suit a model: the crop of a classifier, the fixed size of an SSD, or else a small size."""
+    classifies = not HOSTS[config.default_scope].dense
     for stage in ('test', 'train') if classifies else ('test',):
-        # Backwards: many pipelines resize first, and crop what the model takes.
+        # Backwards, because many pipelines resize first and then crop to what the model takes.
         for transform in reversed(_pipeline(config, stage)):
             wanted = transform.get('crop_size') or transform.get('scale')
             fixed = classifies or (type_name(transform.type) == 'Resize' and not transform.get('keep_ratio', True))
@@ -302,73 +243,12 @@ def image_size(config: Config, largest: int = 400) -> tuple[int, int]:
     return (224, 224) if classifies else DENSE_SIZE
 
 
-def _pipeline(config: Config, stage: str) -> list:
+def _pipeline(config: Config, stage: str) -> list[dict]:
     return recipes.dataset_pipeline((config.get(f'{stage}_dataloader') or {}).get('dataset'))
 
 
-def _is_set(node, key: str) -> bool:
+def _is_set(node: Any, key: str) -> bool:
     """Whether ``key`` is true anywhere in nested settings."""
     if isinstance(node, dict):
         return bool(node.get(key)) or any(_is_set(value, key) for value in node.values())
     return isinstance(node, (list, tuple)) and any(_is_set(value, key) for value in node)
-
-
-# --- tables ---------------------------------------------------------------------------------------------------------
-
-
-def zoo_table(checks: Sequence[Check]) -> str:
-    """One row a model, for a terminal."""
-    from terminaltables import AsciiTable
-
-    header = ['model', 'works', 'attack\nL-inf (0-255)', 'loss', 'seconds', 'why not']
-    rows = [
-        [
-            check.name,
-            'yes' if check.works else 'no',
-            _number(check.change),
-            _number(check.loss),
-            f'{check.seconds:.0f}',
-            check.problem,
-        ]
-        for check in checks
-    ]
-    return AsciiTable([header, *rows]).table
-
-
-def _number(value: Union[float, None]) -> str:
-    return '-' if value is None else f'{value:.2f}'
-
-
-PAGE = """# Stock models that can be protected
-
-`python tools/check_zoo.py --out docs/zoo.md` writes this page. Each model is built from the config that its host ships,
-with random weights and the one line `data_preprocessor=dict(type='AlignPurifier')`. Two synthetic images are attacked
-with its task's default attack, the purifier is trained on them for one iteration, and the protected model predicts. It
-works if every image was changed within the attack's budget, all losses are finite, the generator changed, not a tensor
-of the target did, and there is a prediction for each image.
-
-Versions: {versions}.
-
-| model | task | works | why not |
-|---|---|---|---|
-{rows}
-
-{summary}
-"""
-
-
-def zoo_page(checks: Sequence[Check]) -> str:
-    """What ``docs/zoo.md`` says: how it was checked, on which versions, and one row a model, in Markdown."""
-    versions = [('Python', platform.python_version()), *((name, metadata.version(name)) for name in STACK)]
-    rows = [
-        f'| {check.name} | {check.task} | {"yes" if check.works else "no"} | {check.problem.replace("|", "&#124;")} |'
-        for check in checks
-    ]
-    return PAGE.format(
-        versions=', '.join(' '.join(version) for version in versions), rows='\n'.join(rows), summary=zoo_summary(checks)
-    )
-
-
-def zoo_summary(checks: Sequence[Check]) -> str:
-    """How many models work."""
-    return f'{sum(check.works for check in checks)} of {len(checks)} work'

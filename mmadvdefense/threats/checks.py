@@ -11,7 +11,7 @@ from torch import nn
 from ..attacks import Attack, AttackSource
 from ..errors import UsageError
 from ..pixels import check_channels
-from ..tasks import ClassificationTask, DetectionTask, Task, task_of
+from ..tasks import Task, task_of
 
 
 def check_num_classes(model: nn.Module, dataset) -> None:
@@ -39,7 +39,7 @@ def check_same_classes(source: nn.Module, target: nn.Module, attack: Optional[At
     """
     needs_labels = attack is None or attack.needs_labels
     ours, theirs = task_of(target), task_of(source)
-    if ours.name != theirs.name and (needs_labels or theirs.name != ClassificationTask.name):
+    if not ours.is_like(theirs) and (needs_labels or not theirs.lends_features):
         raise UsageError(
             f'the attack source is a model for {theirs.name}, the target one for {ours.name}; only '
             'attacks on features (SSP, FDA, DR, TAP without label_weight) take a source of another task, a classifier'
@@ -67,8 +67,8 @@ def check_discriminator(discriminator: Optional[nn.Module], condition_on_labels:
     """Raise a ``UsageError`` unless a discriminator takes images, or images with one-hot labels if it should."""
     if discriminator is None:
         return
-    if condition_on_labels and isinstance(task, DetectionTask):
-        raise UsageError('a detector has no label map for the discriminator; leave condition_on_labels out')
+    if condition_on_labels and not task.has_label_map:
+        raise UsageError(f'a {task.noun} has no label map for the discriminator; leave condition_on_labels out')
     wanted = 3 + (task.num_classes or 0 if condition_on_labels else 0)
     first = next((module for module in discriminator.modules() if isinstance(module, nn.Conv2d)), None)
     if first is not None and first.in_channels != wanted:

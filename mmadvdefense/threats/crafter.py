@@ -11,6 +11,7 @@ from ..attacks import Attack, AttackSource, Randomness, derive_seed
 from ..attacks.objectives import HostLossObjective
 from ..digests import file_digest, module_digest, plain_settings, value_digest
 from ..errors import UnsupportedAttackError, UsageError
+from ..former_words import former_settings, former_threat_model
 from ..pixels import PIXEL_MAX, Layout, Pixels, round_to_8bit, stack
 from ..purifiers import Purifier
 from ..version import __version__
@@ -76,9 +77,13 @@ class Crafter:
             self._made_with = value_digest(
                 __version__,
                 _FORMAT,
-                plain_settings(config),
+                former_settings(plain_settings(config)),
                 # A substitute counts by its weights, whatever its file is called.
-                [threat.name, threat.eot_samples, threat.substitute and file_digest(threat.substitute)],
+                [
+                    former_threat_model(threat.name),
+                    threat.eot_samples,
+                    threat.substitute and file_digest(threat.substitute),
+                ],
                 module_digest(source.model, leave_out=('data_preprocessor',)),
                 module_digest(source.preprocessor),
                 source.swaps_channels,

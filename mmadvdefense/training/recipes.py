@@ -15,6 +15,7 @@ from mmengine.registry import init_default_scope
 
 from .. import compat
 from ..errors import UsageError
+from ..hosts import HOSTS
 from ..models import host_model, host_scope
 from ..optim import use_mixed_precision, wrapper_settings
 from ..purifiers import GeneratorPurifier, HGDPurifier, Purifier
@@ -23,12 +24,8 @@ from ..registry import HOOKS, MODELS, OPTIM_WRAPPERS, WEIGHT_INITIALIZERS, build
 _PACKAGE = Path(__file__).resolve().parents[1]
 # Inside the package where setup.py packed them, beside it in a clone.
 CONFIGS = (_PACKAGE / '.mim' / 'configs') if (_PACKAGE / '.mim').is_dir() else (_PACKAGE.parent / 'configs')
-# By the host's scope, the middle is the method: `align` or `hgd`.
-DEFAULT_RECIPES = {
-    'mmpretrain': '_base_/defenses/{}_default_cls.py',
-    'mmdet': '_base_/defenses/{}_default_det.py',
-    'mmseg': '_base_/defenses/{}_default_seg.py',
-}
+# By the host's scope; the gap is for the method, `align` or `hgd`.
+DEFAULT_RECIPES = {scope: f'_base_/defenses/{{}}_default_{host.recipe}.py' for scope, host in HOSTS.items()}
 
 
 def purifier_config(config: Config) -> Optional[ConfigDict]:
@@ -96,7 +93,8 @@ def _share_purifier(config: Config, model: ConfigDict) -> None:
     own, top = model.get('data_preprocessor'), config.get('data_preprocessor')
     if own is None:
         model.pop('data_preprocessor', None)  # MMEngine takes the top-level one only where the model has no such key
-        if host_scope(config) != 'mmpretrain':
+        host = HOSTS.get(host_scope(config))
+        if host is None or not host.reads_top_level:
             model.data_preprocessor = _joined(top)  # the inference APIs of the others know no top-level one
     elif top is not None:
         shared = _merged_purifiers(own, top)
@@ -265,13 +263,14 @@ def _without_downloads(init_cfg: Any) -> Any:
 
 
 def prepare_dataloaders(config: Config) -> None:
-    """What MMPretrain's own tools set for every data loader."""
-    if host_scope(config) != 'mmpretrain':
+    """Set for every data loader what the host's own tools would set."""
+    host = HOSTS.get(host_scope(config))
+    if host is None or not host.fills_loaders:
         return
     for stage in ('train', 'val', 'test'):
         loader = config.get(f'{stage}_dataloader')
         if loader is not None:
-            loader.setdefault('collate_fn', dict(type='default_collate'))
+            loader.setdefault('collate_fn', dict(type=host.collate))
             loader.setdefault('pin_memory', torch.cuda.is_available())
 
 

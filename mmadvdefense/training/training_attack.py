@@ -8,7 +8,6 @@ from ..attacks import Attack, AttackSource, CleanReference, EnsembleSource, Rand
 from ..errors import UsageError
 from ..model_spec import ModelSpec
 from ..pixels import Pixels
-from ..tasks import DetectionTask
 from ..threats.checks import check_same_classes
 from ..threats.sources import build_source
 
@@ -63,8 +62,11 @@ class TrainingAttack:
             ValueError: for a source of other classes than the target, or an attack that cannot run on its source.
             FileNotFoundError: if a source's checkpoint is missing.
         """
-        if self.labels == 'predicted' and isinstance(target.task, DetectionTask):
-            raise UsageError("a detector predicts no label for each true box: labels='predicted' is not for detection")
+        if self.labels == 'predicted' and not target.task.has_class_scores:
+            raise UsageError(
+                f"a {target.task.noun} does not predict a label for each true one: labels='predicted' is not for "
+                f'{target.task.name}'
+            )
         self._target = target
         models: dict[_Model, AttackSource] = {}
         self._sources = [

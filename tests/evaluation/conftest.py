@@ -20,7 +20,7 @@ def make_result() -> Callable[..., Result]:
 
     def make(
         defense: str,
-        threat: str = 'none',
+        threat: str | None = None,
         attack: str = 'clean',
         rights: str = '1111',
         size: float = 0.0,
@@ -29,7 +29,9 @@ def make_result() -> Callable[..., Result]:
         amplification: dict | None = None,
     ) -> Result:
         config = dict(type=attack, eps=8) if attack != 'clean' else None
-        condition = Condition(attack, config, threat_model=threat)
+        if threat is not None and threat.startswith('transfer'):
+            threat = dict(name='transfer', source=dict(config='resnet56.py', checkpoint='resnet56.pth'))
+        condition = Condition(attack, config, threat)
         if reason is not None:
             return Result(condition, defense != 'none', defense=defense, reason=reason)
         right = [flag == '1' for flag in rights]

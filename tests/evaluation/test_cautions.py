@@ -23,7 +23,8 @@ def test_gradients_that_were_not_finite():
 def _result(name: str, purifier: bool, score: float, **measured: float) -> Result:
     sizes = {f'perturbation/{norm}_{what}': 8.0 for norm in ('linf', 'l2') for what in ('mean', 'max')}
     attack = dict(type='PGD') if measured else None
-    condition = Condition(name, attack, threat_model='transfer' if attack else 'none', source={'config': 'x.py'})
+    threat = dict(name='transfer', source=dict(config='x.py', checkpoint='x.pth'))
+    condition = Condition(name, attack, threat if attack else None)
     measured = {**sizes, 'purified/psnr': 30.0, **measured}
     return Result(condition, purifier, {'accuracy/top1': score}, measured, scores={'images': 10, 'score': score})
 
@@ -56,9 +57,11 @@ def test_the_tables_of_a_grid(make_result):
         'layers': [],
         'data': {'type': 'Tiny', 'images': 4},
         'methods': {'none': ['none']},
-        'defenses': {'none': {}},
+        'defenses': {'none': {'purifier': None}},
         'attacks': {'PGD': {'title': 'PGD (L-inf 8)'}},
-        'threat_models': {'transfer from resnet56': {'meaning': 'has another model', 'attacks': ['PGD']}},
+        'threat_models': {
+            'transfer from resnet56': {'name': 'transfer', 'meaning': 'has another model', 'attacks': ['PGD']}
+        },
         'cells': [
             {'threat_model': 'clean', **make_result('none').as_dict()},
             {'threat_model': 'transfer from resnet56', **attacked.as_dict()},

@@ -123,7 +123,7 @@ def test_what_cannot_run_is_refused_before_any_image(make_runner, monkeypatch):
     tests = []
     monkeypatch.setattr(runner, 'test', lambda: tests.append(1))
     parts_of_a_detector = Condition('BIM', dict(type='PGD', objective='cls', **BUDGET), threat_model='gray-box')
-    no_draws = Condition('PGD', PGD, threat_model='adaptive-eot', eot_samples=2)
+    no_draws = Condition('PGD', PGD, threat_model=dict(name='adaptive-eot', eot_samples=2))
     for condition, reason in (
         (parts_of_a_detector, "losses of a classification model have no part 'cls'"),
         (no_draws, 'AlignPurifier is not random'),

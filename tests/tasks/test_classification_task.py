@@ -35,7 +35,7 @@ def test_task_is_found_from_the_package_of_the_model(tiny_classifier):
 
 
 def test_a_foreign_model_is_refused():
-    with pytest.raises(TypeError, match=r'Linear is no model of mmpretrain.*torch'):
+    with pytest.raises(TypeError, match=r'Linear is not a model of mmpretrain.*torch'):
         task_of(nn.Linear(2, 2))
 
 

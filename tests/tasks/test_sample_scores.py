@@ -16,7 +16,7 @@ from mmadvdefense.tasks.sample_scores import SampleScores, box_f1, mean_iou
 
 def test_what_is_half_right_is_right():
     scores = SampleScores(torch.tensor([0.49, 0.5, 1.0]))
-    assert scores.right.tolist() == [False, True, True]
+    assert scores.correct.tolist() == [False, True, True]
     assert scores.decision.tolist() == [0, 1, 1]
     assert SampleScores(torch.tensor([1.0, 0.0]), torch.tensor([7, 3])).decision.tolist() == [7, 3]
 
@@ -159,7 +159,7 @@ def test_images_without_a_label(tiny_classifier, image_batch):
     scores = task_of(tiny_classifier).score_samples(predictions)
     assert scores.score[0] == 1 and scores.score[1].isnan() and scores.decision.tolist() == said
     del predictions[0].pred_label
-    with pytest.raises(NotScored, match='ImageClassifier names none or several classes an image'):
+    with pytest.raises(NotScored, match='ImageClassifier predicts no class or several classes for an image'):
         task_of(tiny_classifier).score_samples(predictions)
 
 
@@ -185,7 +185,7 @@ def test_segmentation():
     scores = SegmentationTask(model).score_samples([*samples, sample([[255, 255]], [[0, 1]])])
     assert scores.score.isnan().tolist() == [True, False, True]
     del samples[1].pred_sem_seg
-    with pytest.raises(NotScored, match='predicts no class a pixel'):
+    with pytest.raises(NotScored, match='predicts no class per pixel'):
         SegmentationTask(model).score_samples(samples)
 
 

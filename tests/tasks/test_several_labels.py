@@ -274,7 +274,7 @@ def test_attacks_on_the_class_of_an_image_are_refused(make_host, images):
 def test_always_all_labels(make_host, images):
     model = make_host('topk')
     model.head.topk = 5
-    with pytest.raises(ValueError, match='MultiLabelLinearClsHead names 5 labels of 5: always all'):
+    with pytest.raises(ValueError, match='MultiLabelLinearClsHead always names all 5 labels'):
         AttackSource(model).logits(images)
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from mmengine.registry import DefaultScope
 
-from mmadvdefense.testing.zoo import Check, check_model, image_size, protected_config, zoo_configs, zoo_page, zoo_table
+from mmadvdefense.testing.zoo import Check, check_model, image_size, protected_config
+from mmadvdefense.testing.zoo_configs import zoo_configs
+from mmadvdefense.testing.zoo_report import zoo_page, zoo_table
 
 for host in ('mmdet', 'mmseg', 'mmpretrain'):
     pytest.importorskip(host)

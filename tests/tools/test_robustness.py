@@ -173,7 +173,7 @@ def test_tables_and_files(run_tool, grid, config, trained, tmp_path):
     assert done.code == 0, done.err[-3000:]
     report, cells, tables = _report(tmp_path / 'run'), _samples(tmp_path / 'run'), _tables(done.out)
     assert json.loads(out.read_text()) == report
-    assert report['format'] == 'mmadvdefense robustness report' and report['version'] == 1 and report['complete']
+    assert report['format'] == 'mmadvdefense robustness report' and report['version'] == 2 and report['complete']
     assert report['software']['torch'] == torch.__version__
     assert report['data']['images'] == 7 and report['data']['classes'] == [str(digit) for digit in range(10)]
 
@@ -508,10 +508,10 @@ def test_mistakes_end_in_one_line(run_tool, grid, variant, save_target, config, 
         done = run_tool('robustness', variant(f'case{number}', text), '--work-dir', tmp_path / 'run')
         assert re.search(message, done.error), f'{message}: {done.error}'
     assert not (tmp_path / 'run').exists(), 'before any work'
-    no_defenses = tmp_path / 'american.py'
-    no_defenses.write_text(grid.read_text().replace('defenses =', 'defenses ='))
-    refused = run_tool('robustness', no_defenses)
-    assert "'defenses' is missing; did you mean 'defenses' by 'defenses'" in refused.error
+    misspelt = tmp_path / 'misspelt.py'
+    misspelt.write_text(grid.read_text().replace('defenses =', 'defense ='))
+    refused = run_tool('robustness', misspelt)
+    assert "'defenses' is missing; did you mean 'defenses' by 'defense'" in refused.error
 
 
 def test_budgets_of_the_range_0_to_1_are_warned_of(run_tool, variant, tmp_path):

@@ -21,6 +21,11 @@ def _rows(out: str) -> dict[str, list[str]]:
     return {cells[0]: cells[1:] for cells in lines}
 
 
+def _threat(result: dict) -> dict:
+    """The threat model of a result with its settings, empty for clean images."""
+    return result['condition']['threat_model'] or {}
+
+
 def _results(path: Path) -> dict:
     return json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f'{name} is no JSON'))
 
@@ -92,26 +97,26 @@ def test_table_and_file(run_tool, config, trained, tmp_path, save_target):
     written = _results(out)
     assert {name: written[name] for name in ('format', 'version', 'config', 'checkpoint', 'seed', 'quantized')} == {
         'format': 'mmadvdefense results',
-        'version': 1,
+        'version': 2,
         'config': str(config),
         'checkpoint': str(trained),
         'seed': 4,
         'quantized': True,
     }
     results = written['results']
-    assert [(result['condition']['threat_model'], result['purifier']) for result in results] == [
-        (model, purifier) for model in ('none', 'gray-box', 'transfer') for purifier in (False, True)
+    assert [(_threat(result).get('name'), result['purifier']) for result in results] == [
+        (model, purifier) for model in (None, 'gray-box', 'transfer') for purifier in (False, True)
     ]
     attack = results[2]['condition']['attack']
     assert attack == {'type': 'PGD', 'eps': 8.0, 'step_size': 3.0, 'steps': 2, 'targeted': 'least_likely'}
-    assert results[4]['condition']['source'] == {'config': str(other), 'checkpoint': source, 'trust': False}
+    assert _threat(results[4])['source'] == {'config': str(other), 'checkpoint': source, 'trust': False}
     for result in results:
         assert 0 <= result['metrics']['accuracy/top1'] <= 100
         measured = result['measured']
         names = {'perturbation/linf_mean', 'perturbation/linf_max', 'perturbation/l2_mean', 'perturbation/l2_max'}
         noted = {'attack/queries_mean', 'attack/queries_max', 'attack/nonfinite_images'}
         queries = noted if result['condition']['attack'] else set()
-        queries = queries | ({'source/digits_target'} if result['condition']['source'] else set())
+        queries = queries | ({'source/digits_target'} if _threat(result).get('source') else set())
         assert set(measured) == names | queries | {'purified/psnr'}
         assert result['scores']['correct'] == pytest.approx(result['metrics']['accuracy/top1'])
         assert result['scores']['images'] == 7
@@ -163,9 +168,9 @@ def test_threat_models(run_tool, config, trained, tmp_path):
     assert rows['PGD, adaptive'][0] != '-' and rows['PGD, adaptive'][1] != '-'
     assert rows[f'PGD, {names[1]} with purifier'][0] == rows[f'PGD, {names[2]} with purifier'][0] == '-'
     results = _results(out)['results']
-    assert [result['condition']['threat_model'] for result in results] == ['none', 'none', 'gray-box', *names]
+    assert [_threat(result).get('name') for result in results] == [None, None, 'gray-box', *names]
     assert [result['purifier'] for result in results[2:]] == [False, True, True, True]
-    assert [result['condition']['substitute'] for result in results[4:]] == [str(purifier)] * 2
+    assert [_threat(result)['substitute'] for result in results[4:]] == [str(purifier)] * 2
     # Its own purifier is the substitute.
     for name, value in results[3]['measured'].items():
         for result in results[4:]:
@@ -200,7 +205,7 @@ def test_mistakes_end_in_one_line(run_tool, config, child, trained, target_check
     wider = child('wider', 'data_preprocessor = dict(generator=dict(base_channels=6))')
     cases = {
         'checkpoint not found: .*nowhere.pth': [config, tmp_path / 'nowhere.pth'],
-        r'text\.pth is no checkpoint': [config, tmp_path / 'text.pth'],
+        r'text\.pth is not a checkpoint': [config, tmp_path / 'text.pth'],
         'nothing for this model': [config, tmp_path / 'foreign.pth'],
         'trained for 7 classes, the target has 10': [config, save_target(num_classes=7)],
         'AlignPurifier is untrained': [config, target_checkpoint],

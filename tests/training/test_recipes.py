@@ -16,7 +16,7 @@ from mmengine.runner import EpochBasedTrainLoop
 import mmadvdefense
 from mmadvdefense import purifiers
 from mmadvdefense.hooks import PurifierTrainHook
-from mmadvdefense.purifiers.base import NATIVE_TYPES
+from mmadvdefense.hosts import HOSTS
 from mmadvdefense.purifiers.trained.generator import DEFAULT_GENERATOR
 from mmadvdefense.registry import HOOKS, builds
 from mmadvdefense.training import recipes
@@ -87,7 +87,7 @@ def test_purifier_in_the_model_takes_mmpretrain_s_top_level_settings():
 @pytest.mark.parametrize('bare', ['model', 'top'])
 def test_both_places_hold_the_whole_purifier(scope, bare):
     """Test-time augmentation takes the top-level one, the runner and inference the model's."""
-    native = dict(type=NATIVE_TYPES[scope], mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0])
+    native = dict(type=HOSTS[scope].native_type, mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0])
     own, top = (PURIFIER, native) if bare == 'model' else (native, PURIFIER)
     config = _config(scope, data_preprocessor=top, model=dict(type='Model', data_preprocessor=own))
     expected = dict(PURIFIER, native_type=native['type'], mean=native['mean'], std=native['std'])

@@ -93,7 +93,7 @@ class LibraryAttack(Attack):
 
     def check_source(self, source: AttackSource) -> None:
         super().check_source(source)
-        if source.task.name != 'classification':
+        if not source.task.one_label:
             raise UsageError(
                 f'{type(self).__name__}: the attacks of {self.package} take classifiers, and this is a model for '
                 f'{source.task.name}'

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from ...errors import StateError, UsageError
-from ...tasks import DetectionTask
 from ...validation import check_integer
 from ..batch import AttackBatch
 from ..criteria import meets_threshold
@@ -28,12 +27,10 @@ def check_minimal_settings(name: str, success_threshold: float, **counts: int) -
 
 def check_class_scores(name: str, source: AttackSource) -> None:
     """Raise a ``ValueError`` that says what to use instead, if the source has no class scores."""
-    # By name, since the task of an ensemble has the name of its models'.
-    if source.task.name == DetectionTask.name:
-        raise UsageError(
-            f'{name} needs class scores, and a detector has no one set of them; use a gradient attack on its losses: '
-            "dict(type='PGD', objective='cls'), 'loc' or 'cls+loc'"
-        )
+    source.task.require_class_scores(
+        f'{name} needs class scores',
+        "use a gradient attack on its losses: dict(type='PGD', objective='cls'), 'loc' or 'cls+loc'",
+    )
 
 
 def class_scores(images: Tensor, batch: AttackBatch) -> tuple[Tensor, Tensor, Tensor]:

@@ -110,10 +110,10 @@ class CarliniWagner(Attack):
         return nearest
 
 
-def _misplaced(eps: Optional[float], norm: str, others: dict[str, Any]) -> ValueError:
+def _misplaced(eps: Optional[float], norm: str, others: dict[str, Any]) -> UsageError:
     """The error for settings that the minimum-norm attack does not take, though the bounded form may."""
     given = [*([] if eps is None else ['eps']), *([] if norm == 'l2' else [f'norm={norm!r}']), *sorted(others)]
-    return ValueError(
+    return UsageError(
         f'CarliniWagner is the minimum-norm attack in L2 and takes no {", ".join(given)}; PGD on its margin inside a '
         "ball of radius eps is type='CarliniWagnerBounded'"
     )

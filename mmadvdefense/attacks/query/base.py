@@ -100,13 +100,11 @@ class ScoreAttack(QueryAttack):
 
     def check_source(self, source: AttackSource) -> None:
         super().check_source(source)
-        if self.targeted and source.task.name in _WITHOUT_DECISIONS:
-            raise UsageError(f'{type(self).__name__}: {_WITHOUT_DECISIONS[source.task.name]}, so there are no targets')
+        if self.targeted:
+            source.task.require_decisions(type(self).__name__, 'there are no targets for it, so leave targeted out')
 
     def make_oracle(self, batch: AttackBatch) -> Oracle:
-        objective = self.objective or build_objective(
-            'cls+loc' if batch.source.task.name in _WITHOUT_DECISIONS else 'margin'
-        )
+        objective = self.objective or build_objective('cls+loc' if batch.source.task.has_loss_parts else 'margin')
         oracle = Oracle(batch, self.ball, 'scores', self.queries, objective, self.success_threshold)
         oracle.scores(batch.clean, oracle.affordable())
         return oracle
@@ -126,16 +124,11 @@ class DecisionAttack(QueryAttack):
 
     def check_source(self, source: AttackSource) -> None:
         super().check_source(source)
-        if source.task.name in _WITHOUT_DECISIONS:
-            raise UsageError(
-                f'{type(self).__name__} asks whether an image fools the model, but '
-                f'{_WITHOUT_DECISIONS[source.task.name]}; use Square, which asks for losses'
-            )
+        source.task.require_decisions(
+            f'{type(self).__name__} asks whether an image fools the model', 'use Square, which asks for losses'
+        )
 
     def make_oracle(self, batch: AttackBatch) -> Oracle:
         oracle = Oracle(batch, self.ball, 'decisions', self.queries, success_threshold=self.success_threshold)
         oracle.decisions(batch.clean, oracle.affordable())
         return oracle
-
-
-_WITHOUT_DECISIONS = {'detection': 'a detector makes no one decision on an image'}

@@ -1,7 +1,8 @@
-"""The config of a grid: defenses x attacks x threat models over one data set. Mistakes show before any work."""
+"""The config of a grid: defenses x attacks x threat models on one data set. Mistakes are found before any work."""
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Optional, Sequence
 
@@ -28,32 +29,31 @@ class ThreatColumn:
 
 @dataclass
 class GridConfig:
-    """What a grid is made of; the entries are those of its config file, see ``docs/robustness.md``.
+    """What a grid consists of; the entries are those of its config file, see ``docs/robustness.md``.
 
     Attributes:
         target: ``config``, ``checkpoint`` and ``trust`` of the model that is defended.
         defenses: for each an empty dict, or what :func:`mmadvdefense.evaluation.grid.defenses.build_defense` takes. One
             with a list of checkpoints has become one defense for each training, ``'align #1'``, ``'align #2'``, ...
-        limited: of defenses whose entry has ``attacks``, those that are run on them, where they are among the attacks
-            of a threat model.
-        methods: for each entry of the config's ``defenses`` the names of its trainings in ``defenses``.
+        limited: for each defense whose entry has ``attacks``, the only attacks that are run on it.
+        methods: for each entry of the config's ``defenses``, the names that its trainings have in ``defenses``.
         attacks: for each its config.
         threat_models: each with the attacks that are run under it.
         num_images: how many images, spread evenly over the test set; None for all.
         indices: which images instead.
-        correct_only: only images that the target gets right without a defense; ``num_images`` and ``images_per_class``
-            are then so many of those.
-        images_per_class: of a classifier's test set so many images of each class, spread evenly; None for all.
+        correct_only: use only images that the target gets right without a defense; ``num_images`` and
+            ``images_per_class`` then count these.
+        images_per_class: how many images of each class of a classifier's test set, spread evenly; None for all.
         seed: of the attacks, and of the intervals.
         quantize: round adversarial images to whole pixels.
-        layers: of the target, whose amplification of the perturbation is measured.
-        num_examples: how many images of each cell are kept to look at.
-        distributions: an ``attack`` of the grid, under which the page shows the distributions of features for every
-            purifier, how many (``count``, by default 500) and of which ``layer`` of the target; None for none.
-        cache_dir: where adversarial images are kept, by default in the work directory.
-        test_dataloader: on top of the target's, such as ``dict(batch_size=64)``.
+        layers: layers of the target at which the amplification of the perturbation is measured.
+        num_examples: how many example images of each cell are kept.
+        distributions: the page shows the distributions of features for every purifier under this ``attack`` of the
+            grid, with ``count`` features (500 by default) of the target's ``layer``; None for none.
+        cache_dir: folder of the adversarial images, by default in the work directory.
+        test_dataloader: merged into the target's, such as ``dict(batch_size=64)``.
         test_evaluator: likewise.
-        log_level: of the runners, whose log would hide the table.
+        log_level: of the runners; a lower one would bury the table in their logs.
     """
 
     target: dict
@@ -81,17 +81,18 @@ OPTIONAL = tuple(item.name for item in fields(GridConfig) if item.name not in (*
 
 
 def read_grid(config: Config, trust: bool = False) -> GridConfig:
-    """Read a grid's config, with everything in it that can be checked without a model.
+    """Read a grid's config and check everything in it that can be checked without a model.
 
     Args:
         config: with ``target``, ``defenses``, ``attacks`` and ``threat_models``.
-        trust: load checkpoints that hold more than data.
+        trust: whether to load checkpoints that hold more than data.
 
     Raises:
-        ValueError: for a setting that is missing, misspelt or wrong.
+        UsageError: for a setting that is missing, misspelt or wrong.
         FileNotFoundError: that names the config or checkpoint that is missing.
         mmadvdefense.compat.CheckpointRefused: for a checkpoint that holds more than data and is not trusted.
     """
+    config = _with_current_key(config)
     _check_names(config)
     for name in ('defenses', 'attacks', 'threat_models'):
         if not config[name]:
@@ -132,8 +133,19 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
     )
 
 
+def _with_current_key(config: Config) -> Config:
+    """A grid that has ``defences``, as it was spelled in the first grids, with ``defenses``."""
+    settings = dict(config.items())
+    if 'defences' not in settings:
+        return config
+    if 'defenses' in settings:
+        raise UsageError("a grid has both 'defenses' and 'defences', the former name of that key: use 'defenses' alone")
+    warnings.warn("the key 'defences' of a grid is deprecated: rename it to 'defenses'", FutureWarning, stacklevel=3)
+    return Config({'defenses' if key == 'defences' else key: value for key, value in settings.items()})
+
+
 def _several(value: Any) -> Any:
-    """A list that may be written as its only entry."""
+    """A list, of which a single entry may stand for itself."""
     return [value] if isinstance(value, (str, dict)) else value
 
 
@@ -145,7 +157,7 @@ def _check_names(config: Config) -> None:
             hint = f'; did you mean {name!r} by {near[0]!r}?' if near else ''
             raise UsageError(f'the config of a grid needs {", ".join(REQUIRED)}; {name!r} is missing{hint}')
     for name in sorted(names - {*REQUIRED, *OPTIONAL}):
-        # A config may have names of its own, to be used further down in it.
+        # A config may define names of its own, for use further down in it.
         near = near_names(name, [*REQUIRED, *OPTIONAL], most=1, cutoff=0.75)
         if near and near[0] not in names:
             raise UsageError(f'unknown setting {name!r} of a grid; did you mean {near[0]!r}?')
@@ -153,26 +165,27 @@ def _check_names(config: Config) -> None:
 
 def _check_selection(config: Config) -> None:
     if not isinstance(config.get('correct_only'), (bool, type(None))):
-        raise UsageError(f'correct_only is True or False, got {config.correct_only!r}')
+        raise UsageError(f'correct_only must be True or False, got {config.correct_only!r}')
     if config.get('images_per_class') is not None:
         check_integer('the grid', images_per_class=config.images_per_class)
 
 
 def _check_distributions(settings: Optional[dict], attacks: dict) -> None:
-    unknown = set(settings or ()) - {'attack', 'count', 'layer'}
-    if unknown or (settings and settings.get('attack') not in attacks):
+    if not settings:
+        return
+    if set(settings) - {'attack', 'count', 'layer'} or settings.get('attack') not in attacks:
         raise UsageError(
             f'distributions takes an attack of the grid ({", ".join(attacks)}), count and layer; got {dict(settings)}'
         )
-    if settings and isinstance(build_attack(attacks[settings['attack']]), WorstOf):
+    if isinstance(build_attack(attacks[settings['attack']]), WorstOf):
         raise UsageError(f'distributions takes one attack, and {settings["attack"]!r} is the worst of several')
 
 
 def _threat(entry: Any, attacks: dict, trust: bool) -> ThreatColumn:
-    settings = dict(name=entry) if isinstance(entry, str) else dict(entry)
+    settings: dict[str, Any] = dict(name=entry) if isinstance(entry, str) else dict(entry)
     chosen = _several(settings.pop('attacks', None))
     what = f'threat model {settings.get("name")!r}'
-    names = _known_attacks(attacks if chosen is None else chosen, attacks, what)
+    names = _known_attacks(list(attacks) if chosen is None else chosen, attacks, what)
     source = settings.get('source')
     if source is not None:
         sources = list(source) if isinstance(source, (list, tuple)) else [source]
@@ -193,9 +206,9 @@ def _known_attacks(names: Sequence[str], attacks: dict, what: str) -> list[str]:
 
 
 def _trainings(name: str, spec: Optional[dict]) -> dict[str, Optional[dict]]:
-    """A defense by its name, or one for each of its checkpoints."""
+    """A defense under its name, or one for each of its checkpoints."""
     checkpoints = (spec or {}).get('checkpoint')
-    if not isinstance(checkpoints, (list, tuple)):
+    if spec is None or not isinstance(checkpoints, (list, tuple)):
         return {name: spec}
     if not checkpoints or len(set(checkpoints)) < len(checkpoints):
         raise UsageError(f'defense {name!r} takes one checkpoint or several different ones, got {list(checkpoints)}')

@@ -1,4 +1,4 @@
-"""Grids on images that the undefended target gets right, a few of each class (OAG's protocol, TIP 2021, section IV)."""
+"""Test images that the undefended target gets right, a few of each class (OAG's protocol, TIP 2021, section IV)."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from ..robustness import score
 from .config import GridConfig
 from .defenses import build_defense, data_settings, model_settings
 from .image_selection import choose_indices, compose_indices, inspect_images
+from .versions import upgrade_answers
 
 
 def choose_images(
@@ -36,33 +37,33 @@ def choose_images(
 ) -> tuple[list[int], Optional[dict[str, Any]]]:
     """Positions of the images that a grid is tested on, and what the report says of how they were chosen.
 
-    With ``correct_only`` first those are kept that the target gets right without a defense, then of each class
-    ``images_per_class``, and of what is left ``num_images``, each spread evenly over the data set.
+    First, ``correct_only`` keeps those that the target gets right without a defense. Then ``images_per_class`` are
+    chosen of each class, and ``num_images`` of what is left, each time spread evenly over the data set.
 
     Args:
         config: of the grid.
-        base: the target's, with its test data.
-        dataset: that, opened.
-        folder: the grid's work directory, where the answers of the target are kept for a run that goes on.
-        launcher: as MMEngine names it.
+        base: the config of the target, with its test data.
+        dataset: the data set of that config.
+        folder: the grid's work directory. What the target gets right is kept there for when the run is continued.
+        launcher: MMEngine's name of the launcher.
 
     Raises:
-        ValueError: for bad numbers, data without one label an image, or where nothing is left.
+        UsageError: for bad numbers, for images without exactly one label, or if no image is left.
     """
     if not (config.correct_only or config.images_per_class):
         return choose_indices(len(dataset), config.num_images, config.indices), None
     chosen = choose_indices(len(dataset), None, config.indices)
-    # Before the target is asked about thousands of images.
+    # Before the target is tested on thousands of images.
     labels = [_label(dataset, index) for index in chosen] if config.images_per_class else None
     facts: dict[str, Any] = {'candidates': len(chosen)}
     if config.correct_only:
-        right = _right(config, base, dataset, chosen, folder, launcher)
-        facts['correct'] = int(np.sum(right))
-        labels = labels and [label for label, keep in zip(labels, right) if keep]
-        chosen = [index for index, keep in zip(chosen, right) if keep]
+        correct = _correct(config, base, dataset, chosen, folder, launcher)
+        facts['correct'] = int(np.sum(correct))
+        labels = labels and [label for label, keep in zip(labels, correct) if keep]
+        chosen = [index for index, keep in zip(chosen, correct) if keep]
         if not chosen:
-            raise UsageError(f'the undefended target gets none of {len(right)} images right, and correct_only is set')
-    if labels is not None:
+            raise UsageError(f'the undefended target gets none of {len(correct)} images right, and correct_only is set')
+    if labels is not None and config.images_per_class is not None:
         chosen = _of_each_class(chosen, labels, config.images_per_class)
         facts['images_per_class'] = config.images_per_class
         facts['classes'] = len(set(labels))
@@ -79,13 +80,14 @@ def _label(dataset: BaseDataset, index: int) -> int:
     label = dataset.get_data_info(index).get('gt_label')
     if not isinstance(label, (int, np.integer)):
         raise UsageError(
-            f'images_per_class is for image classification; {type(dataset).__name__} has not one gt_label an image'
+            'images_per_class is for image classification; an image of '
+            f'{type(dataset).__name__} does not have exactly one gt_label'
         )
     return int(label)
 
 
 def _of_each_class(chosen: Sequence[int], labels: Sequence[int], number: int) -> list[int]:
-    """In the order of ``chosen``; classes with fewer images give all of them."""
+    """In the order of ``chosen``; of a class with fewer images, all."""
     kept = []
     for label in dict.fromkeys(labels):
         own = [index for index, other in zip(chosen, labels) if other == label]
@@ -94,7 +96,7 @@ def _of_each_class(chosen: Sequence[int], labels: Sequence[int], number: int) ->
     return sorted(kept, key=order.__getitem__)
 
 
-def _right(
+def _correct(
     config: GridConfig,
     base: Config,
     dataset: BaseDataset,
@@ -102,7 +104,7 @@ def _right(
     folder: Optional[Union[str, Path]],
     launcher: str,
 ) -> list[bool]:
-    """Whether the undefended target is right on each image; the same answer on all processes."""
+    """Whether the undefended target gets each image right; the same list on all processes."""
     key = value_digest(
         __version__,
         model_settings(base),
@@ -112,26 +114,28 @@ def _right(
         config.seed,
     )
     path = None if folder is None else Path(folder) / 'correct_images.json'
-    # One process looks, so that all take the same way.
+    # Only one process looks, so that all of them take the same branch.
     known = [_stored(path, key) if is_main_process() else None]
     broadcast_object_list(known)
     if known[0] is None:
-        print_log(f'asking the undefended target about {len(chosen)} images', 'current', logging.INFO)
-        known = [_ask(config, base, dataset, chosen, folder, launcher)]
+        print_log(f'testing the undefended target on {len(chosen)} images', 'current', logging.INFO)
+        known = [_test(config, base, dataset, chosen, folder, launcher)]
         broadcast_object_list(known)
         if path is not None and is_main_process():
             write_json(path, {'key': key, 'correct': known[0]})
-    return known[0]
+    (correct,) = known
+    assert correct is not None, 'the first process has tested the target'
+    return correct
 
 
 def _stored(path: Optional[Path], key: str) -> Optional[list[bool]]:
     if path is None or not path.exists():
         return None
-    stored = json.loads(path.read_text())
+    stored = upgrade_answers(json.loads(path.read_text()))
     return stored['correct'] if stored['key'] == key else None
 
 
-def _ask(
+def _test(
     config: GridConfig,
     base: Config,
     dataset: BaseDataset,
@@ -139,7 +143,7 @@ def _ask(
     folder: Optional[Union[str, Path]],
     launcher: str,
 ) -> Optional[list[bool]]:
-    """One clean test of the target; None on all processes but the first."""
+    """Test the target on clean images; None on all processes but the first."""
     part = copy.deepcopy(base)
     data = part.test_dataloader.dataset
     if len(chosen) < len(dataset) or config.indices is not None:

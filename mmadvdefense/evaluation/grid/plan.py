@@ -1,4 +1,4 @@
-"""The cells of a grid, and for each everything that its numbers depend on."""
+"""The cells of a grid, each with everything that its numbers depend on."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from mmengine.dataset import BaseDataset
 
 from ...attacks import build_attack
 from ...digests import plain_settings, value_digest
+from ...former_words import former_settings, former_threat_model
 from ...model_spec import ModelSpec
 from ...models import build_model
 from ...pipelines import channel_order, config_channel_order
 from ...tasks import FeatureTap, task_of
-from ...threats import NEEDS_PURIFIER, ThreatModel, UnsupportedAttackError
+from ...threats import ThreatModel, UnsupportedAttackError
 from ...threats.checks import check_num_classes, check_same_classes
 from ...version import __version__
 from ..results import CLEAN, Condition
-from .config import GridConfig
+from .config import GridConfig, ThreatColumn
 from .correct_images import choose_images
 from .defenses import Defense, build_defense, data_settings, model_settings, target_config
 from .image_selection import compose_indices, inspect_images, open_test_set
@@ -34,8 +35,8 @@ class Cell:
         defense: its name.
         condition: what is done to the images; its name is that of the attack.
         threat: the title of the threat model, ``'clean'`` for clean images.
-        reason: why it cannot run, if that shows before.
-        fingerprint: of everything that its numbers depend on.
+        reason: why it cannot run, if that is known beforehand.
+        fingerprint: a digest of everything that its numbers depend on.
     """
 
     defense: str
@@ -46,12 +47,12 @@ class Cell:
 
     @property
     def title(self) -> str:
-        """For people: ``'align, gray-box, PGD'``."""
+        """As people read it: ``'align, gray-box, PGD'``."""
         return f'{self.defense}, {self.threat}' + ('' if self.threat == CLEAN else f', {self.condition.name}')
 
     @property
     def file_name(self) -> str:
-        """For files, without an ending."""
+        """The name of its files, without an ending."""
         words = [self.threat, self.condition.name, self.defense] if self.threat != CLEAN else [CLEAN, self.defense]
         readable = '__'.join(re.sub(r'[^\w.+-]+', '-', word) for word in words)
         return f'{readable}__{self.fingerprint[:12]}'
@@ -65,9 +66,9 @@ class GridPlan:
         config: the grid's config.
         defenses: by name, ready to be tested.
         cells: in the order in which they are run: defense after defense, clean images first.
-        settings: what all numbers depend on, to compare with an earlier run's.
-        images: how many are tested on.
-        facts: of target and data, for the report.
+        settings: everything that the numbers depend on, to compare with an earlier run's.
+        images: the number of test images.
+        facts: what the report says of target and data.
     """
 
     config: GridConfig
@@ -79,7 +80,7 @@ class GridPlan:
 
     @property
     def shown(self) -> set[str]:
-        """Of every method the first training, whose images and distributions a page shows."""
+        """The first training of every method: the page shows the images and distributions of these."""
         return {names[0] for names in self.config.methods.values()}
 
 
@@ -88,11 +89,11 @@ def plan_grid(config: GridConfig, folder: Optional[Union[str, Path]] = None, lau
 
     Args:
         config: of the grid.
-        folder: its work directory, for what the target says of the images, if that decides on which to test.
-        launcher: as MMEngine names it, for the same.
+        folder: its work directory; with ``correct_only``, what the target predicts is kept there.
+        launcher: MMEngine's name of the launcher; with ``correct_only``, the target is tested with it.
 
     Raises:
-        ValueError: for models, layers or images that do not fit together.
+        UsageError: for models, layers or images that do not fit together.
         FileNotFoundError: that names the first file that is missing.
     """
     overrides = {'test_dataloader': config.test_dataloader, 'test_evaluator': config.test_evaluator}
@@ -131,7 +132,7 @@ def plan_grid(config: GridConfig, folder: Optional[Union[str, Path]] = None, lau
 
 
 def _check_models(config: GridConfig, base: Config, dataset: BaseDataset) -> dict[str, Any]:
-    """Build target and sources; returns what the report says of them."""
+    """Build target and sources, and return what the report says of them."""
     target = build_model(base)
     check_num_classes(target, dataset)
     for layer in config.layers:
@@ -143,7 +144,7 @@ def _check_models(config: GridConfig, base: Config, dataset: BaseDataset) -> dic
                 check_same_classes(model, target, build_attack(config.attacks[name]))
     task = task_of(target)
     classes = list(dataset.metainfo.get('classes') or range(task.num_classes or 0))
-    # Unknown data sets hold their images, as RGB arrays usually.
+    # Unknown data sets usually hold their images as RGB arrays.
     order = channel_order(base.test_dataloader.dataset) or 'rgb'
     return {
         'task': task.name,
@@ -152,20 +153,45 @@ def _check_models(config: GridConfig, base: Config, dataset: BaseDataset) -> dic
 
 
 def _cells(config: GridConfig, defense: Defense, common: dict, parts: dict, threats: dict) -> list[Cell]:
-    own = {**common, 'defense': parts['defenses'][defense.name]}
+    # Under its former name, as in former_words.py: fingerprints are those of cells that are finished.
+    own = {**common, 'defence': parts['defenses'][defense.name]}
     cells = [Cell(defense.name, Condition(CLEAN), CLEAN, None, value_digest(own))]
-    for column in config.threat_models:
-        threat = column.threat
-        if threat.name in NEEDS_PURIFIER and defense.purifier is None:
-            continue
+    for column, threat in _columns(config, defense):
+        settings = threats[column.threat.title] if threat is column.threat else _threat_settings(threat, None)
         for name in column.attacks:
             if name not in config.limited.get(defense.name, column.attacks):
                 continue
-            about = {**own, 'attack': parts['attacks'][name], 'threat_model': threats[threat.title]}
-            condition = Condition.under(threat, name, config.attacks[name])
-            reason = _reason(threat, config.attacks[name])
-            cells.append(Cell(defense.name, condition, threat.title, reason, value_digest(about)))
+            about = {
+                **own,
+                'attack': former_settings(parts['attacks'][name]),
+                'threat_model': {**former_settings(settings), 'name': former_threat_model(threat.name)},
+            }
+            attack = config.attacks[name]
+            condition = Condition(name, attack, threat)
+            cells.append(
+                Cell(defense.name, condition, column.threat.title, _reason(threat, attack), value_digest(about))
+            )
     return cells
+
+
+def _columns(config: GridConfig, defense: Defense) -> list[tuple[ThreatColumn, ThreatModel]]:
+    """The threat models that a defense is tested under, and the attacker of each.
+
+    Without a purifier, adaptive attackers are gray-box attackers. They are run once: under gray-box, or in a grid that
+    has none under the first of them.
+    """
+    if defense.purifier is not None:
+        return [(column, column.threat) for column in config.threat_models]
+    names = [column.threat.name for column in config.threat_models]
+    columns: list[tuple[ThreatColumn, ThreatModel]] = []
+    for column in config.threat_models:
+        threat = column.threat.without_purifier()
+        if threat is None or (threat is not column.threat and 'gray-box' in names):
+            continue
+        if threat is not column.threat and any(earlier is not other.threat for other, earlier in columns):
+            continue
+        columns.append((column, threat))
+    return columns
 
 
 def _reason(threat: ThreatModel, attack: dict) -> Optional[str]:
@@ -187,6 +213,6 @@ def _source_settings(source: ModelSpec, channel_order: Optional[str]) -> dict[st
     config = Config.fromfile(source.config)
     settings = {**model_settings(config), 'checkpoint': plain_settings(source.checkpoint)}
     trained_on = source.image_order()
-    # Noted only where a source sees other pixels than the target.
+    # Part of the settings only if the source sees other pixels than the target.
     swaps = channel_order and trained_on and channel_order != trained_on
     return {**settings, 'channel_order': trained_on} if swaps else settings

@@ -1,4 +1,4 @@
-"""How far a grid is and how long it will still take."""
+"""How far a grid has come, and how long the rest will take."""
 
 from __future__ import annotations
 

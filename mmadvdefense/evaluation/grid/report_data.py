@@ -1,4 +1,4 @@
-"""What a grid found, as one object that JSON, tables and pages are made from."""
+"""The results of a grid as one object, from which JSON, tables and pages are made."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import numpy as np
 import torch
 
 from ...attacks import build_attack
+from ...hosts import HOSTS
 from ...threats import THREAT_MODELS
 from ..cautions import cautions
 from ..results import CLEAN, Result, main_metric
 from ..statistics import correct_under_all, paired_t_test
 from .plan import Cell, GridPlan
+from .versions import REPORT_FORMAT, VERSION
 
-FORMAT = 'mmadvdefense robustness report'
-VERSION = 1
-_SOFTWARE = ('mmadvdefense', 'mmengine', 'mmcv', 'mmpretrain', 'mmsegmentation', 'mmdet', 'numpy', 'scipy')
+_HOSTS = [host.distribution for host in HOSTS.values()]
+_SOFTWARE = ('mmadvdefense', 'mmengine', 'mmcv', *_HOSTS, 'numpy', 'scipy')
 
 Finished = list[tuple[Cell, Result]]
 
@@ -27,7 +28,7 @@ Finished = list[tuple[Cell, Result]]
 def build_report(plan: GridPlan, finished: Finished, source: str) -> dict[str, Any]:
     """The report of the cells that are finished; ``docs/robustness.md`` describes its fields.
 
-    Nothing in it depends on when or how fast a cell was run.
+    Nothing in it depends on when a cell was run, or how fast.
 
     Args:
         plan: the grid.
@@ -37,7 +38,7 @@ def build_report(plan: GridPlan, finished: Finished, source: str) -> dict[str, A
     config = plan.config
     ran = [result for _, result in finished if result.reason is None]
     return {
-        'format': FORMAT,
+        'format': REPORT_FORMAT,
         'version': VERSION,
         'complete': len(finished) == len(plan.cells) and all(result.error is None for _, result in finished),
         'config': source,
@@ -94,8 +95,13 @@ def _defense(plan: GridPlan, name: str) -> dict[str, Any]:
 
 
 def _attacked(finished: Finished, threat: str) -> Finished:
-    """The cells of a threat model that could run."""
+    """The cells of a threat model that have numbers."""
     return [(cell, result) for cell, result in finished if cell.threat == threat and result.reason is None]
+
+
+def _samples(result: Result) -> dict[str, list]:
+    assert result.samples is not None, 'a cell with numbers has those of its images'
+    return result.samples
 
 
 def _cautions(finished: Finished) -> list[str]:
@@ -116,20 +122,20 @@ def _worst_case(plan: GridPlan, finished: Finished) -> list[dict[str, Any]]:
         cells = [(cell, result) for cell, result in _attacked(finished, title) if cell.defense == defense]
         if cells:
             attacks = [cell.condition.name for cell, _ in cells]
-            share = correct_under_all([result.samples['correct'] for _, result in cells])
-            right = None if share is None else 100 * share
-            rows.append({'threat_model': title, 'defense': defense, 'attacks': attacks, 'correct': right})
+            share = correct_under_all([_samples(result)['correct'] for _, result in cells])
+            correct = None if share is None else 100 * share
+            rows.append({'threat_model': title, 'defense': defense, 'attacks': attacks, 'correct': correct})
     return rows
 
 
 def _comparisons(plan: GridPlan, finished: Finished) -> list[dict[str, Any]]:
-    """Paired t-tests of every two methods under the same attack; of several trainings, an image's mean score."""
+    """Paired t-tests of every two methods under the same attack; an image's score is its mean over trainings."""
     rows = []
     for column, attack in itertools.product(plan.config.threat_models, plan.config.attacks):
         title = column.threat.title
-        cells = {c.defense: r.samples for c, r in _attacked(finished, title) if c.condition.name == attack}
+        cells = {c.defense: _samples(r) for c, r in _attacked(finished, title) if c.condition.name == attack}
         scores = {
-            method: np.mean(np.array([cells[name]['score'] for name in names], dtype=float), axis=0)
+            method: np.array([cells[name]['score'] for name in names], dtype=np.float64).mean(axis=0)
             for method, names in plan.config.methods.items()
             if cells.keys() >= set(names)
         }

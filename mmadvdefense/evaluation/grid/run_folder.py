@@ -1,4 +1,4 @@
-"""The folder of a grid's run: every finished cell is there completely or not at all, and none of another grid."""
+"""The folder of a run: each finished cell is there completely or not at all, and cells of other grids are not."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from ...checkpoints import save_file_atomically, write_json
 from ...hooks.example_images import save_examples
 from ..results import Result
 from .plan import Cell
-
-FORMAT = 'mmadvdefense robustness run'
-VERSION = 1
+from .versions import RUN_FORMAT, VERSION, upgrade_files, upgrade_settings
 
 
 class RunFolder:
@@ -28,27 +26,35 @@ class RunFolder:
     def claim(self, config: str, settings: dict[str, Any], force: bool = False) -> None:
         """Make this the folder of a grid.
 
-        With ``force``, a folder of another grid becomes this one's: cells that both have stay, others are removed when
-        the grid is finished (:meth:`remove_others`).
+        With ``force``, the folder of another grid becomes this one's: cells that both have stay, and the others are
+        removed when the grid is finished (:meth:`remove_others`). A folder of version 1 is converted.
 
         Args:
             config: the file of the grid, for messages.
             settings: what its numbers depend on.
-            force: whether a folder of another configuration may be taken.
+            force: whether to take over the folder of another configuration.
 
         Raises:
             FileExistsError: if it holds the report of another configuration; the message says what differs.
         """
         note = self.path / 'run.json'
-        if note.exists() and not force:
+        if note.exists():
             theirs = json.loads(note.read_text())
-            where = first_difference(theirs.get('settings'), json.loads(json.dumps(settings)))
-            if where is not None:
-                raise FileExistsError(
-                    f'{self.path} holds the report of another configuration ({theirs.get("config")}), which differs in '
-                    f'{where}; choose another --work-dir, or --force to go on there'
-                )
-        write_json(note, {'format': FORMAT, 'version': VERSION, 'config': config, 'settings': settings})
+            if not force:
+                self._check_same(theirs, settings)
+            if theirs['version'] < VERSION:
+                # Before their note is replaced, so that after a crash in between the rest is converted.
+                upgrade_files(self.path)
+        write_json(note, {'format': RUN_FORMAT, 'version': VERSION, 'config': config, 'settings': settings})
+
+    def _check_same(self, theirs: dict[str, Any], settings: dict[str, Any]) -> None:
+        old = theirs['settings'] if theirs['version'] == VERSION else upgrade_settings(theirs['settings'])
+        where = first_difference(old, json.loads(json.dumps(settings)))
+        if where is not None:
+            raise FileExistsError(
+                f'{self.path} holds the report of another configuration ({theirs["config"]}), which differs in '
+                f'{where}; choose another --work-dir, or continue there with --force'
+            )
 
     def load(self, cell: Cell) -> Optional[Result]:
         """The result of a cell, None if it has not been finished."""
@@ -58,23 +64,27 @@ class RunFolder:
         stored = json.loads(path.read_text())
         return Result.from_dict(stored['cell'], stored['samples'])
 
-    def seconds(self, cell: Cell) -> float:
-        """How long a finished cell took."""
-        return json.loads(self._path(cell).read_text())['seconds']
-
     def save(self, cell: Cell, result: Result, seconds: float) -> None:
-        """Note a finished cell."""
+        """Write a finished cell.
+
+        Args:
+            cell: which one.
+            result: what came of it.
+            seconds: how long it took.
+        """
         if result.examples:
             save_examples(self.examples(cell), result.examples)
         samples = result.samples and {
             name: [value if value != float('inf') else None for value in column]
             for name, column in result.samples.items()
         }
-        data = json.dumps({'seconds': seconds, 'cell': result.as_dict(), 'samples': samples}).encode()
+        data = json.dumps(
+            {'version': VERSION, 'seconds': seconds, 'cell': result.as_dict(), 'samples': samples}
+        ).encode()
         save_file_atomically(self._path(cell), lambda file: file.write(data), size=len(data))
 
     def examples(self, cell: Cell) -> Path:
-        """Where a cell's images to look at are, if there are any."""
+        """The file with a cell's example images, if it has any."""
         return self.path / 'examples' / f'{cell.file_name}.npz'
 
     def remove_others(self, cells: list[Cell]) -> None:
@@ -89,7 +99,7 @@ class RunFolder:
 
 
 def first_difference(theirs: Any, ours: Any, at: str = '') -> Optional[str]:
-    """Where two settings differ first, with both values: ``'attacks.PGD.eps (8 there, 4 here)'``; None if nowhere."""
+    """The first difference of two settings: ``'attacks.PGD.eps (8 there, 4 here)'``; None if they are equal."""
     if isinstance(theirs, dict) and isinstance(ours, dict):
         for key in dict.fromkeys([*theirs, *ours]):
             missing = object()

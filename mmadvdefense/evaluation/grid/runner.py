@@ -1,4 +1,4 @@
-"""Run a grid of defenses, attacks and threat models with MMEngine's test loop, cell by cell, and resume it."""
+"""Run a grid of defenses, attacks and threat models cell by cell with MMEngine's test loop, and resume it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ..report.grid_tables import cell_outcome, failures, markdown
 from ..results import CLEAN, Condition, Result, main_metric
 from ..robustness import failed, note_changes, score, warn_of
 from .defenses import Defense
-from .page import collect_grid_distributions, lacks_distributions, write_grid_page
 from .plan import Cell, GridPlan
 from .progress import GridProgress
 from .report_data import build_report
+from .report_page import collect_grid_distributions, lacks_distributions, write_grid_page
 from .run_folder import RunFolder
 
 
@@ -31,7 +31,7 @@ class Grid:
 
     Args:
         plan: what to run.
-        folder: where to; cells that are finished there are taken from there.
+        folder: where the results go; cells that are finished there are not run again.
         source: the file of the grid's config, for the report.
         launcher: as MMEngine names it.
 
@@ -48,11 +48,11 @@ class Grid:
         self.problems: list[str] = []
 
     def run(self) -> dict[str, Any]:
-        """Run what is not finished yet and what failed before, writing after every cell.
+        """Run what is not finished yet or failed before, and write the report after every cell.
 
-        An attack or a defense that goes wrong costs its own cell: that says why, keeps the traceback, and the next one
-        follows. An error on clean images without a defense is about model or data, and is raised; so is any error of
-        one of several processes, for which the others would wait.
+        An attack or a defense that fails costs only its own cell, which holds the reason and the traceback. An error on
+        clean images without a defense concerns the model or the data and is raised. So is any error of one of several
+        processes, since the others would wait for it.
 
         Returns:
             The report, on the first process.
@@ -62,7 +62,7 @@ class Grid:
         progress = GridProgress(kinds, self.plan.images, len(self.plan.cells))
         for defense in self.plan.defenses.values():
             cells = [cell for cell in pending if cell.defense == defense.name]
-            # One process sees all images in turn, as the features of the first ones must be.
+            # Features are those of the first images, which only a single process sees in their order.
             lacks = get_world_size() == 1 and lacks_distributions(self.plan, self.folder, defense)
             if cells or lacks:
                 runner = Runner.from_cfg(self._runner_config(defense))
@@ -81,7 +81,7 @@ class Grid:
         return report
 
     def _pending(self) -> list[Cell]:
-        """The cells that are not finished, the same ones on all processes."""
+        """The cells that are not finished, the same on all processes."""
         for cell in self.plan.cells if is_main_process() else []:
             result = self.folder.load(cell)
             if result is not None and result.error is None:
@@ -112,8 +112,10 @@ class Grid:
             clean = next(c for c in self.plan.cells if c.defense == cell.defense and c.threat == CLEAN)
             note_changes(result, self.results.get(clean.fingerprint))
             self.folder.save(cell, result, round(time.perf_counter() - start, 1))
-            # As a later run would find it.
-            self.results[cell.fingerprint] = self.folder.load(cell)
+            # As a later run would read it.
+            stored = self.folder.load(cell)
+            assert stored is not None, 'saved just now'
+            self.results[cell.fingerprint] = stored
             self._write()
             warn_of(result, list(self.results.values()))
         progress.done(cell.title, cell_outcome(result.as_dict(), main_metric([result]) if result.metrics else ''))
@@ -122,7 +124,7 @@ class Grid:
         config = self.plan.config
         if cell.reason is not None:
             return Result(cell.condition, purifier=False, reason=cell.reason)
-        # What a model draws in a test must not depend on the cells before this one, which may have been run earlier.
+        # What a model draws at random must not depend on the cells before this one: an earlier run may have made them.
         set_random_seed(config.seed)
         try:
             return score(
@@ -145,7 +147,7 @@ class Grid:
         try:
             collect_grid_distributions(self.plan, self.folder, defense, runner)
         except Exception as error:
-            # As in a cell: the page has one figure less.
+            # As with a cell, the rest goes on: the page has one figure less.
             found = failed(Condition(f'distributions of {defense.name}'), error)
             self.problems.append(f'{found.condition.name}: {found.reason}')
 

@@ -30,10 +30,10 @@ def line_figure(
         lines: by the name that the legend shows.
         x_label, y_label: with their units.
         bands: for some lines the lower and upper ends of an interval.
-        ticks: names of the places 0, 1, ... on the x axis, such as layers.
+        ticks: names of the positions 0, 1, ... on the x axis, such as layers.
 
     Raises:
-        ValueError: if there is nothing to draw.
+        UsageError: if there is nothing to draw.
     """
     if not lines:
         raise UsageError('there is no line to draw')
@@ -55,7 +55,7 @@ def line_figure(
 def scatter_figure(
     places: Mapping[str, np.ndarray], labels: np.ndarray, classes: Optional[Sequence[str]] = None
 ) -> Figure:
-    """One panel a state, all at the same scale, coloured by class, as in Fig. 6 of Align.
+    """One panel for each state, all at the same scale and coloured by class, as in Fig. 6 of Align.
 
     Args:
         places: ``(M, 2)`` by the name of the state.
@@ -63,7 +63,7 @@ def scatter_figure(
         classes: their names, for a legend of up to 20 classes.
 
     Raises:
-        ValueError: if there is nothing to draw.
+        UsageError: if there is nothing to draw.
     """
     from matplotlib import colormaps
 
@@ -99,7 +99,7 @@ def _mark(colour):
 def _axes(size: tuple[float, float]):
     figure = _figure(size)
     axes = figure.add_subplot()
-    for side in ('top', 'correct'):
+    for side in ('top', 'right'):
         axes.spines[side].set_visible(False)
     return figure, axes
 
@@ -126,7 +126,7 @@ def svg(figure: Figure) -> str:
 
 
 def png_data_url(figure: Figure, dpi: int = 100) -> str:
-    """The figure as the ``src`` of an ``<img>``, for what has too many points or pixels for SVG."""
+    """The figure as the ``src`` of an ``<img>``, for figures with too many points or pixels for SVG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png', dpi=dpi)
     return f'data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterable, Optional, Sequence, Union
+from typing import Any, Iterable, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -20,8 +20,8 @@ from ...randomness import image_seeds
 from ...tasks import annotations_in_input_frame
 from .charts import png_data_url, scatter_figure
 
-# x_c, x_a and what the purifier makes of them, in the words of the tables.
-STATES = ('clean', 'adversarial', 'purified clean', 'purified adversarial')
+# x_c, x_a, G(x_c) and G(x_a): besides the states of examples.py, clean images are purified.
+FEATURE_STATES = ('clean', 'adversarial', 'purified clean', 'purified adversarial')
 PAIRS = (
     ('adversarial', 'clean'),
     ('purified adversarial', 'clean'),
@@ -34,7 +34,7 @@ class Distributions:
     """Features of the target model in the four states.
 
     Attributes:
-        features: ``(M, L)`` for each of :data:`STATES`.
+        features: ``(M, L)`` for each of :data:`FEATURE_STATES`.
         labels: ``(M,)`` classes.
     """
 
@@ -57,15 +57,15 @@ def collect_distributions(
     Args:
         model: a host model with a trained purifier; left as it was.
         attack: of :func:`mmadvdefense.attacks.build_attack`.
-        dataset: what ``batches`` come from; its pipeline tells in which frame the ground truth is.
+        dataset: the data set of ``batches``, whose pipeline tells in which frame the ground truth is.
         batches: a test data loader.
-        count: how many feature vectors at most: images, boxes or pixels with a class.
+        count: the largest number of feature vectors: images, boxes or pixels with a class.
         source: whose gradients are used; the model's own (gray-box on O) by default.
         layer: as for :meth:`mmadvdefense.tasks.Task.feature_tap`.
         seed: of the attack.
 
     Raises:
-        ValueError: if the model has no purifier.
+        UsageError: if the model has no purifier.
     """
     model = unwrap(model)
     purifier = model.data_preprocessor
@@ -74,7 +74,7 @@ def collect_distributions(
     target = AttackSource(model)
     task, tap = target.task, target.task.feature_tap(layer)
     in_input_frame = annotations_in_input_frame(dataset)
-    found: dict[str, list[Tensor]] = {state: [] for state in STATES}
+    found: dict[str, list[Tensor]] = {state: [] for state in FEATURE_STATES}
     labels: list[Tensor] = []
     for batch in batches:
         clean = purifier.load_pixels(batch['inputs'], batch['data_samples'])
@@ -84,7 +84,7 @@ def collect_distributions(
         prepared = target.prepare_samples(clean, samples)
         with torch.no_grad(), target.undisturbed():
             images = (clean, adversarial, purifier.clean(clean), purifier.clean(adversarial))
-            for state, pixels in zip(STATES, images):
+            for state, pixels in zip(FEATURE_STATES, images):
                 vectors, classes = task.class_features(_features(target, tap, pixels), prepared)
                 known = classes >= 0
                 found[state].append(vectors[known].cpu())
@@ -104,19 +104,19 @@ def _features(target: AttackSource, tap, pixels: Pixels) -> Tensor:
 
 
 def _spread(total: int, count: int) -> Tensor:
-    """Up to ``count`` places, evenly spread: the pixels of a segmentation are many and neighbours alike."""
+    """Up to ``count`` positions, evenly spread: a segmentation has many pixels, and neighbours are alike."""
     return torch.linspace(0, total - 1, min(total, count)).round().long()
 
 
 def tsne(features: Sequence[np.ndarray], seed: int = 0) -> list[np.ndarray]:
-    """Places in the plane, ``(M, 2)`` each, of several sets of vectors in one embedding (van der Maaten, JMLR 2008)."""
+    """Several sets of vectors in one embedding in the plane, ``(M, 2)`` each (van der Maaten and Hinton, JMLR 2008)."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
     joint = np.concatenate(features)
     if len(joint) < 4:
         raise UsageError(f't-SNE needs at least 4 vectors, got {len(joint)}')
-    # As its authors recommend: noise of many dimensions taken away first.
+    # As its authors recommend, to suppress noise in many dimensions.
     components = min(50, *joint.shape)
     reduced = PCA(components, random_state=seed).fit_transform(joint) if components < joint.shape[1] else joint
     perplexity = min(30.0, (len(joint) - 1) / 3)
@@ -125,7 +125,7 @@ def tsne(features: Sequence[np.ndarray], seed: int = 0) -> list[np.ndarray]:
 
 
 def proxy_a_distance(first: np.ndarray, second: np.ndarray, seed: int = 0) -> float:
-    """How well a linear classifier tells two sets of vectors apart: ``2 (1 - 2 error)``, 0 (alike) to 2 (apart).
+    """How well a linear classifier separates two sets of vectors: ``2 (1 - 2 error)``, from 0 (alike) to 2 (apart).
 
     Ben-David et al., Machine Learning 2010; the error is that of 5-fold cross-validation of a linear SVM, and a
     classifier that does worse than chance counts as 0.
@@ -157,8 +157,8 @@ def distribution_element(distributions: Distributions, classes: Optional[Sequenc
         classes: their names.
         seed: of the embedding and of the folds.
     """
-    places = tsne([distributions.features[state] for state in STATES], seed)
-    figure = scatter_figure(dict(zip(STATES, places)), distributions.labels, classes)
+    places = tsne([distributions.features[state] for state in FEATURE_STATES], seed)
+    figure = scatter_figure(dict(zip(FEATURE_STATES, places)), distributions.labels, classes)
     rows = ''.join(f'<tr><td>{first} to {second}</td><td>{value:.2f}</td></tr>' for first, second, value in
                    proxy_a_distances(distributions, seed))  # fmt: skip
     table = f'<table><tr><th>Proxy-A distance, 0 (alike) to 2 (apart)</th><th></th></tr>{rows}</table>'
@@ -173,11 +173,11 @@ def proxy_a_distances(distributions: Distributions, seed: int = 0) -> list[tuple
 
 def save_distributions(path: Union[str, Path], distributions: Distributions) -> None:
     """Write them as a compressed ``.npz``."""
-    arrays = {'labels': distributions.labels, **distributions.features}
+    arrays: dict[str, Any] = {'labels': distributions.labels, **distributions.features}
     save_file_atomically(path, lambda file: np.savez_compressed(file, **arrays))
 
 
 def load_distributions(path: Union[str, Path]) -> Distributions:
     """The inverse of :func:`save_distributions`."""
     with np.load(path) as arrays:
-        return Distributions({state: arrays[state] for state in STATES}, arrays['labels'])
+        return Distributions({state: arrays[state] for state in FEATURE_STATES}, arrays['labels'])

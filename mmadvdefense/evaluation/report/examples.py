@@ -1,4 +1,4 @@
-"""Images in three states: clean, adversarial and purified, with the model's predictions."""
+"""A few images in three states, clean, adversarial and purified, with the model's predictions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Iterable, Iterator, Optional, Sequence
 
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from ...attacks import Attack, AttackSource, Randomness
@@ -16,14 +17,16 @@ from ...pixels import Pixels
 from ...purifiers import Purifier, switched
 from ...randomness import image_seeds
 
+STATES = ('clean', 'adversarial', 'purified')
+
 
 @dataclass
 class Examples:
     """Images in three states, and what the protected model makes of them.
 
     Attributes:
-        clean, adversarial, purified: ``(3, H, W)`` pixels 0-255 in the loaded channel order, one an example;
-            ``purified`` is the cleaned adversarial image.
+        clean, adversarial, purified: ``(3, H, W)`` pixels 0-255 in the loaded channel order, one for each example;
+            ``purified`` is the adversarial image behind the purifier.
         predictions: for each state the host's data samples with its predictions: without the purifier for ``clean``
             and ``adversarial``, with it for ``purified``.
     """
@@ -31,7 +34,7 @@ class Examples:
     clean: list[Tensor] = field(default_factory=list)
     adversarial: list[Tensor] = field(default_factory=list)
     purified: list[Tensor] = field(default_factory=list)
-    predictions: dict[str, list] = field(default_factory=lambda: {'clean': [], 'adversarial': [], 'purified': []})
+    predictions: dict[str, list] = field(default_factory=lambda: {state: [] for state in STATES})
 
 
 def collect_examples(
@@ -53,7 +56,7 @@ def collect_examples(
         seed: of the attack; the perturbations are those of ``AttackHook`` with this seed.
 
     Raises:
-        ValueError: if the model has no purifier.
+        UsageError: if the model has no purifier.
     """
     model = unwrap(model)
     if not isinstance(model.data_preprocessor, Purifier):
@@ -92,8 +95,8 @@ def _testing(model: nn.Module) -> Iterator[None]:
         model.train(training)
 
 
-def _predict(model: nn.Module, images: Pixels, samples: Sequence) -> tuple[Pixels, list]:
-    """What the native preprocessor is given, and the predictions."""
+def _predict(model: BaseModel, images: Pixels, samples: Sequence) -> tuple[Pixels, list]:
+    """What the native preprocessor receives, and the predictions."""
     seen: list[Pixels] = []
     handle = model.data_preprocessor.native.register_forward_pre_hook(
         lambda module, args: seen.append(args[0]['inputs'])

@@ -1,13 +1,17 @@
-"""Tables of a grid's report, for a terminal and as Markdown, in the layout of Align's Tables I to VII."""
+"""Tables of a grid's report, for a terminal and as Markdown, in the layout of Tables I to VII of Align."""
 
 from __future__ import annotations
 
 from statistics import mean, stdev
 from typing import Any, Optional, Sequence
 
+from ...threats import NEEDS_PURIFIER
 from ..cautions import source_scores
 from ..results import CLEAN, percent, unit
 from .tables import Table, metric_text, psnr_text, reason_text, sizes_text
+
+# Attackers who do what a gray-box attacker does where there is no purifier.
+ADAPTIVE = tuple(name for name in NEEDS_PURIFIER if name != 'adaptive-substitute')
 
 
 def report_tables(report: dict[str, Any]) -> list[Table]:
@@ -20,7 +24,7 @@ def report_tables(report: dict[str, Any]) -> list[Table]:
 
 
 def detail_tables(report: dict[str, Any]) -> list[Table]:
-    """How sure the differences are, what is known of single images, and the amplification of the perturbations."""
+    """How significant differences are, what is known of single images, and how perturbations are amplified."""
     threats = list(report['threat_models'])
     comparisons = [_comparisons(report, threat) for threat in threats]
     details = [table(report, threat) for table in (_single_images, _amplification) for threat in (CLEAN, *threats)]
@@ -32,8 +36,9 @@ def _filled(tables: list[Table]) -> list[Table]:
 
 
 def terminal(report: dict[str, Any]) -> str:
-    """The main tables as a terminal shows them, and why an attack may be weaker than it looks."""
-    return '\n\n'.join([*(table.ascii() for table in report_tables(report)), *report.get('cautions', ())])
+    """The main tables as a terminal shows them, with their notes."""
+    below = [*notes(report), *report.get('cautions', ())]
+    return '\n\n'.join([*(table.ascii() for table in report_tables(report)), *below])
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -44,6 +49,24 @@ def markdown(report: dict[str, Any]) -> str:
         *(f'\n{table.markdown()}' for table in [*report_tables(report), *detail_tables(report)]),
     ]
     return '\n'.join(lines) + '\n'
+
+
+def notes(report: dict[str, Any]) -> list[str]:
+    """What a reader of the tables must know of their rows, one line each."""
+    names = [about['name'] for about in report['threat_models'].values()]
+    adaptive = [name for name in names if name in ADAPTIVE]
+    bare = [
+        method
+        for method, trainings in report['methods'].items()
+        if not any(report['defenses'][name]['purifier'] for name in trainings)
+    ]
+    if not adaptive or not bare:
+        return []
+    where = 'gray-box' if 'gray-box' in names else adaptive[0]
+    verb = 'have' if len(bare) > 1 else 'has'
+    return [
+        f'{", ".join(bare)} {verb} no purifier: gray-box and adaptive are the same there, and shown once, as {where}'
+    ]
 
 
 def facts(report: dict[str, Any]) -> str:
@@ -62,27 +85,28 @@ def facts(report: dict[str, Any]) -> str:
             for method, names in report['methods'].items()
             if len(names) > 1
         ),
+        *(f'- {line}' for line in notes(report)),
         *(f'- **Caution**: {line}' for line in report.get('cautions', ())),
     ]
     return '\n'.join(lines)
 
 
 def _gaps(report: dict[str, Any]) -> list[str]:
-    """What is missing: cells, and the scores of single images."""
+    """What is missing: cells, and scores of single images."""
     failed = failures(report)
-    lines = [f'**{len(failed)} cells failed**; started again, the grid tries them again.\n'] if failed else []
+    lines = [f'**{len(failed)} cells failed**; start the grid again to retry them.\n'] if failed else []
     if not report['complete'] and not failed:
         lines.append('**Not complete**: some cells have not been run.\n')
     scores = [cell['scores'] for cell in report['cells'] if cell['scores']]
     without = max((of_cell.get('without_truth', 0) for of_cell in scores), default=0)
     reasons = sorted({of_cell['unscored'] for of_cell in scores if of_cell.get('unscored')})
     if without and not reasons:
-        lines.append(f'{without} images have no ground truth and are left out of what is said of single images.\n')
+        lines.append(f'{without} images have no ground truth and are left out of the numbers of single images.\n')
     return [*lines, *(f'Single images are not scored: {reason}.\n' for reason in reasons)]
 
 
 def failures(report: dict[str, Any]) -> list[str]:
-    """What went wrong in which cell, one line each."""
+    """Which cells failed and why, one line each."""
     return [
         f'{cell["defense"]}, {cell["threat_model"]}, {cell["condition"]["name"]}: {cell["reason"]}'
         for cell in report.get('cells', ())
@@ -91,7 +115,7 @@ def failures(report: dict[str, Any]) -> list[str]:
 
 
 def selection_text(selection: Optional[dict[str, Any]]) -> list[str]:
-    """How the images of a report were chosen, as a paragraph; none where nothing but a number was asked for."""
+    """How the images of a report were chosen, as a paragraph; none if they are merely spread over the data set."""
     if selection is None:
         return []
     text = f'Chosen from {selection["candidates"]} images'
@@ -105,14 +129,14 @@ def selection_text(selection: Optional[dict[str, Any]]) -> list[str]:
 
 
 def cell_outcome(cell: dict[str, Any], metric: str) -> str:
-    """What a table shows of a cell: its score, or why there is none."""
+    """What a table shows of a cell: its score, or why it has none."""
     if cell['reason'] is not None:
         return reason_text(cell['reason'], cell.get('error'))
     return metric_text(cell['metrics'][metric], metric)
 
 
 def _cells(report: dict[str, Any], threat: str) -> list[dict[str, Any]]:
-    """Of one threat model, attack after attack."""
+    """The cells of one threat model, attack after attack."""
     attacks = [CLEAN, *report['attacks']]
     cells = (cell for cell in report['cells'] if cell['threat_model'] == threat)
     return sorted(cells, key=lambda cell: attacks.index(cell['condition']['name']))
@@ -127,7 +151,7 @@ def _scores(report: dict[str, Any], threat: str) -> Table:
     metric, attacks = report['metric'], report['threat_models'][threat]['attacks']
     together = {row['defense']: row for row in report['worst_case'] if row['threat_model'] == threat}
     most = max((len(row['attacks']) for row in together.values()), default=0)
-    # Who met fewer attacks is not compared with who met all.
+    # A defense that faced fewer attacks is not comparable with those that faced all.
     together = {name: row for name, row in together.items() if len(row['attacks']) == most}
     several = most > 1
     rows = [[f'{metric}{unit(metric)}', CLEAN, *attacks, *(['worst case'] if several else [])]]
@@ -143,7 +167,7 @@ def _scores(report: dict[str, Any], threat: str) -> Table:
 
 
 def _sources(report: dict[str, Any], threat: str, width: int) -> list[list[str]]:
-    """One row for each source model: how right it is on the clean images."""
+    """One row for each source model: its score on the clean images."""
     scores: dict[str, float] = {}
     for cell in _cells(report, threat):
         scores.update(source_scores(cell['measured']))
@@ -151,7 +175,7 @@ def _sources(report: dict[str, Any], threat: str, width: int) -> list[list[str]]
 
 
 def _outcome(cells: list[Optional[dict[str, Any]]], metric: str) -> str:
-    """What a table shows of the trainings of a method."""
+    """What a table shows of a method, over its trainings."""
     there = [cell for cell in cells if cell is not None]
     if len(there) < 2 or any(cell['reason'] is not None for cell in there):
         return cell_outcome(there[0], metric) if there else '-'
@@ -159,15 +183,16 @@ def _outcome(cells: list[Optional[dict[str, Any]]], metric: str) -> str:
 
 
 def _spread(values: Sequence[Optional[float]], digits: int = 2) -> str:
-    """A number, or mean and standard deviation of several."""
-    if not values or None in values:
+    """A number, or the mean and standard deviation of several."""
+    known = [value for value in values if value is not None]
+    if not values or len(known) < len(values):
         return 'undefined' if values else '-'
-    spread = f' ± {stdev(values):.{digits}f}' if len(values) > 1 else ''
-    return f'{mean(values):.{digits}f}{spread}'
+    spread = f' ± {stdev(known):.{digits}f}' if len(known) > 1 else ''
+    return f'{mean(known):.{digits}f}{spread}'
 
 
 def _perturbations(report: dict[str, Any]) -> Table:
-    """One row for all defenses that met the same images."""
+    """One row for all defenses that faced the same images."""
     rows = [['threat model', 'attack', 'defense', 'L-inf mean / max', 'L2 mean / max', 'queries mean']]
     for threat, about in report['threat_models'].items():
         for attack in about['attacks']:
@@ -182,7 +207,7 @@ def _perturbations(report: dict[str, Any]) -> Table:
 
 
 def _who(report: dict[str, Any], defenses: list[str], groups: list[list[str]]) -> str:
-    """A group of defenses, of all groups that met an attack, in few words."""
+    """One of the groups of defenses that faced an attack, in few words."""
     if len(defenses) == len(report['defenses']) or (len(groups) == 1 and len(defenses) > 1):
         return 'all'
     named = _named(report, defenses)
@@ -192,7 +217,7 @@ def _who(report: dict[str, Any], defenses: list[str], groups: list[list[str]]) -
 
 
 def _named(report: dict[str, Any], defenses: list[str]) -> list[str]:
-    """Methods where all their trainings are among ``defenses``, and what is left of these."""
+    """``defenses``, with a method in place of its trainings if all of them are there."""
     whole = {
         name: method for method, names in report['methods'].items() if set(names) <= set(defenses) for name in names
     }
@@ -202,7 +227,7 @@ def _named(report: dict[str, Any], defenses: list[str]) -> list[str]:
 def _comparisons(report: dict[str, Any], threat: str) -> Table:
     tests = [row for row in report['comparisons'] if row['threat_model'] == threat]
     attacks = [name for name in report['threat_models'][threat]['attacks'] if any(t['attack'] == name for t in tests)]
-    # What is too small for a float is not zero.
+    # A p-value too small for a float is not zero.
     chance = [f'{test["p"]:.1e}' if test['p'] else '<1e-300' for test in tests]
     shown = {
         (*test['defenses'], test['attack']): f'{100 * test["difference"]:+.2f} ({p})' for test, p in zip(tests, chance)
@@ -228,16 +253,16 @@ def _amplification(report: dict[str, Any], threat: str) -> Table:
 
 def _single_images(report: dict[str, Any], threat: str) -> Table:
     """What is known of single images."""
-    header = ['attack', 'defense', 'right (%)', 'mean score (%), 95 % interval', 'decision changed (%)']
+    header = ['attack', 'defense', 'correct (%)', 'mean score (%), 95 % interval', 'decision changed (%)']
     rows = [[*header, 'PSNR to clean (dB)']]
     for cell in _cells(report, threat):
         if cell['reason'] is None:
             scores = cell['scores']
             changed = '-' if scores['changed'] is None else f'{scores["changed"]:.2f}'
-            right = score = '-'
+            correct = score = '-'
             if scores['score'] is not None:
                 low, high = scores['interval']
-                right, score = f'{scores["correct"]:.2f}', f'{scores["score"]:.2f} [{low:.2f}, {high:.2f}]'
+                correct, score = f'{scores["correct"]:.2f}', f'{scores["score"]:.2f} [{low:.2f}, {high:.2f}]'
             who = [cell['condition']['name'], cell['defense']]
-            rows.append([*who, right, score, changed, psnr_text(cell['measured'])])
+            rows.append([*who, correct, score, changed, psnr_text(cell['measured'])])
     return Table(f'single images, {threat}', rows)

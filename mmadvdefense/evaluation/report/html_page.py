@@ -8,8 +8,8 @@ from typing import Any, Optional, Union
 
 from ...checkpoints import save_file_atomically
 from . import charts
-from .curves import Curve, amplification_curves, budget_curves
-from .grid_tables import detail_tables, report_tables, selection_text
+from .grid_curves import Curve, amplification_curves, budget_curves
+from .grid_tables import detail_tables, notes, report_tables, selection_text
 
 
 def write_page(
@@ -18,10 +18,10 @@ def write_page(
     pictures: Optional[Mapping[str, str]] = None,
     distributions: Optional[Mapping[str, str]] = None,
 ) -> None:
-    """Write the page: tables, curves and pictures all lie in it, and it loads nothing from elsewhere.
+    """Write the page with all tables, curves and pictures in it; it loads nothing from elsewhere.
 
     Args:
-        path: of the ``.html`` file; written to a temporary name and moved.
+        path: of the ``.html`` file, replaced only when it is complete.
         report: of :func:`mmadvdefense.evaluation.report.build_report`.
         pictures: by heading, ``<img>`` elements of images before and after attack and purifier.
         distributions: by heading, elements that show distributions of features.
@@ -35,6 +35,7 @@ def write_page(
     threats = report['threat_models']
     text = environment.get_template('report.html').render(
         report=report,
+        notes=notes(report),
         selection=''.join(selection_text(report['data'].get('selection'))).rstrip('.\n'),
         main_tables=[(table, threats[table.title]) for table in tables if table.title in threats],
         tables=[table for table in tables if table.title not in threats],

@@ -1,4 +1,4 @@
-"""The tables of a report inside a document that people write."""
+"""The tables of a report inside a document written by hand."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from .grid_tables import facts, report_tables
 
 
 def section_marks(config: str) -> tuple[str, str]:
-    """The lines between which a document has the tables of a grid."""
+    """The lines that enclose the tables of a grid in a document."""
     return f'<!-- robustness: {config} -->', f'<!-- end of {config} -->'
 
 
 def check_section(path: Union[str, Path], config: str) -> None:
-    """See whether a document has a place for the tables of a grid.
+    """Check that a document has a place for the tables of a grid.
 
     Raises:
         FileNotFoundError: if there is no such document.
-        ValueError: if it has no place for this grid; the message says how to make one.
+        UsageError: if it has no place for this grid; the message says how to add one.
     """
     _split(Path(path).read_text(), path, config)
 
@@ -29,9 +29,9 @@ def update_section(path: Union[str, Path], report: dict[str, Any], command: str)
     """Write the main tables of a report into their place in a document, with the command that made them.
 
     Args:
-        path: of the document, in Markdown; written to a temporary name and moved.
+        path: of the document, in Markdown; replaced only when the new text is complete.
         report: of :func:`mmadvdefense.evaluation.report.build_report`.
-        command: as it is typed.
+        command: as typed in a shell.
     """
     before, after = _split(Path(path).read_text(), path, report['config'])
     tables = '\n\n'.join(table.markdown(level=3) for table in report_tables(report))
@@ -41,7 +41,7 @@ def update_section(path: Union[str, Path], report: dict[str, Any], command: str)
 
 
 def _split(text: str, path: Union[str, Path], config: str) -> tuple[str, str]:
-    """What stands before and behind the section, with its marks."""
+    """The text before and after the section, with the marks."""
     start, end = section_marks(config)
     before, has_start, rest = text.partition(start)
     _, has_end, after = rest.partition(end)

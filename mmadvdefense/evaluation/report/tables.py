@@ -1,4 +1,4 @@
-"""Results as terminal tables, and tables that are Markdown as well."""
+"""Tables for a terminal and as Markdown, and the table of the results of one model."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ class Table:
     rows: list[list[str]]
 
     def ascii(self) -> str:
-        """For a terminal; what is long is wrapped."""
+        """For a terminal, with long cells wrapped."""
         wrapped = [['\n'.join(textwrap.wrap(cell, _WIDTH)) for cell in row] for row in self.rows]
         return f'{self.title}\n{AsciiTable(wrapped).table}'
 
     def markdown(self, level: int = 2) -> str:
-        """With its title as a heading of this level."""
+        """As Markdown, with the title as a heading of this level."""
         rows = [[cell.replace('|', '\\|') for cell in row] for row in self.rows]
         return f'{"#" * level} {self.title}\n\n{GithubFlavoredMarkdownTable(rows).table}'
 
 
 def robustness_table(results: Sequence[Result], metric: Optional[str] = None) -> str:
-    """One row a condition: the metric without and with the purifier, and what was measured.
+    """One row for each condition: the metric without and with the purifier, and what was measured.
 
-    Transfer rows say how right their sources are on the clean images. Below the table is why an attack may be weaker
-    than it looks, if it may.
+    Transfer rows have the scores of their sources on the clean images. Lines below the table say why an attack may be
+    weaker than it looks.
 
     Args:
         results: of :func:`evaluate`.
-        metric: the number to show; the task's usual one by default.
+        metric: the number to show; by default the usual one of the task.
     """
     metric = metric or main_metric(results)
     shown = f'{metric} (%)' if is_fraction(metric) else metric
@@ -73,14 +73,14 @@ def robustness_table(results: Sequence[Result], metric: Optional[str] = None) ->
 
 
 def notes(results: Sequence[Result]) -> list[str]:
-    """One line each for what has no numbers: conditions that failed, and images that are not scored one by one."""
+    """One line for each condition without numbers, and one for images that are not scored one by one."""
     lines = [
         f'{result.condition.name}, {result.defense}: {reason_text(result.reason, result.error)}'
         for result in results
         if result.reason is not None
     ]
     without = max((result.scores.get('without_truth', 0) for result in results), default=0)
-    unscored = {result.scores.get('unscored') for result in results} - {None}
+    unscored = {result.scores['unscored'] for result in results if result.scores.get('unscored')}
     if without and not unscored:
         images = max(result.scores.get('images', 0) for result in results)
         lines.append(f'single images: {without} of {images} have no ground truth and are left out')
@@ -88,12 +88,12 @@ def notes(results: Sequence[Result]) -> list[str]:
 
 
 def reason_text(reason: str, error: Optional[str]) -> str:
-    """Why there are no numbers: an attack that means nothing there, or an error with its traceback."""
+    """Why there are no numbers: the attack is meaningless there, or it failed with an error."""
     return f'{"cannot run" if error is None else "failed"}: {reason}'
 
 
 def metric_text(value: Optional[float], metric: str) -> str:
-    """A metric with two digits, in per cent where it is a fraction; with four where a small one's unit is unknown."""
+    """A metric with two digits, in per cent if it is a fraction; with four if it is small and its unit is unknown."""
     value = percent(value, metric)
     if value is not None and not unit(metric) and 0 < abs(value) < 1:
         return f'{value:.4f}'
@@ -101,12 +101,12 @@ def metric_text(value: Optional[float], metric: str) -> str:
 
 
 def number_text(value: Optional[float]) -> str:
-    """With two digits; ``'undefined'`` for what is no number."""
+    """With two digits; ``'undefined'`` for None."""
     return 'undefined' if value is None else f'{value:.2f}'
 
 
 def sizes_text(measured: dict[str, Any]) -> list[str]:
-    """Mean and maximum of the L-infinity and of the L2 norm, and the mean number of queries."""
+    """Mean and maximum of the L-infinity and L2 norms, and the mean number of queries."""
     norms = [
         f'{measured[f"perturbation/{norm}_mean"]:.2f} / {measured[f"perturbation/{norm}_max"]:.2f}'
         for norm in ('linf', 'l2')
@@ -116,7 +116,7 @@ def sizes_text(measured: dict[str, Any]) -> list[str]:
 
 
 def sources_text(measured: dict[str, Any]) -> str:
-    """How right each source is on the clean images, in per cent."""
+    """The score of each source on the clean images, in per cent."""
     scores = source_scores(measured)
     if len(scores) < 2:
         return ''.join(f'{score:.2f}' for score in scores.values()) or '-'
@@ -124,6 +124,6 @@ def sources_text(measured: dict[str, Any]) -> str:
 
 
 def psnr_text(measured: dict[str, Any]) -> str:
-    """In dB; ``'equal'`` where the model saw the clean images."""
+    """In dB; ``'equal'`` if the model saw the clean images."""
     value = measured['purified/psnr']
     return 'equal' if value is None else f'{value:.1f}'

@@ -11,7 +11,7 @@ from ...checkpoints import PREPROCESSOR
 from ...errors import UsageError
 from ...model_spec import ModelSpec
 from ...registry import MODELS
-from ...tasks import ClassificationTask, Task, task_of
+from ...tasks import Task, task_of
 from ..base import Purifier
 from ..trained.generator import GeneratorPurifier
 from .ensemble import EnsemblePurifier
@@ -108,7 +108,7 @@ def _load(spec: ModelSpec) -> nn.Module:
 def _check_alike(tasks: Sequence[Task], names: Sequence[str]) -> int:
     """The number of classes of all members."""
     for task, name in zip(tasks, names):
-        if not isinstance(task, ClassificationTask):
+        if not task.one_label:
             raise UsageError(f'DefendedEnsemble averages class scores of classifiers; {name} is for {task.name}')
         if task.num_classes != tasks[0].num_classes:
             raise UsageError(

@@ -234,7 +234,7 @@ def test_no_budget_no_change(norm, setting):
 
 def test_other_tasks_are_refused_by_name(setting):
     source, _, images, samples, _ = setting
-    source.task.name = 'segmentation'
+    source.task.name, source.task.one_label = 'segmentation', False
     with pytest.raises(ValueError, match='take classifiers, and this is a model for segmentation'):
         run({**AUTO, 'eps': 8}, source, images, samples)
 

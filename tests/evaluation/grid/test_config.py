@@ -169,3 +169,18 @@ def test_two_defenses_of_one_name(checked):
     defenses = {'own': {**model, 'checkpoint': ['b.pth', 'c.pth']}, 'own #1': {}}
     with pytest.raises(ValueError, match='would have one name'):
         _read(checked, defenses=defenses)
+
+
+def test_the_former_key_of_defenses(checked):
+    """Old grids are still read; the message names the key of today."""
+    model = dict(config='configs/target/digits_target.py', checkpoint='a.pth')
+    old = dict(
+        target=model,
+        defences=dict(none=None, own={**model, 'checkpoint': None}),
+        attacks=dict(FGSM=dict(type='FGSM', eps=8)),
+        threat_models=['gray-box', dict(name='transfer', source=[model, {**model, 'trust': True}])],
+    )
+    with pytest.warns(FutureWarning, match="'defences' of a grid is deprecated: rename it to 'defenses'"):
+        assert read_grid(Config(old)) == _read(checked)
+    with pytest.raises(ValueError, match="both 'defenses' and 'defences'"):
+        read_grid(Config({**old, 'defenses': old['defences']}))

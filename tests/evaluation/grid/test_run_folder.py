@@ -16,7 +16,7 @@ SETTINGS = {'seed': 0, 'attacks': {'PGD': {'eps': 8, 'steps': 10}}}
 
 
 def _cell(fingerprint: str = 'a' * 64) -> Cell:
-    return Cell('align', Condition('C&W / 2', dict(type='PGD')), 'transfer from resnet', None, fingerprint)
+    return Cell('align', Condition('C&W / 2', dict(type='PGD'), 'gray-box'), 'transfer from resnet', None, fingerprint)
 
 
 def test_differences():
@@ -37,7 +37,7 @@ def test_a_folder_of_another_configuration(tmp_path):
         RunFolder(tmp_path / 'run').claim('configs/b.py', {**SETTINGS, 'seed': 1})
     assert str(refused.value) == (
         f'{tmp_path}/run holds the report of another configuration (elsewhere/a.py), which differs in seed (0 there, '
-        '1 here); choose another --work-dir, or --force to go on there'
+        '1 here); choose another --work-dir, or continue there with --force'
     )
     folder.claim('configs/b.py', {**SETTINGS, 'seed': 1}, force=True)
     folder.claim('configs/b.py', {**SETTINGS, 'seed': 1})
@@ -53,7 +53,8 @@ def test_a_cell_comes_back(tmp_path, make_result):
     assert again.as_dict() == result.as_dict()
     assert again.samples == {**result.samples, 'psnr': [None] * 4}, 'JSON knows no infinity'
     assert folder.load(_cell('b' * 64)) is None, 'another attack of this name'
-    assert folder.seconds(cell) == 1.5
+    (written,) = tmp_path.glob('cells/*.json')
+    assert json.loads(written.read_text())['seconds'] == 1.5
     with np.load(folder.examples(cell)) as examples:
         assert (examples['0/clean'] == result.examples['0/clean']).all()
     names = sorted(path.name for path in tmp_path.rglob('*') if path.is_file())

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mmadvdefense.attacks import AttackSource, Randomness, build_attack
-from mmadvdefense.evaluation.report.distributions import STATES, collect_distributions, proxy_a_distance, tsne
+from mmadvdefense.evaluation.report.distributions import FEATURE_STATES, collect_distributions, proxy_a_distance, tsne
 
 RANDOM = np.random.default_rng(0)
 GENERATOR = dict(type='GlobalGenerator', base_channels=4, num_downsamples=2, num_blocks=1)
@@ -47,13 +47,13 @@ def test_features_are_those_of_the_target_in_each_state(make_classifier, image_b
     attack = build_attack(dict(type='FGSM', eps=8))
     batches = [{'inputs': list(image_batch.images), 'data_samples': image_batch.samples}]
     found = collect_distributions(model, attack, Dataset(), batches, count=4)
-    assert list(found.features) == list(STATES)
+    assert list(found.features) == list(FEATURE_STATES)
     source, purifier = AttackSource(model), model.data_preprocessor
     adversarial = torch.stack(list(attack(source, list(image_batch.images), image_batch.samples, Randomness(0))))
     model.eval()
     at = torch.linspace(0, len(image_batch.images) - 1, 4).round().long()
     purified = [purifier.clean(images) for images in (image_batch.images, adversarial)]
-    for state, pixels in zip(STATES, (image_batch.images, adversarial, *purified)):
+    for state, pixels in zip(FEATURE_STATES, (image_batch.images, adversarial, *purified)):
         native = purifier.native
         features = model.extract_feat((pixels - native.mean) / native.std)[-1].flatten(1)
         np.testing.assert_allclose(found.features[state], features[at].detach().numpy(), rtol=1e-4, atol=1e-5)

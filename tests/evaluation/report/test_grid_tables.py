@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mmadvdefense.evaluation.report.grid_tables import cell_outcome, markdown, terminal
+from mmadvdefense.evaluation.report.grid_tables import cell_outcome, markdown, notes, terminal
 from mmadvdefense.evaluation.report.tables import Table
 
 REASON = 'Step has no gradient to follow; use adaptive-bpda'
@@ -34,12 +34,12 @@ def report(make_result) -> dict[str, Any]:
         'quantized': False,
         'layers': list(layers),
         'data': {'type': 'Tiny', 'images': 4},
-        'defenses': {'none': {}, 'step': {}},
+        'defenses': {'none': {'purifier': None}, 'step': {'purifier': 'Step'}},
         'methods': {'none': ['none'], 'step': ['step']},
         'attacks': {'FGSM': {'title': 'FGSM (L-inf 8)'}, 'PGD': {'title': 'PGD (L-inf 8, 10 steps)'}},
         'threat_models': {
-            'gray-box': {'attacks': ['FGSM', 'PGD'], 'meaning': 'has the target'},
-            'adaptive': {'attacks': ['PGD'], 'meaning': 'has the purifier'},
+            'gray-box': {'name': 'gray-box', 'attacks': ['FGSM', 'PGD'], 'meaning': 'has the target'},
+            'adaptive': {'name': 'adaptive', 'attacks': ['PGD'], 'meaning': 'has the purifier'},
         },
         'cells': [{'threat_model': threat, **result.as_dict()} for threat, result in cells],
         'worst_case': [
@@ -77,7 +77,9 @@ perturbations, in pixels (0-255)
 +--------------+--------+---------+------------------+---------------+--------------+
 | gray-box     | FGSM   | all     | 8.00 / 8.00      | 8.00 / 8.00   | 2.0          |
 | gray-box     | PGD    | all     | 7.50 / 7.50      | 7.50 / 7.50   | 10.0         |
-+--------------+--------+---------+------------------+---------------+--------------+"""
++--------------+--------+---------+------------------+---------------+--------------+
+
+none has no purifier: gray-box and adaptive are the same there, and shown once, as gray-box"""
     )
 
 
@@ -89,7 +91,8 @@ def test_page(report):
         '- **gray-box**: the attacker has the target\n'
         '- **adaptive**: the attacker has the purifier\n'
         '- FGSM: FGSM (L-inf 8)\n'
-        '- PGD: PGD (L-inf 8, 10 steps)\n\n'
+        '- PGD: PGD (L-inf 8, 10 steps)\n'
+        '- none has no purifier: gray-box and adaptive are the same there, and shown once, as gray-box\n\n'
         '## gray-box\n\n'
         '| accuracy/top1 (%) | clean  | FGSM  | PGD   | worst case |\n'
         '|-------------------|--------|-------|-------|------------|\n'
@@ -106,6 +109,17 @@ def test_page(report):
     assert '| PGD    | step    | 75.00     | 75.00 [0.00, 100.00]          | -' in page
     assert 'Not complete' not in page
     assert '**Not complete**' in markdown({**report, 'complete': False})
+
+
+def test_who_has_no_purifier(report):
+    """Is said where an adaptive attacker would do the same as a gray-box attacker."""
+    assert len(notes(report)) == 1
+    gray = {title: about for title, about in report['threat_models'].items() if title == 'gray-box'}
+    assert notes({**report, 'threat_models': gray}) == []
+    adaptive = {title: about for title, about in report['threat_models'].items() if title == 'adaptive'}
+    assert notes({**report, 'threat_models': adaptive})[0].endswith('shown once, as adaptive')
+    report['defenses']['none']['purifier'] = 'Step'
+    assert notes(report) == []
 
 
 def test_images_that_differ_have_rows_of_their_own(report):
@@ -133,7 +147,8 @@ def two_trainings(report, make_result) -> dict[str, Any]:
             if cell['condition']['name'] == 'FGSM':
                 cell['amplification'] = {layers[0]: 0.25}
     report['cells'] += [{'threat_model': threat, **result.as_dict()} for threat, result in second]
-    report['defenses'] = {'none': {}, 'step #1': {}, 'step #2': {}}
+    step = {'purifier': 'Step'}
+    report['defenses'] = {'none': {'purifier': None}, 'step #1': step, 'step #2': step}
     report['methods'] = {'none': ['none'], 'step': ['step #1', 'step #2']}
     report['worst_case'][1]['defense'] = 'step #1'
     report['worst_case'].append({**report['worst_case'][1], 'defense': 'step #2', 'correct': 25.0})
@@ -166,7 +181,7 @@ def test_perturbations_that_most_met_are_those_of_all_others(report, make_result
     more = [make_result(f'filter {i}', 'gray-box', 'PGD', size=7.5, queries=10) for i in range(3)]
     report['cells'] += [{'threat_model': 'gray-box', **result.as_dict()} for result in more]
     for result in more:
-        report['defenses'][result.defense], report['methods'][result.defense] = {}, [result.defense]
+        report['defenses'][result.defense], report['methods'][result.defense] = {'purifier': None}, [result.defense]
     report['cells'][5]['measured']['perturbation/l2_mean'] = 9.0
     lines = [line for line in terminal(report).splitlines() if line.startswith('| gray-box     | PGD')]
     assert [line.split('|')[3].strip() for line in lines] == ['all others', 'step']

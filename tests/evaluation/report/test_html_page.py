@@ -7,16 +7,16 @@ import cv2
 import numpy as np
 import pytest
 
-from mmadvdefense.evaluation.report.curves import amplification_curves, budget_curves
 from mmadvdefense.evaluation.report.distributions import (
-    STATES,
+    FEATURE_STATES,
     Distributions,
     distribution_element,
     load_distributions,
     proxy_a_distances,
     save_distributions,
 )
-from mmadvdefense.evaluation.report.example_sheets import example_sheets
+from mmadvdefense.evaluation.report.grid_curves import amplification_curves, budget_curves
+from mmadvdefense.evaluation.report.grid_examples import example_sheets
 from mmadvdefense.evaluation.report.html_page import write_page
 from mmadvdefense.evaluation.results import Condition, Result
 
@@ -82,6 +82,15 @@ def test_budget_curves_begin_with_the_clean_images(report):
     assert curve.bands['align'] == ([87, 78, 68], [91, 82, 72])
 
 
+def test_a_metric_that_is_undefined_leaves_a_gap(report):
+    (undefined,) = (c for c in report['cells'] if (c['defense'], c['condition']['name']) == ('none', 'PGD 2'))
+    undefined['metrics'][report['metric']] = None
+    (curve,) = budget_curves(report)
+    assert curve.lines['none'] == ([0, 2, 8], [90, pytest.approx(float('nan'), nan_ok=True), 0])
+    (curve,) = budget_curves({**report, 'methods': {'both': ['none', 'align']}})
+    assert curve.lines['both'] == ([0, 2, 8], [89.5, pytest.approx(float('nan'), nan_ok=True), 35])
+
+
 def test_one_budget_or_another_attack_makes_no_curve(report):
     report['cells'] = [c for c in report['cells'] if c['condition']['name'] != 'PGD 8']
     assert budget_curves(report) == []
@@ -119,7 +128,7 @@ def test_several_trainings_are_one_line_with_a_band(report):
 
 def distributions():
     random = np.random.default_rng(0)
-    features = {state: random.normal(size=(30, 6)) + 10 * ('adversarial' == state) for state in STATES}
+    features = {state: random.normal(size=(30, 6)) + 10 * ('adversarial' == state) for state in FEATURE_STATES}
     return Distributions(features, np.arange(30) % 2)
 
 
@@ -128,7 +137,7 @@ def test_distributions_come_back_from_their_file(tmp_path):
     save_distributions(tmp_path / 'd.npz', before)
     after = load_distributions(tmp_path / 'd.npz')
     assert after.labels.tolist() == before.labels.tolist()
-    for state in STATES:
+    for state in FEATURE_STATES:
         np.testing.assert_array_equal(after.features[state], before.features[state])
 
 

@@ -29,10 +29,10 @@ def report(make_result) -> dict:
         'quantized': False,
         'layers': [],
         'data': {'type': 'Tiny', 'images': 4},
-        'defenses': {'none': {}},
+        'defenses': {'none': {'purifier': None}},
         'methods': {'none': ['none']},
         'attacks': {'FGSM': {'title': 'FGSM (L-inf 8)'}},
-        'threat_models': {'gray-box': {'attacks': ['FGSM'], 'meaning': 'has the target'}},
+        'threat_models': {'gray-box': {'name': 'gray-box', 'attacks': ['FGSM'], 'meaning': 'has the target'}},
         'cells': [
             {'threat_model': 'clean', **make_result('none').as_dict()},
             {'threat_model': 'gray-box', **make_result('none', 'gray-box', 'FGSM', '1100', 8.0).as_dict()},

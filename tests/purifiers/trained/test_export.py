@@ -86,7 +86,7 @@ def test_files_that_are_no_export(tmp_path):
     with pytest.raises(ValueError, match=r'training\.pth is not a purifier export.*export_purifier'):
         load_purifier_export(tmp_path / 'training.pth')
     (tmp_path / 'text.pth').write_text('hello')
-    with pytest.raises(ValueError, match=r'text\.pth is no checkpoint'):
+    with pytest.raises(ValueError, match=r'text\.pth is not a checkpoint'):
         load_purifier_export(tmp_path / 'text.pth')
 
 

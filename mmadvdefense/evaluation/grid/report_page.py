@@ -1,4 +1,4 @@
-"""The page of a finished grid: its report, images, and distributions of features."""
+"""What the page of a grid shows beside its report: example images and distributions of features."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from mmengine.runner import Runner
 
 from ...attacks import build_attack
 from ...digests import value_digest
+from ...former_words import former_settings
 from ..report.distributions import collect_distributions, distribution_element, load_distributions, save_distributions
-from ..report.example_sheets import example_sheets
+from ..report.grid_examples import example_sheets
 from ..report.html_page import write_page
 from .defenses import Defense
 from .plan import GridPlan
@@ -30,10 +31,11 @@ def write_grid_page(plan: GridPlan, folder: RunFolder, finished: Finished, repor
     cells = [(cell.threat, result, folder.examples(cell)) for cell, result in finished if cell.defense in plan.shown]
     classes = report['data']['classes']
     shown = {}
-    for defense in (plan.defenses[name] for name in plan.defenses if name in plan.shown):
+    settings = plan.config.distributions
+    for defense in (plan.defenses[name] for name in plan.defenses if settings and name in plan.shown):
         path = distribution_path(plan, folder, defense)
-        if path.exists():
-            attack = plan.config.distributions['attack']
+        if settings and path.exists():
+            attack = settings['attack']
             element = distribution_element(load_distributions(path), classes, plan.config.seed)
             shown[f'{defense.name}, gray-box, {attack}'] = element
     path = folder.path / 'report.html'
@@ -42,25 +44,26 @@ def write_grid_page(plan: GridPlan, folder: RunFolder, finished: Finished, repor
 
 
 def distribution_path(plan: GridPlan, folder: RunFolder, defense: Defense) -> Path:
-    """Where the distributions of a defense are kept; another attack or purifier has another file."""
-    about = [plan.config.distributions, plan.settings['attacks'], plan.settings['defenses'][defense.name]]
+    """The file with the distributions of a defense; those of another attack or purifier are in another file."""
+    attacks = former_settings(plan.settings['attacks'])
+    about = [plan.config.distributions, attacks, plan.settings['defenses'][defense.name]]
     return folder.path / 'distributions' / f'{defense.name}__{value_digest(about)[:12]}.npz'
 
 
 def lacks_distributions(plan: GridPlan, folder: RunFolder, defense: Defense) -> bool:
-    """Whether the page shows distributions of a defense that are not there yet."""
+    """Whether the page shows distributions of a defense that have not been collected yet."""
     shown = bool(plan.config.distributions) and defense.purifier is not None and defense.name in plan.shown
     return shown and not distribution_path(plan, folder, defense).exists()
 
 
 def collect_grid_distributions(plan: GridPlan, folder: RunFolder, defense: Defense, runner: Runner) -> None:
-    """Keep the distributions of a defense with a purifier, under the attack that the grid names, on the target itself.
+    """Collect the distributions of a defense with a purifier, under the grid's gray-box attack for distributions.
 
-    What is there already is not made again.
+    Does nothing if they are there already.
     """
-    if not lacks_distributions(plan, folder, defense):
-        return
     settings = plan.config.distributions
+    if settings is None or not lacks_distributions(plan, folder, defense):
+        return
     path = distribution_path(plan, folder, defense)
     runner.load_or_resume()
     found = collect_distributions(

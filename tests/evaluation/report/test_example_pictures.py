@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mmadvdefense.evaluation import Examples
-from mmadvdefense.evaluation.report.drawing import (
+from mmadvdefense.evaluation.report.example_pictures import (
     STATES,
     Caption,
     class_boxes,

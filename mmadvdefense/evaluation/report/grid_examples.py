@@ -1,4 +1,4 @@
-"""Pictures of a report: a few images before and after attack and purifier, with what the model made of them."""
+"""Example images of a grid as pictures: before and after attack and purifier, with the model's predictions."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ import torch
 
 from ..results import CLEAN, Result
 from .charts import png_data_url
-from .drawing import Caption, draw_picture
-from .examples import Examples
-
-STATES = ('clean', 'adversarial', 'purified')
+from .example_pictures import Caption, draw_picture
+from .examples import STATES, Examples
 
 
 def example_sheets(report: dict[str, Any], cells: Sequence[tuple[str, Result, Path]]) -> dict[str, str]:
-    """One ``<img>`` for every threat model and defense with a purifier, of the first attack that has one.
+    """One ``<img>`` for every threat model and defense with a purifier, of the first attack that has examples.
 
     Args:
         report: of :func:`mmadvdefense.evaluation.report.build_report`.
@@ -32,13 +30,13 @@ def example_sheets(report: dict[str, Any], cells: Sequence[tuple[str, Result, Pa
         if threat == CLEAN or not cell.purifier or (threat, cell.defense) in shown or not path.exists():
             continue
         shown.add((threat, cell.defense))
-        # What the unprotected model makes of clean and attacked images, where the grid has it.
+        # The predictions of the unprotected model on clean and attacked images, if the grid has them.
         seen_by = {
-            'clean': at.get((CLEAN, CLEAN, bare)),
-            'adversarial': at.get((threat, cell.condition.name, bare)),
+            'clean': at.get((CLEAN, CLEAN, bare)) if bare else None,
+            'adversarial': at.get((threat, cell.condition.name, bare)) if bare else None,
             'purified': cell,
         }
-        element = _sheet(report, path, seen_by)
+        element = _sheet(report, path, {state: seen for state, seen in seen_by.items() if seen is not None})
         sheets[f'{cell.defense}, {threat}, {cell.condition.name}'] = element
     return sheets
 
@@ -46,15 +44,17 @@ def example_sheets(report: dict[str, Any], cells: Sequence[tuple[str, Result, Pa
 def _sheet(report: dict[str, Any], path: Path, seen_by: dict[str, Result]) -> str:
     with np.load(path) as arrays:
         indices = sorted({int(key.partition('/')[0]) for key in arrays.files})
-        images = {
-            state: [torch.from_numpy(arrays[f'{index}/{state}']).float() for index in indices] for state in STATES
-        }
+        clean, adversarial, purified = (
+            [torch.from_numpy(arrays[f'{index}/{state}']).float() for index in indices] for state in STATES
+        )
     captions = {
         state: [_caption(report, cell.samples, index) for index in indices]
         for state, cell in seen_by.items()
-        if cell is not None
+        if cell.samples is not None
     }
-    figure = draw_picture(Examples(**images), captions, channel_order=report['data']['channel_order'])
+    figure = draw_picture(
+        Examples(clean, adversarial, purified), captions, channel_order=report['data']['channel_order']
+    )
     return f'<img alt="clean, adversarial and purified images" src="{png_data_url(figure)}">'
 
 

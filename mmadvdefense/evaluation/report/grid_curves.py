@@ -1,4 +1,4 @@
-"""Lines of a report's page: robustness against the budget, and how a perturbation grows over the layers."""
+"""Curves of a grid's report: robustness against the budget, and how a perturbation grows over the layers."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any, Optional
 
 from ..results import CLEAN, percent
 
-# What usually grows with eps, and so does not tell one curve from another.
+# Settings that usually grow with eps, and so do not distinguish one curve from another.
 _SCALES_WITH_EPS = ('eps', 'step_size', 'step_sizes', 'start_std')
 
 
 @dataclass
 class Curve:
-    """One figure's worth of lines.
+    """The lines of one figure.
 
     Attributes:
         title: what is shown.
-        lines: by method ``(x, y)``, of several trainings the mean.
-        bands: by method the lower and upper ends of what several trainings gave; of one training those of 95 %
-            intervals, where they are those of ``y``.
-        ticks: names of the places on the x axis, None where x is a number.
+        lines: by method ``(x, y)``, the mean if there are several trainings.
+        bands: by method the lowest and highest values of several trainings, or the 95 % intervals of a single one, if
+            they are intervals of ``y``.
+        ticks: names of the places on the x axis, None if x is a number.
     """
 
     title: str
@@ -33,8 +33,8 @@ class Curve:
 def budget_curves(report: dict[str, Any]) -> list[Curve]:
     """The main metric against eps, for every attack that a report has with more than one eps.
 
-    Attacks are one curve if threat model and all settings but ``eps`` and what usually grows with it are equal. Clean
-    images are its point at 0.
+    Attacks form one curve if they have the same threat model and differ only in ``eps`` and in what usually grows with
+    it. Clean images are its point at 0.
     """
     metric = report['metric']
     ran = [cell for cell in report['cells'] if cell['reason'] is None]
@@ -58,29 +58,34 @@ def budget_curves(report: dict[str, Any]) -> list[Curve]:
             if points and clean.keys() >= set(names):
                 points[0] = [clean[name] for name in names]
             x = sorted(points)
-            values = [[percent(cell['metrics'][metric], metric) for cell in points[eps]] for eps in x]
+            values = [[_number(percent(cell['metrics'][metric], metric)) for cell in points[eps]] for eps in x]
             if len(names) > 1:
                 _add(curve, method, x, values)
             elif x:
                 curve.lines[method] = (x, [value for (value,) in values])
                 intervals = [points[eps][0]['scores']['interval'] for eps in x]
                 if report['task'] == 'classification' and None not in intervals:
-                    # There the metric is the mean of the images' scores, of which the intervals are.
+                    # The metric is the mean of the images' scores, and the intervals are those of this mean.
                     low, high = zip(*intervals)
                     curve.bands[method] = (list(low), list(high))
         curves.append(curve)
     return curves
 
 
+def _number(value: Optional[float]) -> float:
+    """NaN for a metric that is undefined, which leaves a gap in the line."""
+    return float('nan') if value is None else value
+
+
 def _add(curve: Curve, method: str, x: list, values: list[list[float]]) -> None:
-    """A line of means, and a band where there are several values."""
+    """Add a line of means, and a band if there are several values."""
     curve.lines[method] = (x, [mean(several) for several in values])
     if any(len(several) > 1 for several in values):
         curve.bands[method] = (list(map(min, values)), list(map(max, values)))
 
 
 def amplification_curves(report: dict[str, Any]) -> list[Curve]:
-    """HGD's relative size of the perturbation layer by layer: one figure an attack, one line a method."""
+    """The relative size of the perturbation at each layer (HGD), one figure for each attack, a line for each method."""
     curves: dict[str, Curve] = {}
     found: dict[tuple[str, str], list[list[float]]] = {}
     methods = {name: method for method, names in report['methods'].items() for name in names}

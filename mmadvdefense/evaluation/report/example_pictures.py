@@ -1,10 +1,10 @@
-"""What an attack and a purifier do to images, as a picture."""
+"""Example images as a picture: what an attack and a purifier do to them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Callable, Mapping, Optional, Sequence, Union
 
 import numpy as np
 from torch import Tensor
@@ -12,24 +12,23 @@ from torch import Tensor
 from ...checkpoints import save_file_atomically
 from ...errors import UsageError
 from ...pixels import PIXEL_MAX
-from .examples import Examples
+from .examples import STATES, Examples
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-STATES = ('clean', 'adversarial', 'purified')
-RIGHT, WRONG, NEUTRAL = '#1a7f37', '#c62828', '#333333'
+CORRECT, WRONG, NEUTRAL = '#1a7f37', '#c62828', '#333333'
 WIDTH = 10.0  # inches
 TITLES = 0.145  # the part of the width that the row titles take
 
 
 @dataclass
 class Caption:
-    """A prediction as the picture shows it: green if it is right, red if it is wrong, grey if that has no answer."""
+    """A prediction as the picture shows it: green if it is correct, red if it is wrong, grey if that is unknown."""
 
     text: str
-    right: Optional[bool] = None
+    correct: Optional[bool] = None
 
 
 def class_captions(predictions: Sequence, classes: Optional[Sequence[str]] = None) -> list[Caption]:
@@ -49,12 +48,12 @@ def class_captions(predictions: Sequence, classes: Optional[Sequence[str]] = Non
 def class_boxes(
     predictions: dict[str, Sequence], classes: Sequence[str], min_score: float = 0.3
 ) -> Callable[[Axes, str, int], None]:
-    """Draws the predicted boxes of MMDetection's data samples, for ``decorate``.
+    """A function that draws the predicted boxes of MMDetection's data samples, for ``decorate``.
 
     Args:
         predictions: of :class:`Examples`; boxes in the frame of the image.
         classes: their names.
-        min_score: less certain boxes are left out.
+        min_score: boxes with a lower confidence are left out.
     """
     colours = _colours(len(classes))
 
@@ -75,7 +74,10 @@ def class_boxes(
 def class_masks(
     predictions: dict[str, Sequence], num_classes: int, opacity: float = 0.65
 ) -> Callable[[Axes, str, int], None]:
-    """Draws the predicted masks of MMSegmentation's data samples, for ``decorate``; class 0 is left out as background.
+    """A function that draws the predicted masks of MMSegmentation's data samples, for ``decorate``.
+
+    Class 0 is taken for the background and left out.
+
 
     Args:
         predictions: of :class:`Examples`.
@@ -103,27 +105,28 @@ def _colours(count: int) -> list[tuple]:
 def robustness_picture(
     path: Union[str, Path],
     examples: Examples,
-    captions: dict[str, Sequence[Caption]],
+    captions: Mapping[str, Sequence[Caption]],
     titles: Optional[Sequence[str]] = None,
     channel_order: str = 'rgb',
     gain: float = 10,
     decorate: Optional[Callable[[Axes, str, int], None]] = None,
 ) -> None:
-    """Save a picture, 1000 pixels wide: a column an image, with rows for clean, adversarial, their difference,
-    purified, and its difference from clean. Written to a temporary name and moved.
+    """Save a picture, 1000 pixels wide, with a column for each image.
+
+    Its rows are clean, adversarial, the difference of the two, purified, and its difference from clean.
 
     Args:
-        path: the file; its ending is the format (``.png``, ``.jpg``, ``.pdf``...).
+        path: the file, replaced only when it is complete; its ending is the format (``.png``, ``.jpg``, ``.pdf``...).
         examples: of :func:`mmadvdefense.evaluation.collect_examples`.
         captions: for each of ``clean``, ``adversarial`` and ``purified`` the predictions, shown under the images.
         titles: of the columns, usually the ground truth.
         channel_order: of the images, ``'rgb'`` or ``'bgr'``.
-        gain: differences are multiplied by it and shown around mid-grey.
+        gain: factor by which differences are multiplied; they are shown around mid-grey.
         decorate: draws predictions on an image, given its axes, state and column: :func:`class_boxes` and
             :func:`class_masks` make one.
 
     Raises:
-        ValueError: if there is no image, an unknown channel order, or not one caption an image.
+        UsageError: if there is no image, the channel order is unknown, or images and captions differ in number.
     """
     figure = draw_picture(examples, captions, titles, channel_order, gain, decorate)
     suffix = Path(path).suffix.lstrip('.')
@@ -132,7 +135,7 @@ def robustness_picture(
 
 def draw_picture(
     examples: Examples,
-    captions: dict[str, Sequence[Caption]],
+    captions: Mapping[str, Sequence[Caption]],
     titles: Optional[Sequence[str]] = None,
     channel_order: str = 'rgb',
     gain: float = 10,
@@ -201,8 +204,8 @@ def _show(axes: Axes, image: Tensor, channel_order: str) -> None:
 
 
 def _write(axes: Axes, caption: Caption) -> None:
-    color = NEUTRAL if caption.right is None else RIGHT if caption.right else WRONG
-    weight = 'normal' if caption.right is None else 'bold'
+    color = NEUTRAL if caption.correct is None else CORRECT if caption.correct else WRONG
+    weight = 'normal' if caption.correct is None else 'bold'
     axes.set_xlabel(caption.text, fontsize=11, color=color, fontweight=weight, labelpad=2)
 
 

@@ -1,0 +1,59 @@
+"""Words of the first run folders and caches for what has another name today.
+
+Files outlive a renaming, and so this table is read in both directions. What is read from a file is converted to the
+current words (:mod:`mmadvdefense.evaluation.grid.versions`). Digests are computed with the former words for good: they
+are the names of cached images and of the finished cells of a grid, and with the current words, hours of attacks whose
+result is on the disk would be run again although nothing but a name has changed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+# Former: current.
+THREAT_MODELS = {'white-box': 'gray-box', 'adaptive-full': 'adaptive'}
+SETTINGS = {'draws': 'eot_samples', 'pixel_share': 'success_threshold'}
+_FORMER_THREAT_MODELS = {current: former for former, current in THREAT_MODELS.items()}
+_FORMER_SETTINGS = {current: former for former, current in SETTINGS.items()}
+# The files of these packages lay one level higher; a module's digest names its layers' classes.
+_MOVED = re.compile(
+    r'^mmadvdefense\.(purifiers\.(?:trained|online|transforms|composites)|networks\.per_image)\.(?P<file>\w+)$'
+)
+
+
+def current_threat_model(name: str) -> str:
+    """The name that a threat model has today."""
+    return THREAT_MODELS.get(name, name)
+
+
+def former_threat_model(name: str) -> str:
+    """The name that digests have for a threat model."""
+    return _FORMER_THREAT_MODELS.get(name, name)
+
+
+def current_settings(settings: Any) -> Any:
+    """Settings under the names that they have today, however deep they lie in dicts and lists."""
+    return _renamed(settings, SETTINGS)
+
+
+def former_settings(settings: Any) -> Any:
+    """Settings under the names that digests have for them, however deep they lie in dicts and lists."""
+    return _renamed(settings, _FORMER_SETTINGS)
+
+
+def former_module(name: str) -> str:
+    """The name that digests have for one of this package's modules."""
+    moved = _MOVED.match(name)
+    if moved is None:
+        return name
+    if moved['file'] == 'defended_ensemble':
+        return 'mmadvdefense.ensembles'
+    return f'mmadvdefense.{moved[1].partition(".")[0]}.{moved["file"]}'
+
+
+def _renamed(settings: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(settings, Mapping):
+        return {names.get(key, key): _renamed(value, names) for key, value in settings.items()}
+    return [_renamed(value, names) for value in settings] if isinstance(settings, (list, tuple)) else settings
