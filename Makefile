@@ -2,15 +2,16 @@
 PYTHON ?= python3
 TASK ?= cls
 VENV := .venv/bin
+STRICT := mmadvdefense/attacks mmadvdefense/losses mmadvdefense/purifiers/base.py
 
 .PHONY: help setup test demo lint types coverage docs dist clean
 
 help:
-	@echo 'make demo [TASK=cls]  train and attack a small defence of handwritten digits, about 5 minutes on 2 cores'
+	@echo 'make demo [TASK=cls]  train and attack a small defense on handwritten digits, about 5 minutes on 2 cores'
 	@echo 'make test             run the tests'
 	@echo 'make lint             ruff'
-	@echo 'make types            mypy'
-	@echo 'make coverage         run the tests, and list the lines and branches that none of them reaches'
+	@echo 'make types            mypy, strict where STRICT says'
+	@echo 'make coverage         run the tests and list the lines and branches that none of them reaches'
 	@echo 'make docs             build the documentation site in site/'
 	@echo 'make dist             build the sdist and the wheel in dist/'
 	@echo 'make setup            only make .venv'
@@ -30,6 +31,7 @@ lint: setup
 
 types: setup
 	@$(VENV)/mypy
+	@$(VENV)/mypy --strict --allow-untyped-calls --follow-imports=silent $(STRICT)
 
 coverage: setup
 	@OMP_NUM_THREADS=1 $(VENV)/python -m pytest -n 2 --cov --cov-report=term

@@ -2,7 +2,7 @@
 
     python benchmarks/attack_speed.py [--device cuda] [--depth 20] [--batch-size 64] [--size 32] [--steps 10]
 
-The two take turns, so that what else the machine does meets both alike; the ratio is the median over the turns.
+The two take turns, so that other load on the machine affects both alike; the ratio is the median over the turns.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ def milliseconds(call: Callable[[], Tensor]) -> float:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--device', default='cpu')
-    parser.add_argument('--depth', type=int, default=20, help='of the CIFAR ResNet')
+    parser.add_argument('--depth', type=int, default=20, help='depth of the CIFAR ResNet')
     parser.add_argument('--batch-size', type=int, default=64)
-    parser.add_argument('--size', type=int, default=32, help='side of the images')
-    parser.add_argument('--steps', type=int, default=10, help='of PGD')
+    parser.add_argument('--size', type=int, default=32, help='side length of the images')
+    parser.add_argument('--steps', type=int, default=10, help='steps of PGD')
     parser.add_argument('--turns', type=int, default=9)
-    parser.add_argument('--threads', type=int, default=1, help='of PyTorch on the CPU')
+    parser.add_argument('--threads', type=int, default=1, help='CPU threads of PyTorch')
     return parser.parse_args()
 
 
@@ -83,7 +83,7 @@ def main() -> None:
     for call in contestants.values():
         call()
     for turn in range(arguments.turns):
-        # Neither always goes first.
+        # Take turns in going first.
         for name in sorted(contestants, reverse=turn % 2 == 1):
             times[name].append(milliseconds(contestants[name]))
     ours, others = times.values()
@@ -91,7 +91,7 @@ def main() -> None:
     rows += [[name, f'{statistics.median(values):.1f}', f'{min(values):.1f}'] for name, values in times.items()]
     print(AsciiTable(rows).table)
     ratio = statistics.median(a / b for a, b in zip(ours, others))
-    print(f'ratio of ours to torchattacks: median {ratio:.3f}, of the fastest {min(ours) / min(others):.3f}')
+    print(f'ratio of ours to torchattacks: median {ratio:.3f}, fastest to fastest {min(ours) / min(others):.3f}')
 
 
 if __name__ == '__main__':

@@ -1,10 +1,10 @@
-"""How strong and how fast our attacks are, beside the same attacks of other libraries.
+"""How strong and how fast our attacks are, compared with the same attacks in other libraries.
 
     python benchmarks/attack_strength.py CONFIG CHECKPOINT [--images 500] [--attacks FGSM PGD ...] [--out TABLE.md]
 
-One model, the same images, budget and number of steps. Robust accuracy: the share of all images that are still right
-(for attacks that look for the smallest change: that need more than the budget). The contestants take turns batch by
-batch, so that what else the machine does meets all alike. Whoever is not installed is left out and named.
+One model, the same images, budget and number of steps. Robust accuracy is the share of all images that are still
+correct or, for minimum-norm attacks, that need a perturbation larger than the budget. The libraries take turns batch by
+batch, so that other load on the machine affects all alike. Libraries that are not installed are named and left out.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from mmadvdefense.pixels import PIXEL_MAX, stack
 from mmadvdefense.saving import save_file_atomically
 from mmadvdefense.training import recipes
 
-# Small enough that an undefended model keeps some of its accuracy, or every attack would look alike.
+# Small enough that an undefended model keeps some of its accuracy; otherwise all attacks would look alike.
 EPS, STEP, STEPS = 1.0, 0.25, 10
 EPS_L2, STEP_L2 = 16.0, 4.0
 QUERIES = 100
-# Images and labels in, images out; all on 0-1, as the other libraries have it.
+# Images and labels to adversarial images, all in [0, 1], as in the other libraries.
 Perturb = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -42,9 +42,9 @@ class Contest:
     """One attack in several libraries.
 
     Attributes:
-        ours: config of the attack.
-        theirs: by library, given the model, how to build its version.
-        norm: of the budget.
+        ours: config of our attack.
+        theirs: for each library, a function that builds its version for a model.
+        norm: the norm of the budget.
         eps: the budget in pixels.
     """
 
@@ -74,7 +74,7 @@ def foolbox(name: str, eps: float, **settings) -> Callable[[UnitRangeHost], Pert
         wrapped = library.PyTorchModel(model, bounds=(0, 1), device=next(model.parameters()).device)
 
         def perturb(images: Tensor, labels: Tensor) -> Tensor:
-            # Clipped to the budget, which for minimal attacks may undo them: exactly their robust accuracy at it.
+            # Clipped to the budget. That may undo a minimum-norm attack, which is just its robust accuracy there.
             return attack(wrapped, images, labels, epsilons=eps / PIXEL_MAX)[1]
 
         return perturb
@@ -199,8 +199,8 @@ def contests() -> dict[str, Contest]:
 @dataclass
 class Measured:
     robust_accuracy: float  # per cent
-    milliseconds: float  # an image
-    size: float  # median of the changed images, in pixels
+    milliseconds: float  # per image
+    size: float  # median over the changed images, in pixels
 
 
 @torch.no_grad()
@@ -222,7 +222,7 @@ def measure(
     results: dict[str, list[Tensor]] = {name: [] for name in contestants}
     order = list(contestants)
     for turn, (images, _, labels) in enumerate(batches):
-        # None always goes first, when caches are cold.
+        # They take turns in going first, when caches are cold.
         for name in order[turn % len(order) :] + order[: turn % len(order)]:
             perturb = contestants[name]
             torch.manual_seed(0)
@@ -238,20 +238,20 @@ def measure(
 
 
 def ours(contest: Contest, source: AttackSource, batches: list) -> Perturb:
-    """Our attack in the form of the others: the data samples are looked up by the images."""
+    """Our attack in the form of the others; it looks up data samples by the images."""
     attack = build_attack(contest.ours)
     known = {images.data_ptr(): (index, samples) for index, (images, samples, _) in enumerate(batches)}
 
     def perturb(images: Tensor, labels: Tensor) -> Tensor:
         index, samples = known[images.data_ptr()]
         seeds = [derive_seed(0, 'test', index, position) for position in range(len(images))]
-        return attack(source, images * PIXEL_MAX, samples, Randomness(seeds)) / PIXEL_MAX
+        return stack(attack(source, images * PIXEL_MAX, samples, Randomness(seeds)))[0] / PIXEL_MAX
 
     return perturb
 
 
 def load(arguments: argparse.Namespace) -> tuple[nn.Module, list]:
-    """The model and its first test images: batches of images in 0-1, data samples and labels."""
+    """The model and its first test images, as batches of images in [0, 1], data samples and labels."""
     config = Config.fromfile(arguments.config)
     recipes.enter_scope(config)
     recipes.prepare_dataloaders(config)
@@ -263,7 +263,7 @@ def load(arguments: argparse.Namespace) -> tuple[nn.Module, list]:
     settings.dataset.indices = arguments.images
     batches = []
     for data in Runner.build_dataloader(settings):
-        images = stack(model.data_preprocessor.cast_data(data['inputs']))[0].float() / PIXEL_MAX
+        images = stack(data['inputs'])[0].to(arguments.device).float() / PIXEL_MAX
         labels = torch.cat([sample.gt_label for sample in data['data_samples']]).to(images.device)
         batches.append((images, data['data_samples'], labels))
     return model, batches
@@ -271,14 +271,14 @@ def load(arguments: argparse.Namespace) -> tuple[nn.Module, list]:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='of a classifier')
+    parser.add_argument('config', help='config of a classifier')
     parser.add_argument('checkpoint')
     parser.add_argument('--images', type=int, default=500)
     parser.add_argument('--batch-size', type=int, default=100)
     parser.add_argument('--attacks', nargs='+', choices=contests(), default=list(contests()))
     parser.add_argument('--device', default='cpu')
-    parser.add_argument('--threads', type=int, default=1, help='of PyTorch on the CPU')
-    parser.add_argument('--out', metavar='TABLE.md', help='write the table there')
+    parser.add_argument('--threads', type=int, default=1, help='CPU threads of PyTorch')
+    parser.add_argument('--out', metavar='TABLE.md', help='also write the table to this file')
     return parser.parse_args()
 
 
@@ -290,13 +290,13 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     missing = [name for name, package in PACKAGES.items() if importlib.util.find_spec(package) is None]
     if missing:
-        print(f'not installed, left out: {", ".join(missing)}')
+        print(f'left out, because not installed: {", ".join(missing)}')
     host, batches = load(arguments)
     # Libraries put the mode of the outer module back afterwards, and that of what is in it.
     model, source = UnitRangeHost(host).eval(), AttackSource(host)
     with torch.enable_grad():
         model(batches[0][0].clone().requires_grad_()).sum().backward()
-    rows = [['attack', 'by', 'robust accuracy (%)', 'ms an image', 'median size (pixels)']]
+    rows = [['attack', 'by', 'robust accuracy (%)', 'ms per image', 'median size (pixels)']]
     for name in arguments.attacks:
         contest = contests()[name]
         budget = f'{name}, eps {contest.eps:g}'

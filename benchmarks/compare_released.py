@@ -1,12 +1,13 @@
-"""A training step here against the released code's, on the same networks, images and attack.
+"""Our training step compared with that of the released code, on the same networks, images and attack.
 
     python benchmarks/compare_released.py CONFIG [--size 32 32] [--batch-size 64] [--turns 6] [--device cuda]
         [--cfg-options ...] [--json FILE]
 
-The two take turns in one process, so that what else the machine does meets both alike; the ratio is the median over
-the turns. Memory is that of a step: on CUDA the most that was allocated, on a CPU the growth of the process's peak over
-that before the first step, in a process for each side (``nan`` where nothing grew). Weights are random and images
-synthetic; see ``released_step.py`` for what the released step does. The perceptual term is left out on both sides.
+The two take turns in one process, so that other load on the machine affects both alike; the ratio is the median over
+the turns. Memory is that of a step: on CUDA the peak allocation; on a CPU how far the process's peak rises above its
+value before the first step, measured in a separate process for each side (``nan`` if it does not rise). Weights are
+random and images synthetic; see ``released_step.py`` for what the released step does. Neither side has the perceptual
+term.
 """
 
 from __future__ import annotations
@@ -33,18 +34,18 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='a config of configs/defense with a discriminator')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
-    parser.add_argument('--size', type=int, nargs=2, default=(32, 32), metavar=('H', 'W'), help='of the images')
+    parser.add_argument('--size', type=int, nargs=2, default=(32, 32), metavar=('H', 'W'), help='size of the images')
     parser.add_argument('--batch-size', type=int, help="default: the config's")
-    parser.add_argument('--turns', type=int, default=6, help='steps of each side that count')
-    parser.add_argument('--warm-up', type=int, default=2, help='steps of each side before')
+    parser.add_argument('--turns', type=int, default=6, help='measured steps of each side')
+    parser.add_argument('--warm-up', type=int, default=2, help='steps of each side before measuring')
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--json', help='a file for the numbers')
-    parser.add_argument('--memory-of', choices=SIDES, help='print the bytes of one side and nothing else')
+    parser.add_argument('--json', help='also write the numbers to this file')
+    parser.add_argument('--memory-of', choices=SIDES, help='only print how many bytes one side needs')
     return parser.parse_args()
 
 
 def prepare(arguments: argparse.Namespace) -> dict[str, Callable[[], None]]:
-    """For each side what takes one step, on one model, the same batches in the same order."""
+    """For each side, a function that takes one step; both see one model and the same batches in the same order."""
     config = Config.fromfile(arguments.config)
     if arguments.cfg_options:
         config.merge_from_dict(arguments.cfg_options)
@@ -62,7 +63,7 @@ def prepare(arguments: argparse.Namespace) -> dict[str, Callable[[], None]]:
 
 
 def measure(steps: dict[str, Callable], arguments: argparse.Namespace) -> dict[str, list[float]]:
-    """Seconds of each turn, by side."""
+    """Seconds per turn, by side."""
     on_cuda = arguments.device == 'cuda'
     synchronize = torch.cuda.synchronize if on_cuda else lambda: None
     seconds: dict[str, list[float]] = {side: [] for side in SIDES}
@@ -70,7 +71,7 @@ def measure(steps: dict[str, Callable], arguments: argparse.Namespace) -> dict[s
         for step in steps.values():
             step()
     for turn in range(arguments.turns):
-        # Neither always goes first.
+        # They take turns in going first.
         for side in sorted(SIDES, reverse=turn % 2 == 1):
             synchronize()
             begin = time.perf_counter()
@@ -81,7 +82,7 @@ def measure(steps: dict[str, Callable], arguments: argparse.Namespace) -> dict[s
 
 
 def cuda_bytes(step: Callable) -> int:
-    """The most that a step allocates, on top of what lies there already: weights, optimizers, images."""
+    """Peak allocation of a step, not counting what is there already: weights, optimizers, images."""
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
@@ -91,12 +92,12 @@ def cuda_bytes(step: Callable) -> int:
 
 
 def resident_bytes() -> int:
-    # ru_maxrss counts KiB.
+    # ru_maxrss is in KiB.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def memory(steps: dict[str, Callable], arguments: argparse.Namespace) -> dict[str, int]:
-    """Bytes of a step of each side."""
+    """Bytes that a step of each side needs."""
     if arguments.device == 'cuda':
         return {side: cuda_bytes(step) for side, step in steps.items()}
     command = [sys.executable, *sys.argv]
@@ -123,7 +124,7 @@ def main() -> None:
     needed = memory(steps, arguments)
     median = {side: statistics.median(times) for side, times in seconds.items()}
     ratio = statistics.median(theirs / ours for ours, theirs in zip(*(seconds[side] for side in SIDES)))
-    # A tiny step fits into what importing the libraries had taken at its peak.
+    # A tiny step may need no more than importing the libraries did at its peak.
     share = needed['ours'] / needed['released'] if needed['released'] else float('nan')
     rows = [['step', 'median ms', 'MiB']]
     rows += [[side, f'{median[side] * 1e3:.1f}', f'{needed[side] / 2**20:.0f}'] for side in SIDES]

@@ -1,9 +1,9 @@
-"""Everything that only a GPU can show, the most important first, in the minutes that there are.
+"""Everything that only a GPU can show, the most important first, within a given number of minutes.
 
     python benchmarks/gpu_suite.py --minutes 9 --out work_dirs/gpu_suite [--only STEP ...] [--tiny --device cpu]
 
-Each step is a process of its own with a time limit, and the report (``report.md``, ``report.json``) is written anew
-after each: a run that is cut off is still worth something. The trainings share the GPU in what time is left; how many
+Each step is a separate process with a time limit, and the report (``report.md``, ``report.json``) is rewritten after
+each, so that a run that is cut off is still of use. The trainings share the GPU in the remaining time; how many
 iterations fit is measured first. What cannot run here (no detection operators, no data) fails or is left out, and the
 report says so. ``--tiny`` is a dry run with small networks.
 """
@@ -25,9 +25,9 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = sys.executable
-# What comparing a step takes, most of it for starting Python.
-SECONDS_A_STEP = 18
-# The paper's settings: side of the images, batch size.
+# How long it takes to compare one training step; most of it is spent starting Python.
+SECONDS_PER_STEP = 18
+# The paper's settings: side length of the images, batch size.
 STEPS = {
     'wideresnet_cifar10_align': (32, 64),
     'resnet50_cifar10_align': (32, 64),
@@ -54,7 +54,7 @@ TINY = (
 
 @dataclass
 class Outcome:
-    """What a step came to."""
+    """The outcome of a step."""
 
     name: str
     status: str
@@ -64,13 +64,13 @@ class Outcome:
 
 
 class Suite:
-    """Runs steps inside a budget of time and writes down what came of them.
+    """Runs steps within a time budget and records their outcomes.
 
     Args:
         out: folder for reports, logs and checkpoints.
-        minutes: for all steps together.
+        minutes: time for all steps together.
         device: ``'cuda'`` or ``'cpu'``.
-        tiny: small networks and few iterations, to try the suite itself.
+        tiny: use small networks and few iterations, to try out the suite itself.
     """
 
     def __init__(self, out: Path, minutes: float, device: str, tiny: bool):
@@ -81,11 +81,18 @@ class Suite:
 
     @property
     def left(self) -> float:
-        """Seconds until the end."""
+        """Seconds until the deadline."""
         return self.deadline - time.monotonic()
 
     def run(self, name: str, command: list[str], limit: float, read: Optional[Callable[[str], dict]] = None) -> Outcome:
-        """One process; its output goes to ``<name>.log``."""
+        """Run one process, with its output in ``<name>.log``.
+
+        Args:
+            name: of the step.
+            command: program and arguments.
+            limit: seconds after which the process is killed.
+            read: extracts numbers from the log.
+        """
         limit = min(limit, self.left)
         if limit < 5:
             return self.record(Outcome(name, 'left out', 0.0, note='no time left'))
@@ -110,7 +117,7 @@ class Suite:
             )
 
     def stop(self, process: subprocess.Popen) -> None:
-        # Data loaders are children of their own.
+        # The whole group: data loaders are child processes.
         try:
             os.killpg(process.pid, 9)
         except ProcessLookupError:
@@ -124,7 +131,7 @@ class Suite:
         return outcome
 
     def write(self) -> None:
-        """Both reports, under temporary names first."""
+        """Write both reports, under temporary names first."""
         card = torch.cuda.get_device_name() if self.device == 'cuda' else 'CPU'
         machine = dict(card=card, torch=torch.__version__, python=sys.version.split()[0])
         report = dict(machine=machine, tiny=self.tiny, steps=[asdict(outcome) for outcome in self.outcomes])
@@ -152,7 +159,7 @@ def _last_line(log: Path) -> str:
 
 
 def run_tests(suite: Suite) -> None:
-    """Numbers equal the CPU's, no waiting inside a step, float16, resume."""
+    """Numbers equal to the CPU's, no waiting inside a step, float16, resume."""
 
     def read(text: str) -> dict:
         return {word: int(count) for count, word in re.findall(r'(\d+) (passed|failed|skipped|errors?)\b', text)}
@@ -163,7 +170,7 @@ def run_tests(suite: Suite) -> None:
 
 
 def compare_steps(suite: Suite) -> None:
-    """Milliseconds and memory of a training step against the released code's, at the paper's settings."""
+    """Milliseconds and memory of a training step, compared with the released code's, at the paper's settings."""
     for name, (side, batch) in STEPS.items():
         if suite.tiny and name != 'resnet20_cifar10_align':
             continue
@@ -193,11 +200,18 @@ def compare_steps(suite: Suite) -> None:
                 'released / ours': found['speed_ratio'],
             }
 
-        suite.run(f'step_{name}', command, 150 if suite.tiny else 40, read)
+        suite.run(f'step_{name}', command, 400 if suite.tiny else 40, read)
 
 
 def train(suite: Suite, reserve: float, workers: int, beside: Callable[[Suite], None]) -> None:
-    """All trainings side by side until ``reserve`` seconds before the end; ``beside`` runs while they are tried out."""
+    """Run all trainings side by side until ``reserve`` seconds before the deadline.
+
+    Args:
+        suite: runs and records them.
+        reserve: seconds to leave for later steps.
+        workers: of the data loader of each training.
+        beside: what else to run during the trial that measures how fast they are.
+    """
     chosen = [name for name, data in TRAININGS.items() if (ROOT / data).is_dir()]
     for name in TRAININGS.keys() - set(chosen):
         suite.record(Outcome(f'train_{name}', 'left out', 0.0, note=f'no {TRAININGS[name]}'))
@@ -208,7 +222,7 @@ def train(suite: Suite, reserve: float, workers: int, beside: Callable[[Suite], 
     beside(suite)
     _wait(suite, processes, 120)
     start_up = time.monotonic() - begin
-    speeds = {name: _seconds_an_iteration(suite.out / name / 'train.log') for name in chosen}
+    speeds = {name: _seconds_per_iteration(suite.out / name / 'train.log') for name in chosen}
     for name in chosen:
         if speeds[name] is None:
             suite.record(Outcome(f'train_{name}', 'failed', start_up, note=_last_line(suite.out / name / 'train.log')))
@@ -217,16 +231,16 @@ def train(suite: Suite, reserve: float, workers: int, beside: Callable[[Suite], 
     time_for_training = suite.left - reserve
     for name, seconds in speeds.items():
         if seconds is not None:
-            # Starting the process and loading the data takes about 20 s. The margin is wide: side by side, trainings
-            # went on up to 1.4 times as slowly as in their first minute, and one that is cut off has not decayed.
+            # Starting the process and loading the data takes about 20 s. The margin is wide because trainings side by
+            # side slowed down by up to 1.4 times after their first minute, and one that is cut off has not decayed.
             iterations = trial if suite.tiny else int((time_for_training - 20) * 0.65 / seconds)
             running[name] = (_start_training(suite, name, max(iterations, 2), workers), iterations)
     _wait(suite, {name: process for name, (process, _) in running.items()}, time_for_training)
     for name, (process, iterations) in running.items():
         folder = suite.out / name
         finished = process.returncode == 0
-        seconds = _seconds_an_iteration(folder / 'train.log')
-        numbers = {'iterations': iterations, 's an iteration': seconds or float('nan')}
+        seconds = _seconds_per_iteration(folder / 'train.log')
+        numbers = {'iterations': iterations, 's per iteration': seconds or float('nan')}
         note = '' if finished else _last_line(folder / 'train.log')
         status = 'passed' if finished else 'cut off or failed'
         suite.record(Outcome(f'train_{name}', status, time.monotonic() - begin, numbers, note))
@@ -264,14 +278,14 @@ def _wait(suite: Suite, processes: dict[str, subprocess.Popen], limit: float) ->
             suite.stop(process)
 
 
-def _seconds_an_iteration(log: Path) -> Optional[float]:
-    """The last value that MMEngine's log gives, a mean over the last iterations."""
+def _seconds_per_iteration(log: Path) -> Optional[float]:
+    """The last value in MMEngine's log, a mean over recent iterations."""
     found = re.findall(r'\btime: ([\d.]+)', log.read_text(errors='replace')) if log.exists() else []
     return float(found[-1]) if found else None
 
 
 def export(suite: Suite) -> None:
-    """The generators alone, small enough to be carried away."""
+    """Export only the generators, which are small enough to be copied."""
     for name in TRAININGS:
         checkpoints = sorted((suite.out / name).glob('iter_*.pth'), key=lambda path: int(path.stem.split('_')[1]))
         if checkpoints:
@@ -282,32 +296,32 @@ def export(suite: Suite) -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--minutes', type=float, default=9.0, help='for everything')
+    parser.add_argument('--minutes', type=float, default=9.0, help='time for everything')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/gpu_suite'))
     parser.add_argument('--device', choices=['cuda', 'cpu'], default='cuda')
     parser.add_argument('--only', nargs='+', choices=['tests', 'steps', 'train'], default=['tests', 'steps', 'train'])
     parser.add_argument('--trainings', nargs='+', choices=TRAININGS, default=list(TRAININGS))
-    parser.add_argument('--workers', type=int, default=3, help='of the data loader of each training')
-    parser.add_argument('--tiny', action='store_true', help='a dry run')
+    parser.add_argument('--workers', type=int, default=3, help='data loader workers of each training')
+    parser.add_argument('--tiny', action='store_true', help='a dry run with small networks')
     return parser.parse_args()
 
 
 def main() -> None:
     arguments = parse_arguments()
     if arguments.device == 'cuda' and not torch.cuda.is_available():
-        sys.exit('no GPU here; --tiny --device cpu tries the suite itself')
+        sys.exit('there is no GPU here; --tiny --device cpu tries out the suite itself')
     suite = Suite(arguments.out.resolve(), arguments.minutes, arguments.device, arguments.tiny)
     for name in TRAININGS.keys() - set(arguments.trainings):
         del TRAININGS[name]
     tests = run_tests if 'tests' in arguments.only else lambda suite: None
     with_steps = 'steps' in arguments.only
     if 'train' in arguments.only:
-        reserve = 0 if suite.tiny else 30 + with_steps * SECONDS_A_STEP * len(STEPS)
+        reserve = 0 if suite.tiny else 30 + with_steps * SECONDS_PER_STEP * len(STEPS)
         train(suite, reserve, arguments.workers, beside=tests)
         export(suite)
     else:
         tests(suite)
-    # Last, since nothing may run beside them.
+    # Last, because nothing else may run at the same time.
     if with_steps:
         compare_steps(suite)
     print((suite.out / 'report.md').read_text())

@@ -1,9 +1,9 @@
-"""The training step of the method's released code, stated again from its formulas, to hold ours against.
+"""The training step of the method's released code, rewritten from its formulas, to compare ours with.
 
-It does what that code does, on the networks of a runner of ours: the clean images run through the target again in each
-step of the KL attack, the generator runs for clean and for adversarial images apart, the discriminator four times,
-parameters of the frozen target collect gradients, and the class terms are loops over classes. The perceptual term,
-whose weights are a download, is left out on both sides.
+It does what that code does, on the networks of one of our runners: the clean images go through the target again in each
+step of the KL attack, the generator runs separately on clean and on adversarial images, the discriminator runs four
+times, parameters of the frozen target collect gradients, and the class terms are loops over classes. The perceptual
+term, whose weights would have to be downloaded, is left out on both sides.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class ReleasedStep:
 
     Args:
         runner: ready for its first iteration; its optimizer is not used.
-        hook: its training hook, which gives the attack's numbers and the layer of the features.
+        hook: its training hook, which has the settings of the attack and the feature layer.
     """
 
     def __init__(self, runner: Runner, hook: PurifierTrainHook):
@@ -40,15 +40,18 @@ class ReleasedStep:
         self.source = AttackSource(self.model, training=True)
         self.task = self.source.task
         self.tap = self.task.feature_tap(hook.feature_layer)
-        self.attack: GradientAttack = hook.attack
+        if not isinstance(hook.attack, GradientAttack) or hook.attack.eps is None:
+            raise ValueError(f'the released step needs a gradient attack with a budget, not {hook.attack}')
+        self.attack, self.eps = hook.attack, hook.attack.eps
         alignment = [loss for loss in hook.losses if isinstance(loss, ClassAlignmentLoss)]
         self.intra = alignment[0].weights['loss_intra'] if alignment else 0
-        settings = dict(lr=2e-4, betas=(0.5, 0.999))
-        self.generator_optimizer = torch.optim.Adam(self.purifier.generator.parameters(), **settings)
-        self.discriminator_optimizer = torch.optim.Adam(self.purifier.discriminator.parameters(), **settings)
+        self.generator_optimizer, self.discriminator_optimizer = (
+            torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999))
+            for network in (self.purifier.generator, self.purifier.discriminator)
+        )
 
     def __call__(self, batch: dict) -> dict[str, Tensor]:
-        """Take the step; returns its losses by name, unweighted but for the sides of the GAN."""
+        """Take the step; returns its losses by name, unweighted except for the halves of the discriminator's loss."""
         freeze_target(self.model)
         for parameter in self.model.parameters():
             parameter.requires_grad_(True)
@@ -69,27 +72,29 @@ class ReleasedStep:
     # --- the attack -----------------------------------------------------------------------------------------
 
     def adversarial(self, clean: Tensor, samples: Sequence) -> Tensor:
-        """PGD on the KL divergence for classifiers, BIM on the loss of the others; pixels ``(N, 3, H, W)``."""
+        """PGD on the KL divergence for classifiers, BIM on the loss for other models; pixels ``(N, 3, H, W)``."""
         images = clean
         if self.attack.random_start == 'normal':
             images = clean + self.attack.start_std * torch.randn_like(clean)
         for _ in range(self.attack.steps):
             images = images.detach().requires_grad_()
             if self.task.dense:
-                sum(_values(self.source.losses(images, samples))).backward()
+                # As in that code, parameters collect gradients too.
+                _total(self.source.losses(images, samples)).backward()
                 gradient = images.grad
+                assert gradient is not None
             else:
                 scores, clean_scores = self.source.logits(images), self.source.logits(clean)
                 divergence = F.kl_div(scores.log_softmax(1), clean_scores.softmax(1), reduction='sum')
                 (gradient,) = torch.autograd.grad(divergence, images)
             images = images.detach() + self.attack.step_size * gradient.sign()
-            images = torch.min(torch.max(images, clean - self.attack.eps), clean + self.attack.eps).clamp(0, 255)
+            images = torch.min(torch.max(images, clean - self.eps), clean + self.eps).clamp(0, 255)
         return images.detach()
 
     # --- the objective --------------------------------------------------------------------------------------
 
     def losses(self, clean: Tensor, adversarial: Tensor, samples: Sequence) -> tuple[dict, Tensor, Tensor]:
-        """The terms, the generator's weighted sum and the discriminator's."""
+        """The terms, the generator's weighted sum and the discriminator's loss."""
         unit_clean, purified_clean = self.purifier.generate(clean)
         _, purified_adversarial = self.purifier.generate(adversarial)
         size = clean.shape[-2:]
@@ -118,12 +123,12 @@ class ReleasedStep:
         return terms, generator, terms['gan_discriminator']
 
     def _target(self, purified: Tensor, size: Sequence[int], samples: Sequence) -> tuple[Tensor, Tensor, Sequence]:
-        """The host's loss and features of one half, and the samples as the host prepared them."""
+        """The host's loss and features for one half, and the samples as the host prepared them."""
         pixels: Pixels = to_pixels(F.interpolate(purified, size=tuple(size), mode='bilinear', align_corners=True))
         data = self.purifier.native({'inputs': pixels, 'data_samples': copy.deepcopy(list(samples))}, True)
         with self.tap:
             losses = self.model(data['inputs'], data['data_samples'], mode='loss')
-            return sum(_values(losses)), self.tap.take(), data['data_samples']
+            return _total(losses), self.tap.take(), data['data_samples']
 
     def _discriminate(self, images: Tensor, samples: Sequence) -> list[list[Tensor]]:
         if getattr(self.purifier, 'condition_on_labels', False):
@@ -132,18 +137,19 @@ class ReleasedStep:
         return self.purifier.discriminator(images)
 
 
-def _values(losses: dict) -> list[Tensor]:
-    """The entries that a host adds up for its loss."""
+def _total(losses: dict) -> Tensor:
+    """The sum of the entries that a host sums up to its loss."""
     chosen = [value for name, value in losses.items() if 'loss' in name]
-    return [part.mean() for value in chosen for part in (value if isinstance(value, (list, tuple)) else [value])]
+    parts = [part.mean() for value in chosen for part in (value if isinstance(value, (list, tuple)) else [value])]
+    return torch.stack(parts).sum()
 
 
 def _towards(outputs: list[list[Tensor]], goal: float) -> Tensor:
-    return sum(F.mse_loss(layers[-1], torch.full_like(layers[-1], goal)) for layers in outputs)
+    return torch.stack([F.mse_loss(layers[-1], torch.full_like(layers[-1], goal)) for layers in outputs]).sum()
 
 
 def _matching(fake: list[list[Tensor]], real: list[list[Tensor]]) -> Tensor:
-    total = 0.0
+    total = fake[0][0].new_zeros(())
     for fake_layers, real_layers in zip(fake, real):
         for i in range(len(fake_layers) - 1):
             weight = 4.0 / (len(fake_layers) - 1) / len(fake)
@@ -156,16 +162,16 @@ def class_terms(guides: Tensor, vectors: Tensor, labels: Tensor) -> dict[str, Te
 
     Args:
         guides, vectors: features of clean and of purified adversarial images, ``(M, L)``.
-        labels: their classes, ``(M,)``; negative where there is none.
+        labels: their classes, ``(M,)``; negative for those without a class.
     """
     zero = vectors.sum() * 0
     terms = {'align': zero, 'inter': zero, 'intra': zero}
     classes = [k for k in labels.unique().tolist() if k >= 0]
-    centres = {k: vectors[labels == k].mean(0) for k in classes}
+    centers = {k: vectors[labels == k].mean(0) for k in classes}
     for k in classes:
-        terms['align'] = terms['align'] + (centres[k] - guides[labels == k].mean(0)).abs().mean()
-        terms['intra'] = terms['intra'] + (vectors[labels == k] - centres[k]).abs().mean()
+        terms['align'] = terms['align'] + (centers[k] - guides[labels == k].mean(0)).abs().mean()
+        terms['intra'] = terms['intra'] + (vectors[labels == k] - centers[k]).abs().mean()
         for i in classes:
             if i != k:
-                terms['inter'] = terms['inter'] + (MARGIN - (centres[k] - centres[i]).abs().mean()).clamp(min=0)
+                terms['inter'] = terms['inter'] + (MARGIN - (centers[k] - centers[i]).abs().mean()).clamp(min=0)
     return terms

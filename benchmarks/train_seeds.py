@@ -2,9 +2,8 @@
 
     python benchmarks/train_seeds.py configs/benchmark/resnet20_cifar10_unet_*.py --seeds 0 1 2 --jobs 2
 
-Every run is a tools/train.py of its own in <work-dirs>/<config>_seed<seed>, with its output in train.log there. Started
-again, it leaves alone what is finished and goes on with the rest. Nothing is validated: tools/robustness.py tests what
-comes out.
+Every run is a separate tools/train.py in <work-dirs>/<config>_seed<seed>, with its output in train.log there. Started
+again, this skips finished runs and resumes the others. Nothing is validated: tools/robustness.py tests the results.
 """
 
 from __future__ import annotations
@@ -26,24 +25,24 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('configs', nargs='+', type=Path)
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
-    parser.add_argument('--jobs', type=int, default=1, help='runs side by side, which share the CPU cores')
-    parser.add_argument('--amp', action='store_true', help='as tools/train.py has it')
+    parser.add_argument('--jobs', type=int, default=1, help='runs at the same time, which share the CPU cores')
+    parser.add_argument('--amp', action='store_true', help='mixed precision, as in tools/train.py')
     parser.add_argument('--work-dirs', type=Path, default=Path('work_dirs'))
     return parser.parse_args()
 
 
 def last_checkpoint(config: Path, folder: Path) -> Path:
-    """What a finished run leaves."""
+    """The checkpoint that a finished run leaves behind."""
     train_cfg = Config.fromfile(config).train_cfg
     iterations = train_cfg.get('max_iters')
     return folder / (f'iter_{iterations}.pth' if iterations else f'epoch_{train_cfg.max_epochs}.pth')
 
 
 def train(config: Path, seed: int, folder: Path, threads: int, flags: list[str]) -> bool:
-    """Whether the run came to its end."""
+    """Train one config with one seed; returns whether it finished."""
     name = f'{config.stem}, seed {seed}'
     if last_checkpoint(config, folder).exists():
-        print(f'{name}: was finished', flush=True)
+        print(f'{name}: already finished', flush=True)
         return True
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, str(TRAIN), str(config), '--work-dir', str(folder), '--resume', '--no-validate', *flags]
@@ -65,7 +64,7 @@ def main() -> None:
     threads = max(1, (os.cpu_count() or 1) // arguments.jobs)
     flags = ['--amp'] if arguments.amp else []
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        # All configs with the first seed come first: what there is can be compared before the end.
+        # All configs run with the first seed first, so that they can be compared before the end.
         runs = [
             pool.submit(train, config, seed, arguments.work_dirs / f'{config.stem}_seed{seed}', threads, flags)
             for seed in arguments.seeds

@@ -1,12 +1,12 @@
-"""Where the time and memory of one training step of a purifier go.
+"""Where one training step of a purifier spends its time and memory.
 
     python benchmarks/train_step.py configs/defense/resnet20_cifar10_align.py [--iters 10] [--size 32 32]
         [--batch-size 64] [--device cuda] [--cfg-options model.backbone.depth=56]
 
-Weights are random and images synthetic, so that it runs where neither checkpoints nor data are. They lie on the device
-already: the data loader and its copy are no part of the step. Each stage's time is its own, without the stages that it
-contains. On CUDA, every stage waits for the device; the whole step is timed again without that, and one step is run
-with PyTorch's sync debug mode at ``error``, which shows that nothing in it waits for the device.
+Weights are random and images synthetic, so neither checkpoints nor data are needed. The images are on the device
+already: the data loader and the copy to the device are not part of the step. Each stage's time excludes the stages
+inside it. On CUDA, every stage waits for the device; the whole step is timed again without that, and one step runs with
+PyTorch's sync debug mode at ``error``, which shows that nothing in it waits for the device.
 """
 
 from __future__ import annotations
@@ -55,14 +55,17 @@ def build_runner(
     device: Optional[str] = None,
     work_dir: Optional[str] = None,
 ) -> tuple[Runner, PurifierTrainHook]:
-    """A runner that is ready for its first iteration, on synthetic images and with random weights.
+    """A runner that is ready for its first iteration, with synthetic images and random weights.
 
     Args:
-        config: of a defense; a config with a purifier and no ``PurifierTrainHook`` gets the default recipe.
+        config: of a defense. A config with a purifier but no ``PurifierTrainHook`` gets the default recipe.
         size: height and width of the images.
         batch_size: by default the config's.
         device: by default MMEngine's choice.
         work_dir: where the runner's log goes; by default a temporary directory.
+
+    Returns:
+        The runner, and its hook that makes adversarial images.
     """
     recipes.enter_scope(config)
     recipes.prepare_purifier(config)
@@ -97,7 +100,7 @@ def build_runner(
 
 
 def batches(runner: Runner) -> Iterator[dict]:
-    """The runner's batches on the model's device, for ever."""
+    """The runner's batches on the model's device, forever."""
     device = runner.model.data_preprocessor.device
     loaded = []
     for batch in runner.train_dataloader:
@@ -111,14 +114,14 @@ def batches(runner: Runner) -> Iterator[dict]:
 
 
 class StepProbe:
-    """Times and counts what runs within a training step. It changes nothing and is removed by :meth:`installed`.
+    """Times and counts what runs in a training step. It changes nothing, and :meth:`installed` removes it again.
 
     Attributes:
-        seconds: for each stage, the time of its own of each step.
-        counts: ``'G'``, ``'D'``, and for O ``('O', stage)``: how often each has run.
+        seconds: for each stage, the time it took in each step, without the stages inside it.
+        counts: how often ``'G'``, ``'D'`` and, for O, ``('O', stage)`` have run.
 
     Args:
-        synchronize: called before the clock is read.
+        synchronize: is called before the clock is read.
     """
 
     def __init__(self, synchronize: Callable[[], None] = lambda: None):
@@ -126,13 +129,13 @@ class StepProbe:
         self.seconds: dict[str, list[float]] = {stage: [] for stage in STAGES}
         self.counts: Counter = Counter()
         self._running: list[str] = []
-        self._current: Counter = Counter()
+        self._current: dict[str, float] = dict.fromkeys(STAGES, 0.0)
         self._since = 0.0
 
     # --- the clock ------------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
-        """Book the time since the last turn on the innermost stage that runs."""
+        """Add the time since the last turn to the innermost running stage."""
         self.synchronize()
         now = time.perf_counter()
         if self._running:
@@ -165,13 +168,13 @@ class StepProbe:
     @contextmanager
     def step(self) -> Iterator[None]:
         """Around a whole step."""
-        self._current.clear()
+        self._current = dict.fromkeys(STAGES, 0.0)
         with self.stage('step'):
             yield
         for stage, times in self.seconds.items():
             times.append(self._current[stage])
 
-    # --- what it watches ------------------------------------------------------------------------------------
+    # --- what it observes -----------------------------------------------------------------------------------
 
     @contextmanager
     def installed(self, runner: Runner) -> Iterator[StepProbe]:
@@ -183,7 +186,7 @@ class StepProbe:
             *(self._watch(purifier.discriminator, 'D') if getattr(purifier, 'discriminator', None) else []),
             model.backbone.register_forward_pre_hook(self._count_target),
             model.register_forward_pre_hook(self._enter_target, with_kwargs=True),
-            # The training hook computes the loss terms in a forward hook of its own, which lies between these two.
+            # The training hook computes the loss terms in its own forward hook, which runs between these two.
             model.register_forward_hook(self._enter_losses, with_kwargs=True, prepend=True),
             model.register_forward_hook(self._leave_losses, with_kwargs=True),
         ]
@@ -209,7 +212,7 @@ class StepProbe:
         return [module.register_forward_pre_hook(begin), module.register_forward_hook(lambda *_: self.leave(name))]
 
     def _count_target(self, *_) -> None:
-        # Every host has a backbone, while tasks may call other parts of a model than its forward.
+        # Every host has a backbone, whereas tasks may call parts of a model other than its forward.
         self.counts['O', self._running[-1]] += 1
 
     def _in_training(self, kwargs: dict) -> bool:
@@ -230,7 +233,7 @@ class StepProbe:
 
 
 def train_step(runner: Runner, hook: PurifierTrainHook, batch: dict, index: int, probe: StepProbe) -> dict:
-    """What MMEngine's training loop runs for one batch, of all hooks with the one that makes the adversarial half."""
+    """What MMEngine's training loop runs for one batch, with only the hook that makes the adversarial half."""
     with probe.step():
         with probe.stage('attack'):
             hook.before_train_iter(runner, index, batch)
@@ -244,7 +247,7 @@ def report(probe: StepProbe, iterations: int, whole: float, peak: str) -> str:
 
     Args:
         probe: after ``iterations`` steps.
-        whole: seconds of a step without waiting for each stage.
+        whole: seconds per step, without waiting after each stage.
         peak: peak memory.
     """
     rows = [['stage', 'ms', 'share']]
@@ -254,15 +257,15 @@ def report(probe: StepProbe, iterations: int, whole: float, peak: str) -> str:
     rows += [['whole step', f'{whole * 1e3:.1f}', ''], ['peak memory', peak, '']]
     times = AsciiTable(rows, 'one training step')
     times.inner_footing_row_border = True
-    runs = [['network', 'runs a step']]
+    runs = [['network', 'runs per step']]
     runs += [[name, f'{probe.counts[name] / iterations:g}'] for name in ('G', 'D')]
     labels = {'attack': 'in the attack', 'reference': 'on the clean images', 'O': 'for the task loss and the features'}
     runs += [[f'O {label}', f'{probe.counts["O", stage] / iterations:g}'] for stage, label in labels.items()]
     return f'{times.table}\n{AsciiTable(runs).table}'
 
 
-def check_synchronisation(runner: Runner, hook: PurifierTrainHook, batch: dict, index: int) -> bool:
-    """Whether a step on CUDA runs without ever waiting for the device; prints where it does not."""
+def check_synchronization(runner: Runner, hook: PurifierTrainHook, batch: dict, index: int) -> bool:
+    """Whether a step on CUDA runs without ever waiting for the device; if not, prints where it waits."""
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode('error')
     try:
@@ -279,10 +282,10 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='a config of configs/defense, or any OpenMMLab config with a purifier')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings of the config')
-    parser.add_argument('--iters', type=int, default=10, help='how many steps are averaged')
-    parser.add_argument('--warm-up', type=int, default=2, help='how many steps run before')
+    parser.add_argument('--iters', type=int, default=10, help='number of steps to average over')
+    parser.add_argument('--warm-up', type=int, default=2, help='number of steps before measuring')
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--size', type=int, nargs=2, default=(32, 32), metavar=('H', 'W'), help='of the images')
+    parser.add_argument('--size', type=int, nargs=2, default=(32, 32), metavar=('H', 'W'), help='size of the images')
     parser.add_argument('--batch-size', type=int, help="default: the config's")
     return parser.parse_args()
 
@@ -311,14 +314,14 @@ def main() -> None:
     if on_cuda:
         torch.cuda.reset_peak_memory_stats()
     whole = run(arguments.iters, StepProbe())
-    # ru_maxrss counts KiB, and all of the process: Python and the libraries too.
+    # ru_maxrss is in KiB and counts the whole process, Python and the libraries included.
     peak = torch.cuda.max_memory_allocated() if on_cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     probe = StepProbe(synchronize)
     with probe.installed(runner):
         run(arguments.iters, probe)
     print(report(probe, arguments.iters, whole, f'{peak / 2**20:.0f} MiB'))
     if on_cuda:
-        free = check_synchronisation(runner, hook, next(source), index)
+        free = check_synchronization(runner, hook, next(source), index)
         print('no operation of a step waits for the device' if free else 'a step waits for the device: see above')
         sys.exit(not free)
 

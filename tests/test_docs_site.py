@@ -1,4 +1,4 @@
-"""The documentation site builds without warnings, stands alone, and knows every class that configs can name."""
+"""The documentation site builds without warnings, loads nothing from elsewhere, and knows all classes of configs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -20,7 +21,7 @@ REGISTRIES = [value for value in vars(registry).values() if isinstance(value, re
 
 
 def _documented() -> set[str]:
-    """What the pages of the API reference ask for."""
+    """The modules in the API reference."""
     pages = (ROOT / 'docs' / 'api').glob('*.md')
     return {name for page in pages for name in re.findall(r'^::: (\S+)$', page.read_text(), re.MULTILINE)}
 
@@ -61,7 +62,7 @@ def test_site_builds_strictly_and_asks_no_other_machine(tmp_path):
     pages = sorted((tmp_path / 'site').rglob('index.html'))
     assert len(pages) > 10
     for page in pages:
-        # Links that a reader clicks on may lead anywhere; what a browser loads by itself may not.
+        # Links that a reader clicks on may lead anywhere; what a browser loads on its own may not.
         loaded = re.findall(
             r'<(?:script|img|iframe)[^>]*\ssrc="?([^"\s>]+)|<link[^>]*\shref="?([^"\s>]+)', page.read_text()
         )
@@ -70,3 +71,10 @@ def test_site_builds_strictly_and_asks_no_other_machine(tmp_path):
     reference = (tmp_path / 'site' / 'api' / 'attacks' / 'index.html').read_text()
     assert 'id="mmadvdefense.attacks.PGD"' in reference and 'random_start' in reference
     assert ':class:' not in reference and '<code>~' not in reference, 'roles of Sphinx'
+    headings = Counter(
+        name
+        for page in pages
+        for name in re.findall(r'<h[1-6] id="mmadvdefense[\w.]*\.([A-Z]\w+)" class="doc', page.read_text())
+    )
+    assert len(headings) > 100
+    assert [name for name, count in headings.items() if count > 1] == [], 'documented twice'

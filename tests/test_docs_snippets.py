@@ -1,4 +1,4 @@
-"""The Python blocks of the documentation are run as they stand there, on a small classifier of real digits."""
+"""The Python blocks of the documentation run exactly as written, on a small classifier of real digits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def blocks(page: str) -> list:
 
 
 def namespace(page: str) -> dict:
-    """What a page's blocks leave behind, each run after the ones before it."""
+    """The names that a page's blocks define, run one after another."""
     names: dict = {}
     for block in blocks(page):
         exec(block, names)
@@ -44,14 +44,14 @@ def namespace(page: str) -> dict:
 
 @pytest.fixture(autouse=True)
 def _own_registries(monkeypatch):
-    """Classes of the pages are gone after each test."""
+    """Classes that the pages register are gone after each test."""
     for registry in (ATTACKS, MODELS):
         monkeypatch.setattr(registry, '_module_dict', dict(registry._module_dict))
 
 
 @pytest.fixture
 def clone_after_demo(tmp_path, monkeypatch):
-    """A working directory in which `make demo` seems to have been run."""
+    """A working directory that looks as if `make demo` had been run in it."""
     (tmp_path / 'configs').symlink_to(ROOT / 'configs')
     checkpoint = tmp_path / 'work_dirs' / 'demo' / 'cls' / 'target' / 'epoch_10.pth'
     checkpoint.parent.mkdir(parents=True)
@@ -59,7 +59,7 @@ def clone_after_demo(tmp_path, monkeypatch):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = build_model(Config.fromfile('configs/target/digits_target.py'))
-        # Decisive, as a trained one is.
+        # As decisive as a trained model.
         torch.nn.init.normal_(model.head.fc.weight)
     torch.save(dict(state_dict=model.state_dict()), checkpoint)
 
@@ -89,7 +89,7 @@ def test_python_api(clone_after_demo, capsys):
         assert (adversarial - images).abs().max() <= 8 + 1e-4 and 0 <= adversarial.min() <= adversarial.max() <= 255
         purified = name == 'adaptive'
         assert loss(adversarial, purified) > loss(images, purified) + 0.01
-    # Each attacker is the best at what it attacked.
+    # Each attacker is strongest against the model that it attacked.
     assert loss(names['adaptive'], True) > loss(names['unaware'], True)
     assert loss(names['unaware'], False) > loss(names['adaptive'], False)
     torch.testing.assert_close(names['unaware'], names['result'].images, rtol=0, atol=0)

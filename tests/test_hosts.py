@@ -12,7 +12,7 @@ from mmengine.registry import FUNCTIONS, DefaultScope
 
 from mmadvdefense.hosts import HOSTS, host_of, host_of_class
 from mmadvdefense.registry import MODELS
-from mmadvdefense.tasks import ClassificationTask, DetectionTask, SegmentationTask
+from mmadvdefense.tasks import ClassificationTask, DetectionTask, SegmentationTask, has_one_label
 from mmadvdefense.training import recipes
 
 PACKAGE = Path(__file__).parents[1] / 'mmadvdefense'
@@ -27,13 +27,16 @@ def test_a_record_names_what_the_host_has(scope):
     pytest.importorskip(scope)
     models = import_module(f'{scope}.models')
     for name in (host.model_base, *host.other_models):
-        base = getattr(models, name, None) or getattr(import_module(f'{scope}.models.classifiers'), name)
-        assert host_of_class(base) is host
+        assert host_of_class(getattr(models, name)) is host
     with DefaultScope.overwrite_default_scope(scope):
         native = MODELS.get(host.native_type)
         assert native is not None and host_of_class(native) is host
         assert FUNCTIONS.get(host.collate) is not None
     assert (recipes.CONFIGS / recipes.DEFAULT_RECIPES[scope].format('align')).is_file()
+
+
+def test_the_task_that_reports_draw_single_decisions_for():
+    assert [host.task for host in HOSTS.values() if has_one_label(host.task)] == [ClassificationTask.name]
 
 
 def test_every_task_has_a_host():

@@ -1,6 +1,6 @@
-"""Draw patches of clean training images for QuiltingPurifier.
+"""Draw patches from clean training images for QuiltingPurifier.
 
-Use the file with ``data_preprocessor=dict(type='QuiltingPurifier', patches=OUT)``.
+A config uses the file with ``data_preprocessor=dict(type='QuiltingPurifier', patches=OUT)``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Iterator, Optional
 
 import numpy as np
 from _common import UsageError, add_common_arguments, load_config, run
-from mmengine.config import Config
-from torch.utils.data import ConcatDataset, Dataset
+from mmengine.config import Config, ConfigDict
+from torch.utils.data import ConcatDataset
 
 from mmadvdefense.purifiers import PatchDatabase, channel_order_of
 from mmadvdefense.registry import DATASETS
@@ -20,13 +20,13 @@ from mmadvdefense.registry import DATASETS
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='any config with this training set; its test pipeline loads the images')
+    parser.add_argument('config', help='any config with this training set; images are loaded by its test pipeline')
     parser.add_argument('out', help='file to write')
-    parser.add_argument('--count', type=int, default=100_000, help='how many patches, at least (default: 100,000)')
-    parser.add_argument('--images', type=int, default=10_000, help='of how many images, at most (default: 10,000)')
-    parser.add_argument('--patch-size', type=int, default=5, help='side of a patch in pixels (default: 5)')
+    parser.add_argument('--count', type=int, default=100_000, help='minimum number of patches (default: 100,000)')
+    parser.add_argument('--images', type=int, default=10_000, help='maximum number of images (default: 10,000)')
+    parser.add_argument('--patch-size', type=int, default=5, help='side length of a patch in pixels (default: 5)')
     parser.add_argument(
-        '--channel-order', choices=['bgr', 'rgb'], help='how images are loaded, if the config is silent'
+        '--channel-order', choices=['bgr', 'rgb'], help='how images are loaded, if the config does not say'
     )
     parser.add_argument('--seed', type=int, default=0)
     add_common_arguments(parser)
@@ -46,7 +46,7 @@ def channel_order(config: Config) -> Optional[str]:
     return None
 
 
-def training_images(config: Config) -> Dataset:
+def training_images(config: Config) -> ConcatDataset:
     """The training set without its augmentation."""
     pipeline = next(parts(config.test_dataloader.dataset)).pipeline
     return ConcatDataset(
@@ -54,8 +54,8 @@ def training_images(config: Config) -> Dataset:
     )
 
 
-def parts(dataset: dict) -> Iterator[dict]:
-    """The configs of the data sets that wrappers hold."""
+def parts(dataset: ConfigDict) -> Iterator[ConfigDict]:
+    """The configs of the data sets inside wrappers."""
     held = [dataset['dataset']] if 'dataset' in dataset else dataset.get('datasets', [])
     if not held:
         yield dataset
@@ -68,7 +68,7 @@ def main() -> None:
     config = load_config(arguments)
     order = arguments.channel_order or channel_order(config)
     if order is None:
-        raise UsageError(f'{arguments.config} does not tell how images are loaded; give --channel-order bgr or rgb')
+        raise UsageError(f'{arguments.config} does not say how images are loaded; use --channel-order bgr or rgb')
     dataset = training_images(config)
     number = min(arguments.images, len(dataset))
     images = ([dataset[int(index)]['inputs']] for index in np.linspace(0, len(dataset) - 1, number))

@@ -1,4 +1,4 @@
-"""Check which stock models can be protected: build, attack, train one iteration in front of them, and predict.
+"""Check which stock models can be protected: build and attack each, train a purifier for one iteration, and predict.
 
 Models have random weights and images are synthetic, so nothing is downloaded. Without arguments, the list of
 ``mmadvdefense/testing/zoo_configs.py`` is checked: models of all three hosts, across their families.
@@ -27,8 +27,10 @@ def main() -> None:
         metavar='CONFIG',
         help="a path, or a host's name for it: mmdet::gfl/gfl_r50_fpn_1x_coco.py",
     )
-    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help='of the images; default: what suits')
-    parser.add_argument('--out', type=Path, metavar='FILE.md', help='write a page with the results there, in Markdown')
+    parser.add_argument(
+        '--size', type=int, nargs=2, metavar=('H', 'W'), help='size of the images; default: one that suits the model'
+    )
+    parser.add_argument('--out', type=Path, metavar='FILE.md', help='also write the results to this page')
     arguments = parser.parse_args()
     configs = arguments.configs or zoo_configs()
     warnings.filterwarnings('ignore')

@@ -1,4 +1,4 @@
-"""Turn a checkpoint of another code base into one that OpenMMLab configs load.
+"""Convert a checkpoint from another code base into one that OpenMMLab configs load.
 
 Example::
 
@@ -23,7 +23,7 @@ StateDict = dict[str, Tensor]
 
 
 def convert_cifar_resnet(state_dict: Mapping[str, Tensor]) -> StateDict:
-    """A CIFAR ResNet of He et al. with option-A shortcuts, as an ``ImageClassifier`` around ``CIFARResNet``.
+    """Convert a CIFAR ResNet of He et al. with option-A shortcuts to an ``ImageClassifier`` with a ``CIFARResNet``.
 
     Args:
         state_dict: keys ``conv1``, ``bn1``, ``layer{1,2,3}.{i}.{conv1,bn1,conv2,bn2}`` and ``linear``.
@@ -50,7 +50,7 @@ def convert_cifar_resnet(state_dict: Mapping[str, Tensor]) -> StateDict:
 
 
 def convert_rfbnet300(state_dict: Mapping[str, Tensor]) -> StateDict:
-    """The authors' RFBNet300 with a VGG-16 trunk, as the detector of ``configs/_base_/models/rfbnet300.py``.
+    """Convert the authors' RFBNet300 with a VGG-16 trunk to the detector of ``configs/_base_/models/rfbnet300.py``.
 
     Their class 0 is the background, which MMDetection puts last, and their trunk takes BGR images.
 
@@ -58,7 +58,7 @@ def convert_rfbnet300(state_dict: Mapping[str, Tensor]) -> StateDict:
         state_dict: keys ``base``, ``Norm``, ``extras``, ``loc`` and ``conf``.
 
     Raises:
-        ValueError: if keys or shapes are not those of such a network, or there is no MMDetection to tell.
+        ValueError: if keys or shapes are not those of such a network, or MMDetection, which knows them, is missing.
     """
     from mmengine.config import Config
     from mmengine.registry import DefaultScope
@@ -111,14 +111,14 @@ def convert_pix2pixhd_generator(state_dict: Mapping[str, Tensor]) -> StateDict:
     """See :func:`mmadvdefense.networks.converters.convert_pix2pixhd_generator`."""
     from mmadvdefense.networks import converters
 
-    return converters.convert_pix2pixhd_generator(state_dict)
+    return converters.convert_pix2pixhd_generator(dict(state_dict))
 
 
 def convert_pix2pixhd_discriminator(state_dict: Mapping[str, Tensor]) -> StateDict:
     """See :func:`mmadvdefense.networks.converters.convert_pix2pixhd_discriminator`."""
     from mmadvdefense.networks import converters
 
-    return converters.convert_pix2pixhd_discriminator(state_dict)
+    return converters.convert_pix2pixhd_discriminator(dict(state_dict))
 
 
 # A converter takes a state dict and raises ValueError where the layout does not fit.
@@ -131,30 +131,30 @@ CONVERTERS: dict[str, Callable[[Mapping[str, Tensor]], StateDict]] = {
 
 
 def load_state_dict(path: Path) -> StateDict:
-    """Read a bare state dict, or one under ``state_dict``; the ``module.`` of ``DataParallel`` is dropped.
+    """Read a bare state dict, or one under ``state_dict``, and drop the ``module.`` that ``DataParallel`` adds.
 
     Raises:
         OSError: if the file cannot be read.
-        ValueError: if it is no checkpoint, needs arbitrary code to load, or holds something else than tensors.
+        ValueError: if it is not a checkpoint, needs arbitrary code to load, or holds anything but tensors.
     """
     try:
         checkpoint = torch.load(path, map_location='cpu', weights_only=True)
     except OSError:
         raise
-    except Exception as error:  # a broken file makes the unpickler raise nearly anything
+    except Exception as error:  # on a broken file the unpickler raises nearly anything
         raise ValueError(f'not a checkpoint of plain tensors ({type(error).__name__})') from error
     state_dict = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else checkpoint
     if not isinstance(state_dict, Mapping) or not state_dict:
-        raise ValueError('no state dict in it')
+        raise ValueError('it has no state dict')
     if not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in state_dict.items()):
-        raise ValueError('its state dict holds something else than named tensors')
+        raise ValueError('its state dict holds more than named tensors')
     return {key.removeprefix('module.'): value for key, value in state_dict.items()}
 
 
 def _one_line(error: BaseException) -> str:
-    """A message of one line; PyTorch's run over many."""
+    """The message in one line; PyTorch's have many."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # load_state_dict's first line only names the class: the second says what is wrong.
+    # The first line of load_state_dict only names the class; the second says what is wrong.
     message = ' '.join(lines[:2]) or type(error).__name__
     return message if len(message) <= 300 else f'{message[:297]}...'
 

@@ -1,6 +1,6 @@
-"""Make ``.venv`` with the pinned OpenMMLab stack and this package; safe to interrupt and to call again.
+"""Create ``.venv`` with the pinned OpenMMLab stack and this package; safe to interrupt and to run again.
 
-Standard library only, because it runs before anything is installed. ``make test`` and ``make demo`` call it.
+It uses only the standard library, since it runs before anything is installed. ``make test`` and ``make demo`` call it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ VERIFY = (
 
 
 class SetupError(Exception):
-    """A step failed; the message says which, and what to do."""
+    """A step failed; the message says which one, and what to do."""
 
 
 def say(text: str) -> None:
@@ -41,7 +41,7 @@ def say(text: str) -> None:
 
 
 def suitable_python() -> str:
-    """This interpreter if its version is supported, else the newest supported one on the PATH."""
+    """This interpreter if its version is supported, otherwise the newest supported one on the PATH."""
     low, high = SUPPORTED
     if low <= sys.version_info[:2] <= high:
         return sys.executable
@@ -50,13 +50,13 @@ def suitable_python() -> str:
         if found and subprocess.run([found, '-c', ''], capture_output=True).returncode == 0:
             return found
     raise SetupError(
-        f'Python {low[0]}.{low[1]} to {high[0]}.{high[1]} is needed, this is {sys.version.split()[0]}; '
-        'install python3.11 and its venv and dev packages, or call make PYTHON=/path/to/python3.11'
+        f'Python {low[0]}.{low[1]} to {high[0]}.{high[1]} is needed, but this is {sys.version.split()[0]}; '
+        'install python3.11 with its venv and dev packages, or run make PYTHON=/path/to/python3.11'
     )
 
 
 class Venv:
-    """The virtual environment and a log of all that was done to it."""
+    """The virtual environment, with a log of everything that was done to it."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -65,7 +65,7 @@ class Venv:
         self.log = path / 'set-up.log'
 
     def fingerprint(self) -> str:
-        """Changes when a requirement, the package's metadata, this script or the interpreter does."""
+        """A digest that changes with the requirements, the package's metadata, this script and the path."""
         files = [*sorted(REQUIREMENTS.glob('*.txt')), ROOT / 'pyproject.toml', ROOT / 'setup.py', Path(__file__)]
         content = b''.join(file.read_bytes() for file in files)
         return hashlib.sha256(content + str(self.path).encode()).hexdigest()
@@ -85,21 +85,25 @@ class Venv:
         subprocess.run([python, '-m', 'venv', '--clear', str(self.path)], capture_output=True)
         if not works():
             raise SetupError(
-                f'{python} cannot make a virtual environment; on Debian/Ubuntu: apt-get install python3-venv'
+                f'{python} cannot create a virtual environment; on Debian/Ubuntu: apt-get install python3-venv'
             )
 
     def run(self, what: str, command: list[str], on_line: Optional[Callable[[str], None]] = None, **kwargs) -> None:
-        """Run a command of this environment, its output into the log; show the end of it on failure.
+        """Run a command in this environment, with its output in the log; a failure shows the last lines.
 
         Args:
             what: what the step does, for messages.
-            command: arguments after the interpreter's name.
+            command: the arguments after the interpreter's name.
             on_line: called with each line of output.
+            **kwargs: for :class:`subprocess.Popen`.
+
+        Raises:
+            SetupError: if the command fails.
         """
         lines: list[str] = []
         with open(self.log, 'a') as log:
             log.write(f'\n== {what}\n')
-            process = subprocess.Popen(
+            with subprocess.Popen(
                 [str(self.python), *command],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -107,14 +111,14 @@ class Venv:
                 text=True,
                 errors='replace',
                 **kwargs,
-            )
-            for line in process.stdout:
-                log.write(line)
-                lines.append(line)
-                if on_line:
-                    on_line(line)
-        if process.wait():
-            raise SetupError(f'{what} failed:\n{"".join(lines[-25:])}the whole log: {self.log}')
+            ) as process:
+                for line in process.stdout or ():
+                    log.write(line)
+                    lines.append(line)
+                    if on_line:
+                        on_line(line)
+        if process.returncode:
+            raise SetupError(f'{what} failed:\n{"".join(lines[-25:])}the full log is in {self.log}')
 
     def pip_install(self, what: str, *arguments: str) -> None:
         say(what)
@@ -125,7 +129,7 @@ class Venv:
 
 
 class BuildProgress:
-    """Turns ninja's ``[n/total]`` lines into one line a tenth (or a live line on a terminal)."""
+    """Turns ninja's ``[n/total]`` lines into one line per tenth, or into a live line on a terminal."""
 
     def __init__(self):
         self.start = time.time()
@@ -147,9 +151,10 @@ class BuildProgress:
 
 
 def mmcv_wheel(venv: Venv) -> Path:
-    """Mmcv's wheel, built against the torch in ``venv``; kept outside the clone, keyed by what it depends on.
+    """Build the wheel of mmcv against the torch in ``venv``, or find one that was built before.
 
-    An sdist is unpacked once and compiled in place, so that a build that was interrupted goes on where it stopped.
+    Wheels are kept outside the clone, in a folder named after everything they depend on. The sdist is unpacked once and
+    compiled in place, so that an interrupted build resumes where it stopped.
 
     Raises:
         SetupError: if a compiler, Python's headers or (on a GPU machine) nvcc is missing, or the build fails.
@@ -174,16 +179,16 @@ def mmcv_wheel(venv: Venv) -> Path:
         raise SetupError(f'mmcv needs Python.h, missing from {include}; on Debian/Ubuntu: apt-get install python3-dev')
     if device == 'cuda' and cuda_home == 'None':
         raise SetupError(
-            'a GPU is visible but nvcc is not: install the CUDA toolkit that torch was built for, '
-            'or call CUDA_VISIBLE_DEVICES= make ... for operators that run on the CPU only'
+            'there is a GPU but no nvcc: install the CUDA toolkit that torch was built for, '
+            'or run CUDA_VISIBLE_DEVICES= make ... to build operators for the CPU only'
         )
 
     folder.mkdir(parents=True, exist_ok=True)
     source = folder / MMCV.replace('==', '-')
     if not source.exists():
-        say('fetching the source of mmcv (PyPI has no wheel of it)')
+        say('downloading the source of mmcv (PyPI has no wheel of it)')
         download = ['-m', 'pip', 'download', '--no-deps', '--no-build-isolation', '--no-binary', ':all:']
-        venv.run('fetching mmcv', [*download, '-d', str(folder), MMCV])
+        venv.run('downloading mmcv', [*download, '-d', str(folder), MMCV])
         unpacked = folder / 'unpacked'
         shutil.rmtree(unpacked, ignore_errors=True)
         with tarfile.open(next(folder.glob('mmcv-*.tar.gz'))) as archive:
@@ -211,13 +216,13 @@ def mmcv_wheel(venv: Venv) -> Path:
 
 
 def verify(venv: Venv) -> None:
-    """Import the whole stack and run one compiled operator; mend OpenCV where the machine has no libGL."""
+    """Import the whole stack and run one compiled operator; replace OpenCV on machines without libGL."""
     check = subprocess.run([str(venv.python), '-c', 'import cv2'], capture_output=True, text=True)
     if check.returncode and ('libGL' in check.stderr or 'libgthread' in check.stderr):
-        say('this machine has no libGL: replacing opencv-python by opencv-python-headless')
+        say('this machine has no libGL: replacing opencv-python with opencv-python-headless')
         version = venv.evaluate('from importlib.metadata import version; print(version("opencv-python"))')
         venv.run('removing opencv-python', ['-m', 'pip', 'uninstall', '-y', 'opencv-python'])
-        venv.pip_install('installing OpenCV without a window system', f'opencv-python-headless=={version}')
+        venv.pip_install('installing OpenCV without GUI support', f'opencv-python-headless=={version}')
     venv.run('checking the environment', ['-W', 'ignore', '-c', VERIFY])
 
 
@@ -242,7 +247,7 @@ def set_up(venv: Venv) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--venv', type=Path, default=ROOT / '.venv', help='where the environment goes')
+    parser.add_argument('--venv', type=Path, default=ROOT / '.venv', help='where to create the environment')
     venv = Venv(parser.parse_args().venv.absolute())
     if venv.is_ready():
         return 0
@@ -251,7 +256,7 @@ def main() -> int:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say('another set-up is at work here; waiting for it')
+            say('another set-up is running here; waiting for it')
             fcntl.flock(lock, fcntl.LOCK_EX)
         if not venv.is_ready():
             try:

@@ -1,7 +1,7 @@
-"""Choose when OAG, or another purifier that is fitted to each image, stops: on images with Gaussian noise.
+"""Choose when OAG, or another purifier that is fitted to each image, should stop, on images with Gaussian noise.
 
 No attack is used, so that the defense is not tuned to one (Li et al., TIP 2021, section III-D). Prints the metric after
-each number of steps, and the number at which the curve flattens; put it into the config as ``num_steps``.
+each number of steps and the number at which the curve flattens, which belongs in the config as ``num_steps``.
 """
 
 from __future__ import annotations
@@ -36,28 +36,33 @@ def parse_arguments() -> argparse.Namespace:
     add_common_arguments(parser)
     parser.add_argument('--steps', type=int, nargs='+', default=STEPS, help='numbers of steps to try')
     parser.add_argument(
-        '--sigma', type=float, default=0.25, help='of the noise, with pixels in 0-1 (default: 0.25, as in the paper)'
+        '--sigma',
+        type=float,
+        default=0.25,
+        help='standard deviation of the noise, for pixels in 0-1 (default: 0.25, as in the paper)',
     )
-    parser.add_argument('--num-images', type=int, default=64, help='spread evenly over the data set (default: 64)')
+    parser.add_argument(
+        '--num-images', type=int, default=64, help='number of images, spread evenly over the data set (default: 64)'
+    )
     parser.add_argument(
         '--split',
         choices=['train', 'val', 'test'],
         default='train',
-        help='where images come from; those of train are loaded without augmentation (default: train)',
+        help='where the images come from; training images are loaded without augmentation (default: train)',
     )
     parser.add_argument(
         '--tolerance',
         type=float,
         default=0.01,
-        help='share of the best value that may be missing where the curve counts as flat (default: 0.01)',
+        help='the curve counts as flat within this fraction of its best value (default: 0.01)',
     )
-    parser.add_argument('--seed', type=int, default=0, help='of the noise')
-    parser.add_argument('--out', metavar='curve.json', help='write the curve there')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the noise')
+    parser.add_argument('--out', metavar='curve.json', help='also write the curve to this file')
     arguments = parser.parse_args()
     if arguments.sigma < 0 or not 0 <= arguments.tolerance < 1:
-        parser.error('--sigma must be >= 0 and --tolerance in 0-1')
+        parser.error('--sigma must be at least 0, and --tolerance at least 0 and below 1')
     if min(arguments.steps) < 1:
-        parser.error(f'--steps are numbers from 1 on, got {min(arguments.steps)}')
+        parser.error(f'--steps must be at least 1, got {min(arguments.steps)}')
     return arguments
 
 
@@ -71,22 +76,22 @@ def load_model(config: Config, arguments: argparse.Namespace) -> nn.Module:
     return model.to(get_device()).eval()
 
 
-def load_images(config: Config, arguments: argparse.Namespace) -> DataLoader:
-    """Images of the split as the test sees them."""
+def load_images(config: Config, arguments: argparse.Namespace) -> tuple[DataLoader, int]:
+    """Images of the split, as a test would see them, and how many there are."""
     split = 'val' if arguments.split == 'train' else arguments.split
     loader = copy.deepcopy(config.get(f'{split}_dataloader'))
     if arguments.split == 'train':
         dataset = config.train_dataloader.dataset
         if 'pipeline' not in dataset:
             raise UsageError(
-                f'the training set is a {type_name(dataset.type)} of others: use --split val or --split test'
+                f'the training set is a {type_name(dataset.type)} around other data sets; use --split val or test'
             )
         loader.dataset = {**dataset, 'pipeline': loader.dataset.pipeline}
     dataset = DATASETS.build(loader.dataset)
     dataset.full_init()
     chosen = choose_indices(len(dataset), min(arguments.num_images, len(dataset)), None)
     loader.dataset = dataset.get_subset(chosen)
-    return Runner.build_dataloader(loader)
+    return Runner.build_dataloader(loader), len(chosen)
 
 
 def main() -> None:
@@ -94,7 +99,7 @@ def main() -> None:
     require_checkpoint(arguments.checkpoint, 'checkpoint', arguments.trust_checkpoint)
     config = load_config(arguments)
     model = load_model(config, arguments)
-    loader = load_images(config, arguments)
+    loader, num_images = load_images(config, arguments)
     evaluator = config.test_evaluator if arguments.split == 'test' else config.val_evaluator
     steps = sorted(set(arguments.steps))
     metric, curve = metric_by_step(model, loader, evaluator, steps, arguments.sigma * PIXEL_MAX, arguments.seed)
@@ -102,11 +107,11 @@ def main() -> None:
     rows = [[str(step) if step else 'not purified', f'{value:.2f}'] for step, value in curve.items()]
     print(AsciiTable([['steps', metric], *rows]).table)
     if chosen is None:
-        print('no number of steps gives anything but 0: the noise is too strong for this model, lower --sigma')
+        print('every number of steps gives 0: the noise is too strong for this model; use a smaller --sigma')
     else:
         print(f'the curve flattens at {chosen} steps: num_steps={chosen}')
     if arguments.out:
-        write_json(arguments.out, report(arguments, len(loader.dataset), metric, curve, chosen))
+        write_json(arguments.out, report(arguments, num_images, metric, curve, chosen))
         print(f'curve written to {arguments.out}')
 
 

@@ -5,9 +5,6 @@ _base_ = [
     '../_base_/default_runtime_seg.py',
 ]
 
-model = dict(
-    data_preprocessor=dict(size=_base_.crop_size, seg_pad_val=_base_.ignore_index),
-    decode_head=dict(num_classes=11, ignore_index=_base_.ignore_index),
-    auxiliary_head=dict(num_classes=11, ignore_index=_base_.ignore_index))
+model = _base_.segmentor
 train_dataloader = dict(batch_size=8)
 auto_scale_lr = dict(base_batch_size=8)

@@ -1,4 +1,4 @@
-"""Built-in data that needs no download, and transforms that no host has."""
+"""Built-in data that needs no download, and transforms that the hosts lack."""
 
 from .digits import HandwrittenDigits
 from .images_per_class import take_images_per_class

@@ -22,14 +22,14 @@ class HandwrittenDigits(BaseDataset):
     """1,797 handwritten digits (UCI "Optical Recognition of Handwritten Digits", in
     :func:`sklearn.datasets.load_digits`) as 32x32 images for MMPretrain pipelines.
 
-    The 8x8 originals with values 0 to 16 are enlarged bicubically and spread over 0 to 255. The split is fixed: 50
-    images of every class (500) for testing, the other 1,297 for training. An item holds ``img`` (uint8,
-    ``(32, 32, 3)``, three equal channels, so BGR or RGB makes no difference), ``gt_label`` (int, 0 to 9) and
-    ``sample_idx``, like an item of MMPretrain's ``CIFAR10``: no loading transform is needed.
+    The 8x8 originals with values 0 to 16 are enlarged bicubically and scaled to 0 to 255. The split is fixed: 50
+    images of each class (500) for testing, the other 1,297 for training. Like an item of MMPretrain's ``CIFAR10``, an
+    item holds ``img`` (uint8, ``(32, 32, 3)``, three equal channels, so BGR and RGB are the same), ``gt_label`` (int,
+    0 to 9) and ``sample_idx``, so no loading transform is needed.
 
     Args:
         split: ``'train'`` or ``'test'``.
-        pipeline: transforms, e.g. ``[dict(type='PackInputs')]``.
+        pipeline: transforms, such as ``[dict(type='PackInputs')]``.
         **kwargs: other arguments of :class:`mmengine.dataset.BaseDataset` (``indices``, ``test_mode``...).
 
     Raises:
@@ -46,7 +46,7 @@ class HandwrittenDigits(BaseDataset):
         super().__init__(pipeline=list(pipeline), **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Items of this split; ``sample_idx`` is added on access, by the base class."""
+        """Items of this split; the base class adds ``sample_idx`` on access."""
         images, labels = _load_arrays()
         test = _test_mask(labels)
         chosen = np.flatnonzero(test if self.split == 'test' else ~test)
@@ -66,7 +66,7 @@ def _load_arrays() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _test_mask(labels: np.ndarray) -> np.ndarray:
-    """The same images every time: RandomState's streams are frozen by NumPy's compatibility policy (NEP 19)."""
+    """Which images are for testing: always the same, since NumPy freezes RandomState's streams (NEP 19)."""
     rng = np.random.RandomState(0)
     mask = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
@@ -78,6 +78,6 @@ def _enlarge(image: np.ndarray) -> np.ndarray:
     """One image ``(8, 8)``, 0 to 16, as ``(32, 32, 3)`` uint8, 0 to 255."""
     scaled = (image * (255 / 16)).astype(np.float32)
     enlarged = cv2.resize(scaled, (_IMAGE_SIZE, _IMAGE_SIZE), interpolation=cv2.INTER_CUBIC)
-    # Bicubic overshoots at edges.
+    # Bicubic interpolation overshoots at edges.
     grey = np.rint(np.clip(enlarged, 0, 255)).astype(np.uint8)
     return np.repeat(grey[:, :, None], 3, axis=2)

@@ -14,29 +14,35 @@ from ..validation import check_integer
 
 @DATASETS.register_module(name='ImagesPerClass')
 def take_images_per_class(dataset: dict, number: int, seed: int = 0, skip: int = 0) -> BaseDataset:
-    """A data set of image classification cut down to as many images of each class.
+    """An image classification data set reduced to the same number of images of each class.
 
     Args:
-        dataset: config of the data set; what is built is the data set itself, without a wrapper.
-        number: how many images of each class.
-        seed: which of them. It is not the training's, so that runs with other seeds train on the same images.
-        skip: how many others of each class to leave out first: with the ``number`` and ``seed`` of another cut, the two
-            have no image in common.
+        dataset: config of the data set. The data set itself is returned, not a wrapper.
+        number: how many images of each class to keep.
+        seed: of the choice. It is separate from the seed of training, so that runs with other seeds train on the same
+            images.
+        skip: how many images of each class to leave out first. With the ``number`` and ``seed`` of another subset, the
+            two have no image in common.
+
+    Returns:
+        The data set, with the chosen images in their original order.
 
     Raises:
-        ValueError: for a data set that has not one label an image, or a class with too few images.
+        UsageError: if images do not have exactly one label each, or a class has too few of them.
     """
     check_integer('ImagesPerClass', number=number)
     check_integer('ImagesPerClass', at_least=0, skip=skip)
     built = DATASETS.build(dict(dataset))
     name = type(built).__name__
     if not isinstance(built, BaseDataset):
-        raise UsageError(f'ImagesPerClass takes a plain data set, not {name}; put it inside, around what {name} wraps')
+        raise UsageError(
+            f'ImagesPerClass takes a plain data set, not {name}; put it inside {name}, around what that wraps'
+        )
     built.full_init()
-    labels = [built.get_data_info(index).get('gt_label') for index in range(len(built))]
-    if not all(isinstance(label, (int, np.integer)) for label in labels):
-        raise UsageError(f'ImagesPerClass is for image classification; {name} has not one gt_label an image')
-    labels = np.array(labels, dtype=np.int64)
+    found = [built.get_data_info(index).get('gt_label') for index in range(len(built))]
+    if not all(isinstance(label, (int, np.integer)) for label in found):
+        raise UsageError(f'ImagesPerClass is for image classification, but {name} does not have one gt_label per image')
+    labels = np.array(found, dtype=np.int64)
     classes = built.metainfo.get('classes')
     _check_counts(np.bincount(labels, minlength=len(classes or ())), skip + number, name, classes)
     built.get_subset_(_choose(labels, number, skip, seed))
@@ -48,14 +54,12 @@ def _check_counts(counts: np.ndarray, wanted: int, name: str, classes: Sequence[
     if len(short):
         label = short[0]
         title = classes[label] if classes else label
-        others = f', as have {len(short) - 1} other classes' if len(short) > 1 else ''
-        raise UsageError(
-            f'{name} has {counts[label]} images of class {title}, fewer than the {wanted} asked for{others}'
-        )
+        others = f'; {len(short) - 1} other classes have too few as well' if len(short) > 1 else ''
+        raise UsageError(f'{name} has {counts[label]} images of class {title}, fewer than {wanted}{others}')
 
 
 def _choose(labels: np.ndarray, number: int, skip: int, seed: int) -> list[int]:
-    """Positions in the order of the data set."""
+    """Positions in the data set, ascending."""
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     grouped = shuffled[np.argsort(labels[shuffled], kind='stable')]
     counts = np.bincount(labels)

@@ -14,7 +14,7 @@ import numpy as np
 
 from .digits import HandwrittenDigits
 
-# Raised whenever the images change, so that old files are written anew.
+# Incremented whenever the images change, so that old files are replaced.
 VERSION = 1
 CLASSES = tuple(str(digit) for digit in range(10))
 IMAGE_SIZE = 128
@@ -26,12 +26,12 @@ _INK = 0.35
 
 @dataclass(frozen=True)
 class Scene:
-    """One image and what is on it.
+    """One image and its ground truth.
 
     Attributes:
         image: ``(128, 128, 3)`` uint8, BGR.
         mask: ``(128, 128)`` uint8; 0 is background, k + 1 the digit k.
-        boxes: ``(M, 4)`` whole pixels, x1, y1, x2, y2, both ends inside.
+        boxes: ``(M, 4)`` integer pixels, x1, y1, x2, y2, both ends inclusive.
         labels: ``(M,)`` digits.
     """
 
@@ -42,12 +42,12 @@ class Scene:
 
 
 def compose_scenes(split: str, number: int, seed: int = 0) -> Iterator[Scene]:
-    """Scenes of the digits of one split of :class:`HandwrittenDigits`; the same ones for the same seed.
+    """Scenes of digits from one split of :class:`HandwrittenDigits`; the same seed gives the same scenes.
 
     Args:
-        split: ``'train'`` or ``'test'``; no writer's digit is in both.
-        number: how many.
-        seed: of composition; each scene has a stream of its own, so a longer list begins with the shorter one.
+        split: ``'train'`` or ``'test'``; no digit is in both.
+        number: how many scenes.
+        seed: of the composition. Each scene has its own random stream, so a longer list begins with the shorter one.
     """
     digits = HandwrittenDigits(split)
     images = [digits.get_data_info(index)['img'][..., 0] / np.float32(255) for index in range(len(digits))]
@@ -60,9 +60,10 @@ def _compose(images: list[np.ndarray], labels: list[int], rng: np.random.RandomS
     canvas = _texture(rng)
     mask = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.uint8)
     occupied = np.zeros((IMAGE_SIZE, IMAGE_SIZE), bool)
-    boxes, chosen = [], []
+    boxes: list[list[int]] = []
+    chosen: list[int] = []
     wanted = rng.randint(_DIGITS_PER_SCENE[0], _DIGITS_PER_SCENE[1] + 1)
-    # A place that is taken is drawn again, but not for ever: large digits may leave no room for another.
+    # If a place is taken, another is drawn, but not forever: large digits may leave no room.
     for _ in range(20 * wanted):
         if len(chosen) == wanted:
             break
@@ -73,7 +74,7 @@ def _compose(images: list[np.ndarray], labels: list[int], rng: np.random.RandomS
             continue
         ink = np.clip(cv2.resize(images[index], (size, size), interpolation=cv2.INTER_CUBIC), 0, 1)
         occupied[place] = True
-        canvas[place] += ink[..., None] * (_ink_colour(canvas[place], rng) - canvas[place])
+        canvas[place] += ink[..., None] * (_ink_color(canvas[place], rng) - canvas[place])
         shape = ink > _INK
         mask[place][shape] = labels[index] + 1
         rows, columns = np.flatnonzero(shape.any(1)), np.flatnonzero(shape.any(0))
@@ -84,7 +85,7 @@ def _compose(images: list[np.ndarray], labels: list[int], rng: np.random.RandomS
 
 
 def _texture(rng: np.random.RandomState) -> np.ndarray:
-    """Coloured noise at three scales around a dull colour, ``(128, 128, 3)`` float in 0-255."""
+    """Colored noise at three scales around a dull color, ``(128, 128, 3)`` float in 0-255."""
     noise = np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), np.float32)
     for cells, strength in ((4, 30), (16, 15), (64, 8)):
         coarse = rng.normal(0, strength, (cells, cells, 3)).astype(np.float32)
@@ -92,19 +93,19 @@ def _texture(rng: np.random.RandomState) -> np.ndarray:
     return np.clip(rng.uniform(70, 185, 3) + noise, 0, 255)
 
 
-def _ink_colour(background: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
-    """A colour on the other side of grey, so that a digit can be seen."""
+def _ink_color(background: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
+    """A color on the other side of gray, so that the digit stands out."""
     dark = background.mean() > 127.5
     return rng.uniform(0, 45, 3) if dark else rng.uniform(210, 255, 3)
 
 
 def write_digit_scenes(root: Path | str, num_train: int = 600, num_test: int = 100) -> Path:
-    """Write ``root/VOC2012`` unless it is there already; MMDetection's and MMSegmentation's VOC data sets read it.
+    """Write ``root/VOC2012``, unless it exists, for the VOC data sets of MMDetection and MMSegmentation.
 
     Args:
-        root: a folder of its own; it appears complete or not at all.
-        num_train: scenes of ``trainval`` (boxes) and ``train`` (masks).
-        num_test: scenes of ``test`` and ``val``.
+        root: a folder for these files only; it appears complete or not at all.
+        num_train: number of scenes in ``trainval`` (boxes) and ``train`` (masks).
+        num_test: number of scenes in ``test`` and ``val``.
 
     Returns:
         ``root``.

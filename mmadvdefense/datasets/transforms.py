@@ -1,4 +1,4 @@
-"""Transforms that no host has."""
+"""Transforms that the hosts lack."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ..registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class AddGaussianNoise(BaseTransform):
-    """Add independent Gaussian noise to every value of ``results['img']`` and clip to 0-255; the data type is kept.
+    """Add independent Gaussian noise to each value of ``results['img']`` and clip to 0-255; the data type is kept.
 
-    Attacks crafted on a model that was trained with noise transfer better (Springer, Mitchell, Kenyon, NeurIPS 2021):
-    such a model relies on the features that others use too.
+    Attacks on a model that was trained with noise transfer better (Springer, Mitchell, Kenyon, NeurIPS 2021), because
+    such a model relies on features that other models use as well.
 
     Args:
         std: standard deviation in pixels (0-255).

@@ -46,6 +46,11 @@ def task_of(model: nn.Module) -> Task:
     return UnscoredTask(model, 'is not a classifier, segmentor or detector')
 
 
+def has_one_label(name: str) -> bool:
+    """Whether images of a task, by its name as reports have it, are each in one class."""
+    return name == ClassificationTask.name
+
+
 def _classification(model: nn.Module) -> Task:
     # Models of timm and transformers classify images themselves and have no such attribute.
     if hasattr(model, 'head') and model.head is None:
@@ -73,6 +78,7 @@ __all__ = [
     'UnscoredTask',
     'annotations_in_input_frame',
     'check_frame',
+    'has_one_label',
     'ignored_are_crowds',
     'task_of',
 ]

@@ -10,11 +10,11 @@ ROOT = Path(__file__).parents[2]
 
 def run(out: Path, *arguments: str) -> subprocess.CompletedProcess:
     command = [sys.executable, 'benchmarks/gpu_suite.py', '--tiny', '--device', 'cpu', '--out', str(out), *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=540)
 
 
-def test_every_step_is_written_down(tmp_path):
-    done = run(tmp_path, '--only', 'steps', '--minutes', '3')
+def test_every_step_is_recorded(tmp_path):
+    done = run(tmp_path, '--only', 'steps', '--minutes', '8')
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / 'report.json').read_text())
     assert report['machine']['card'] == 'CPU' and report['tiny'] is True

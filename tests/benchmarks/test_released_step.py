@@ -1,4 +1,4 @@
-"""The released code's step, stated again, has the values of our terms and runs the networks as often as it says."""
+"""The rewritten step of the released code has the values of our terms and runs the networks as often as it says."""
 
 from collections import Counter
 

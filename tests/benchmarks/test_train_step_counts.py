@@ -24,13 +24,13 @@ def test_a_step_runs_each_network_as_often_as_it_must(attack, ready, train_step_
             steps = index + 1
             # Clean and adversarial images are one batch.
             assert probe.counts['G'] == steps
-            # Once for all of: the attack's reference or target, the features of the clean images.
+            # Once for everything: the attack's reference or target, the features of the clean images.
             assert target_runs(probe) == {'attack': attack['steps'] * steps, 'reference': steps, 'O': steps}
-            # For the generator on the adversarial half, for itself on either half.
+            # Once for the generator's loss, on the adversarial half; twice for its own, on either half.
             assert probe.counts['D'] == 3 * steps
 
 
-def test_no_reference_where_nothing_asks_for_it(ready, train_step_benchmark):
+def test_no_reference_where_nothing_needs_it(ready, train_step_benchmark):
     losses = [dict(type='PixelReconstructionLoss')]
     runner, hook = ready({'custom_hooks.0.attack': dict(PLAIN, _delete_=True), 'custom_hooks.0.losses': losses})
     probe = train_step_benchmark.StepProbe()
@@ -45,7 +45,7 @@ def test_a_step_trains_the_purifier_and_nothing_else(ready, train_step_benchmark
     purifier = runner.model.data_preprocessor
     before = {name: value.clone() for name, value in runner.model.state_dict().items()}
     source = train_step_benchmark.batches(runner)
-    # After its first step a residual generator, whose last layer starts at zero, is trained as a whole.
+    # The last layer of a residual generator starts at zero, so only the second step trains all of it.
     for index in range(2):
         outputs = train_step_benchmark.train_step(runner, hook, next(source), index, train_step_benchmark.StepProbe())
     changed = {name for name, value in runner.model.state_dict().items() if not torch.equal(value, before[name])}
@@ -89,7 +89,7 @@ def test_times_add_up_and_the_report_shows_them(ready, train_step_benchmark):
     assert counts['O in the attack'] == '4' and counts['O on the clean images'] == '1'
 
 
-def test_stages_are_times_of_their_own(train_step_benchmark, monkeypatch):
+def test_a_stage_excludes_the_stages_inside_it(train_step_benchmark, monkeypatch):
     ticks = iter([0.0, 1.0, 3.0, 6.0, 10.0, 15.0])
     monkeypatch.setattr(train_step_benchmark.time, 'perf_counter', lambda: next(ticks))
     probe = train_step_benchmark.StepProbe()

@@ -1,4 +1,4 @@
-"""No operation of a training step waits for the device: found on the CPU by looking at what is called."""
+"""No operation of a training step waits for the device, which its calls show on a CPU as well."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-# Operators that must know values before they can go on.
+# Operators that need to know values before they can continue.
 WAITING = {
     '_local_scalar_dense',
     'item',
@@ -22,7 +22,7 @@ WAITING = {
     'unique_consecutive',
     'repeat_interleave',
 }
-# Methods that never reach an operator on the CPU.
+# Methods that never reach an operator on a CPU.
 METHODS = {
     Tensor.item,
     Tensor.tolist,
@@ -61,14 +61,14 @@ class Methods(TorchFunctionMode):
         if func in METHODS:
             self.found.append(func.__name__)
         if func is torch.nn.functional.one_hot and len(args) + len(kwargs or {}) == 2:
-            # Told the number of classes, it looks at the labels on the CPU alone; CUDA checks them while it writes.
+            # Given the number of classes, it looks at the labels only on a CPU; CUDA checks them while it writes.
             with torch.utils._python_dispatch._disable_current_modes():
                 return func(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
 
 
 def waits_of(function):
-    """Names of all that ``function`` does that waits for a device."""
+    """The names of all calls in ``function`` that wait for a device."""
     found = []
     with Methods(found), Operators(found):
         function()
@@ -148,7 +148,7 @@ def test_a_training_step_never_waits(attack, condition_on_labels, ready, train_s
 
 
 def test_class_alignment_would_wait_without_the_number_of_classes(ready, train_step_benchmark):
-    """What the hook tells the loss is what keeps the step from waiting."""
+    """The step does not wait because the hook tells the loss the number of classes."""
     runner, hook = ready()
     for loss in hook.losses:
         if getattr(loss, 'num_classes', None):

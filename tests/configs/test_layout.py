@@ -75,6 +75,11 @@ def test_configs_that_the_documentation_names_are_there():
     assert not [name for name in sorted(named) if not (ROOT / name).is_file()]
 
 
+def test_the_index_has_all_methods():
+    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
+    assert set(index) == {f'configs/{method}/metafile.yml' for method in METHODS}
+
+
 @pytest.mark.parametrize('method', METHODS)
 def test_a_method_has_a_page_and_a_record(method):
     folder = CONFIGS / method

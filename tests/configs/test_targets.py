@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import DATASETS, MODELS
+from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
 from mmadvdefense.registry import HOOKS
@@ -36,6 +36,7 @@ def test_configs_are_found():
 @pytest.mark.parametrize('stem', CLASSIFIERS)
 def test_classifier_builds_and_runs(stem, read):
     from mmpretrain import get_model
+    from mmpretrain.registry import DATASETS
 
     config = read(f'target/{stem}')
     assert DATASETS.get(config.train_dataloader.dataset.type) is not None

@@ -43,7 +43,7 @@ def test_a_step_never_waits_for_the_device(threat, train_step_benchmark, tmp_pat
     source = train_step_benchmark.batches(runner)
     for index in range(3):
         train_step_benchmark.train_step(runner, hook, next(source), index, train_step_benchmark.StepProbe())
-    assert train_step_benchmark.check_synchronisation(runner, hook, next(source), 3)
+    assert train_step_benchmark.check_synchronization(runner, hook, next(source), 3)
 
 
 def test_float16_trains_with_a_scaler(train_step_benchmark, tmp_path):

@@ -26,7 +26,7 @@ def test_counts_and_class_balance(splits):
     assert len(splits['train']) == 1297
     assert len(splits['test']) == 500
     assert np.bincount(_labels(splits['test'])).tolist() == [50] * 10
-    # load_digits has 174 to 183 images a class
+    # load_digits has 174 to 183 images per class.
     train = np.bincount(_labels(splits['train']), minlength=10)
     assert train.min() >= 124 and train.max() <= 133
 
@@ -51,7 +51,7 @@ def test_pixel_range(splits):
 def test_splits_partition_the_originals(splits):
     from sklearn.datasets import load_digits
 
-    # The centre of each 4x4 cell is enough to tell the originals apart.
+    # The center of each 4x4 cell is enough to tell the originals apart.
     keys = [tuple(image[1::4, 1::4, 0].ravel()) for split in splits.values() for image in _images(split)]
     assert len(set(keys)) == len(np.unique(load_digits().images.reshape(1797, -1), axis=0)) == 1797
 
@@ -59,7 +59,7 @@ def test_splits_partition_the_originals(splits):
 def test_split_is_fixed(splits):
     np.random.seed(1)
     assert (_images(HandwrittenDigits(split='test')) == _images(splits['test'])).all()
-    # the first labels of the test split, written down once
+    # The first labels of the test split, recorded once.
     assert _labels(splits['test'])[:10].tolist() == [3, 7, 3, 6, 9, 2, 6, 0, 8, 7]
 
 

@@ -21,13 +21,13 @@ def labels(dataset):
     return [dataset[index]['gt_label'] for index in range(len(dataset))]
 
 
-def test_as_many_of_each_class():
+def test_the_same_number_of_each_class():
     dataset = build(dataset=DIGITS, number=7)
     assert type(dataset) is HandwrittenDigits and dataset.metainfo['classes'] == tuple('0123456789')
     assert np.bincount(labels(dataset)).tolist() == [7] * 10
     assert images(dataset) < images(DATASETS.build(DIGITS))
     assert len(images(dataset)) == 70
-    # Mixed by the data set's own order, not class after class.
+    # In the data set's own order, not class by class.
     assert labels(dataset) != sorted(labels(dataset))
 
 
@@ -36,14 +36,14 @@ def test_the_seed_chooses():
     assert first == again and len(first & other) < 10
 
 
-def test_skipped_images_are_those_of_another_cut():
+def test_skipped_images_are_those_of_another_subset():
     five, next_five, ten = (
         images(build(dataset=DIGITS, number=number, skip=skip)) for number, skip in ((5, 0), (5, 5), (10, 0))
     )
     assert not five & next_five and five | next_five == ten
 
 
-def test_an_own_choice_of_the_data_set_counts_first():
+def test_a_subset_chosen_by_the_data_set_comes_first():
     allowed = DATASETS.build(dict(DIGITS, indices=200))
     assert images(build(dataset=dict(DIGITS, indices=200), number=3)) < images(allowed)
 
@@ -67,15 +67,15 @@ def _register():
     [
         (
             dict(dataset=DIGITS, number=1000),
-            'images of class 0, fewer than the 1000 asked for, as have 9',
+            'images of class 0, fewer than 1000; 9 other classes have too few as well',
         ),
-        (dict(dataset=DIGITS, number=5, skip=1000), 'fewer than the 1005'),
+        (dict(dataset=DIGITS, number=5, skip=1000), 'fewer than 1005'),
         (
             dict(dataset=dict(type='LabelsOnly', labels=[0, 0, 1]), number=2),
             'Labels has 1 images of class 1',
         ),
-        (dict(dataset=dict(type='LabelsOnly', labels=[0, None]), number=1), 'has not one gt_label an image'),
-        (dict(dataset=dict(type='LabelsOnly', labels=[0, [0, 1]]), number=1), 'has not one gt_label an image'),
+        (dict(dataset=dict(type='LabelsOnly', labels=[0, None]), number=1), 'does not have one gt_label per image'),
+        (dict(dataset=dict(type='LabelsOnly', labels=[0, [0, 1]]), number=1), 'does not have one gt_label per image'),
         (dict(dataset=DIGITS, number=0), 'number must be an integer >= 1, got 0'),
         (dict(dataset=DIGITS, number=3, skip=-1), 'skip must be an integer >= 0, got -1'),
         (

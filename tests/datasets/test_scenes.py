@@ -1,4 +1,4 @@
-"""Scenes are deterministic, agree with themselves, and are read by the hosts' own VOC data sets."""
+"""Scenes are deterministic and consistent, and the hosts' own VOC data sets read them."""
 
 import cv2
 import numpy as np

@@ -4,14 +4,14 @@ import pytest
 from mmadvdefense.datasets import AddGaussianNoise
 
 
-def test_noise_has_the_size_that_was_asked_for():
+def test_noise_has_the_given_standard_deviation():
     np.random.seed(0)
     image = np.full((64, 64, 3), 128, np.uint8)
     noisy = AddGaussianNoise(std=20).transform({'img': image})['img']
     assert noisy.dtype == np.uint8
     difference = noisy.astype(float) - 128
     assert abs(difference.mean()) < 1 and difference.std() == pytest.approx(20, rel=0.05)
-    assert image.min() == image.max() == 128, 'the image of the data set is left alone'
+    assert image.min() == image.max() == 128, 'the image of the data set is unchanged'
 
 
 def test_clipped_and_floats_stay_floats():

@@ -60,7 +60,7 @@ def test_wrapped_training_sets(run_tool, tmp_path):
 
 def test_mistakes_end_in_one_line(run_tool, defended, target_checkpoint, tmp_path):
     silent = run_tool('build_patches', DIGITS, tmp_path / 'patches.pth')
-    assert 'does not tell how images are loaded; give --channel-order' in silent.error
+    assert 'does not say how images are loaded; use --channel-order' in silent.error
     assert run_tool('build_patches', DIGITS, tmp_path / 'patches.pth', *BGR, '--count', 0).code == 2
     large = run_tool('build_patches', DIGITS, tmp_path / 'patches.pth', *BGR, '--patch-size', 40)
     assert 'an image of 32 x 32 pixels has no patch of 40 x 40' in large.error

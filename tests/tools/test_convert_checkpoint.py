@@ -70,7 +70,7 @@ def _without(key):
     [
         (lambda: [1, 2], 'no state dict'),
         (lambda: {}, 'no state dict'),
-        (lambda: dict(state_dict=dict(a=1)), 'something else than named tensors'),
+        (lambda: dict(state_dict=dict(a=1)), 'more than named tensors'),
         (lambda: _without('linear.bias'), 'linear layer'),
         (lambda: _without('layer2.0.conv1.weight'), 'layer2.0.conv1.weight'),
         (lambda: dict(_theirs(), extra=torch.zeros(1)), 'extra'),

@@ -1,16 +1,7 @@
-# Align, section 4.4: Adam at 2e-4 for generator and discriminator, 100 epochs. The paper states no decay; this one has
-# the form of the released code's default (100 constant epochs, then 100 that fall to 0) over these epochs.
-optim_wrapper = dict(optimizer=dict(type='Adam', lr=2e-4, betas=(0.5, 0.999)))
-param_scheduler = dict(
-    type='LinearLR',
-    start_factor=1.0,
-    end_factor=0.0,
-    begin=50,
-    end=100,
-    by_epoch=True,
-    convert_to_iter_based=True)
-train_cfg = dict(by_epoch=True, max_epochs=100, val_interval=5)
-val_cfg = dict()
-test_cfg = dict()
+# Align, section 4.4, for CIFAR: 100 epochs of batches of 64.
+_base_ = './align_80e.py'
+
+param_scheduler = dict(begin=50, end=100)
+train_cfg = dict(max_epochs=100)
 
 auto_scale_lr = dict(base_batch_size=64)

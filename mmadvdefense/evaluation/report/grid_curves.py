@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from statistics import mean
 from typing import Any, Optional
 
+from ...tasks import has_one_label
 from ..results import CLEAN, percent
 
 # Settings that usually grow with eps, and so do not distinguish one curve from another.
@@ -64,7 +65,7 @@ def budget_curves(report: dict[str, Any]) -> list[Curve]:
             elif x:
                 curve.lines[method] = (x, [value for (value,) in values])
                 intervals = [points[eps][0]['scores']['interval'] for eps in x]
-                if report['task'] == 'classification' and None not in intervals:
+                if has_one_label(report['task']) and None not in intervals:
                     # The metric is the mean of the images' scores, and the intervals are those of this mean.
                     low, high = zip(*intervals)
                     curve.bands[method] = (list(low), list(high))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...tasks import has_one_label
 from ..results import CLEAN, Result
 from .charts import png_data_url
 from .example_pictures import Caption, draw_picture
@@ -60,7 +61,7 @@ def _sheet(report: dict[str, Any], path: Path, seen_by: dict[str, Result]) -> st
 
 def _caption(report: dict[str, Any], samples: dict[str, list], index: int) -> Caption:
     score, right = samples['score'][index], samples['correct'][index]
-    if report['task'] == 'classification' and samples['decision'][index] is not None:
+    if has_one_label(report['task']) and samples['decision'][index] is not None:
         text = report['data']['classes'][int(samples['decision'][index])]
     else:
         text = '-' if score is None else f'{100 * score:.0f} %'
