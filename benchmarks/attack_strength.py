@@ -27,7 +27,7 @@ from mmadvdefense.checkpoints import load_target
 from mmadvdefense.models import build_model
 from mmadvdefense.pixels import PIXEL_MAX, stack
 from mmadvdefense.saving import save_file_atomically
-from mmadvdefense.training import recipes
+from mmadvdefense.training.preparation import prepare_for_testing
 
 # Small enough that an undefended model keeps some of its accuracy; otherwise all attacks would look alike.
 EPS, STEP, STEPS = 1.0, 0.25, 10
@@ -253,8 +253,7 @@ def ours(contest: Contest, source: AttackSource, batches: list) -> Perturb:
 def load(arguments: argparse.Namespace) -> tuple[nn.Module, list]:
     """The model and its first test images, as batches of images in [0, 1], data samples and labels."""
     config = Config.fromfile(arguments.config)
-    recipes.enter_scope(config)
-    recipes.prepare_dataloaders(config)
+    prepare_for_testing(config)
     model = build_model(config)
     load_target(model, arguments.checkpoint)
     model.eval().requires_grad_(False).to(arguments.device)

@@ -31,9 +31,8 @@ from torch import nn
 import mmadvdefense.testing.synthetic  # noqa: F401  registers SyntheticImages
 from mmadvdefense.hooks import PurifierTrainHook
 from mmadvdefense.hosts import HOSTS
-from mmadvdefense.registry import HOOKS, builds
 from mmadvdefense.tasks import task_of
-from mmadvdefense.training import recipes
+from mmadvdefense.training.preparation import prepare_for_training
 
 STAGES = {
     'attack': 'attack',
@@ -67,10 +66,7 @@ def build_runner(
     Returns:
         The runner, and its hook that makes adversarial images.
     """
-    recipes.enter_scope(config)
-    recipes.prepare_purifier(config)
-    recipes.complete_training(config)
-    recipes.drop_pretrained_backbones(config.model)
+    prepare_for_training(config, random_weights=True)
     batch_size = batch_size or config.train_dataloader.batch_size
     scope = config.default_scope
     config.train_dataloader = ConfigDict(
@@ -82,10 +78,7 @@ def build_runner(
     )
     for stage in ('val', 'test'):
         config[f'{stage}_dataloader'] = config[f'{stage}_evaluator'] = config[f'{stage}_cfg'] = None
-    config.update(load_from=None, resume=False, log_level='WARNING', work_dir=work_dir or tempfile.mkdtemp())
-    for hook in config.custom_hooks:
-        if builds(hook, 'PurifierTrainHook', HOOKS):
-            hook.require_checkpoint = False
+    config.update(log_level='WARNING', work_dir=work_dir or tempfile.mkdtemp())
     runner = Runner.from_cfg(config)
     if device is not None:
         runner.model.to(device)
@@ -109,7 +102,7 @@ def batches(runner: Runner) -> Iterator[dict]:
         loaded.append({'inputs': inputs, 'data_samples': [sample.to(device) for sample in batch['data_samples']]})
     while True:
         for batch in loaded:
-            # The step replaces entries of its batch, and preprocessors write into data samples.
+            # The training step is added to its batch, and preprocessors write into data samples.
             yield {'inputs': batch['inputs'], 'data_samples': [sample.clone() for sample in batch['data_samples']]}
 
 

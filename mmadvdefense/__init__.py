@@ -14,9 +14,9 @@ from . import (  # noqa: E402
     hooks,
     losses,
     networks,
-    optim,
     purifiers,
     threats,
+    training,
 )
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
     'hooks',
     'losses',
     'networks',
-    'optim',
     'purifiers',
     'threats',
+    'training',
 ]

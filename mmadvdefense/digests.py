@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Union
@@ -12,9 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .former_words import former_module
-
 _CHUNK = 1 << 20
+# The files of these packages lay one level higher; a module's digest names its layers' classes.
+_MOVED = re.compile(
+    r'^mmadvdefense\.(purifiers\.(?:trained|online|transforms|composites)|networks\.per_image)\.(?P<file>\w+)$'
+)
 
 
 def file_digest(path: Union[str, Path]) -> str:
@@ -86,9 +89,8 @@ def module_digest(module: nn.Module, leave_out: tuple[str, ...] = ()) -> str:
     return digest.hexdigest()
 
 
-# ``enabled`` is the switch of a purifier, ``pending`` what one keeps of its last training batch, and ``init_cfg`` says
-# where weights came from, not what they are.
-_PASSING = ('training', 'enabled', 'pending', 'init_cfg')
+# ``enabled`` is the switch of a purifier, and ``init_cfg`` says where weights came from, not what they are.
+_PASSING = ('training', 'enabled', 'init_cfg')
 
 
 def _is_setting(key: str) -> bool:
@@ -106,4 +108,14 @@ def _name(value: Any) -> Any:
     if isinstance(value, (Path, torch.dtype, torch.device, np.generic)):
         return str(value)
     named = value if hasattr(value, '__qualname__') else type(value)
-    return f'{former_module(named.__module__)}.{named.__qualname__}'
+    return f'{_former_module(named.__module__)}.{named.__qualname__}'
+
+
+def _former_module(name: str) -> str:
+    """The name that digests have for one of this package's modules."""
+    moved = _MOVED.match(name)
+    if moved is None:
+        return name
+    if moved['file'] == 'defended_ensemble':
+        return 'mmadvdefense.ensembles'
+    return f'mmadvdefense.{moved[1].partition(".")[0]}.{moved["file"]}'

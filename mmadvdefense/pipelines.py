@@ -81,6 +81,15 @@ def native_channel_order(settings: Mapping[str, Any]) -> Optional[str]:
     return 'rgb' if settings.get('rgb_to_bgr') else None
 
 
+def dataset_pipeline(dataset: Optional[dict]) -> list:
+    """The transforms of a data set's config in their order; data sets made of others run those of the others first."""
+    dataset = dataset or {}
+    inner = dataset.get('dataset') or dataset.get('datasets') or ()
+    # Those side by side load alike, or could not be one batch.
+    first = inner if isinstance(inner, dict) else next(iter(inner), None)
+    return [*(dataset_pipeline(first) if first else ()), *(dataset.get('pipeline') or ())]
+
+
 def _innermost(dataset: Any) -> Any:
     while _get(dataset, 'pipeline') is None:
         # Wrappers (repeat, concatenation, class balance) hold the data set that has one.

@@ -13,7 +13,6 @@ from mmengine.config import Config, DictAction
 
 from mmadvdefense.compat import check_checkpoint
 from mmadvdefense.errors import MMAdvDefenseError, UsageError
-from mmadvdefense.training import recipes
 
 # MMCV's words, alone or at the end of the traceback of a data loader's worker.
 _UNREADABLE = re.compile(r'failed to load image: (.+)')
@@ -53,7 +52,7 @@ def add_common_arguments(parser: ArgumentParser) -> None:
 
 
 def load_config(arguments: Namespace) -> Config:
-    """Read the config and apply what every tool needs."""
+    """Read the config and apply the arguments that every tool has."""
     os.environ.setdefault('LOCAL_RANK', str(arguments.local_rank))
     if not Path(arguments.config).exists():
         raise UsageError(f'config not found: {arguments.config}')
@@ -65,15 +64,7 @@ def load_config(arguments: Namespace) -> Config:
         config.work_dir = arguments.work_dir
     elif not config.get('work_dir'):
         config.work_dir = str(Path('work_dirs') / Path(arguments.config).stem)
-    settle(config)
     return config
-
-
-def settle(config: Config) -> None:
-    """Apply to a config what every tool needs."""
-    recipes.enter_scope(config)
-    recipes.prepare_purifier(config)
-    recipes.prepare_dataloaders(config)
 
 
 def require_checkpoint(path: str, what: str, trust: bool) -> None:

@@ -13,17 +13,16 @@ from pathlib import Path
 from typing import Callable, Optional
 
 import torch
-from _common import run, settle
+from _common import run
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from test import conditions
-from train import build_runner
 
 from mmadvdefense.attacks import build_attack
 from mmadvdefense.datasets import write_digit_scenes
 from mmadvdefense.evaluation import Result, collect_examples, evaluate, robustness_table
+from mmadvdefense.evaluation.conditions import conditions
 from mmadvdefense.evaluation.report.example_pictures import (
     class_boxes,
     class_captions,
@@ -34,6 +33,8 @@ from mmadvdefense.pipelines import channel_order
 from mmadvdefense.saving import write_json
 from mmadvdefense.tasks import task_of
 from mmadvdefense.threats import ThreatModel
+from mmadvdefense.training.preparation import prepare_for_testing, prepare_for_training
+from mmadvdefense.training.runner import build_runner
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / 'configs'
@@ -104,6 +105,7 @@ def train_one(title: str, config_path: str, work_dir: Path, load_from: Optional[
         config.load_from = str(load_from)
     # Scores come at the end.
     config.val_cfg = config.val_dataloader = config.val_evaluator = None
+    prepare_for_training(config)
     print(f'{title}: {(CONFIGS / config_path).relative_to(ROOT)}', flush=True)
     runner = build_runner(config)
     runner.register_hook(ProgressHook(title))
@@ -115,7 +117,6 @@ def load(config_path: str, work_dir: Path) -> Config:
     config = Config.fromfile(CONFIGS / config_path)
     config.work_dir = str(work_dir)
     config.log_level = 'ERROR'
-    settle(config)
     return config
 
 
@@ -123,7 +124,7 @@ def test(demo: Demo, checkpoint: Path, source: Path, work_dir: Path) -> tuple[Ru
     """Clean, gray-box and transfer, without and with the purifier."""
     config = load(demo.defense, work_dir)
     config.load_from = str(checkpoint)
-    config.custom_hooks = []
+    prepare_for_testing(config)
     runner = Runner.from_cfg(config)
     attack = Config.fromfile(CONFIGS / demo.attack).attack
     other = dict(config=str(CONFIGS / demo.source), checkpoint=str(source))

@@ -15,7 +15,8 @@ from mmadvdefense.checkpoints import compare_state_dict, state_dict_of
 from mmadvdefense.purifiers import GeneratorPurifier
 from mmadvdefense.purifiers.trained.export import save_purifier_export
 from mmadvdefense.registry import type_name
-from mmadvdefense.training import recipes
+from mmadvdefense.training.preparation import prepare_for_testing
+from mmadvdefense.training.purifier_config import purifier_config
 
 PREFIX = 'data_preprocessor.'
 
@@ -29,11 +30,11 @@ def main() -> None:
     arguments = parser.parse_args()
     require_checkpoint(arguments.checkpoint, 'checkpoint', arguments.trust_checkpoint)
     config = load_config(arguments)
-    recipes.complete_purifier(config)
-    purifier_config = recipes.purifier_config(config)
-    if purifier_config is None:
+    prepare_for_testing(config)
+    settings = purifier_config(config)
+    if settings is None:
         raise UsageError(f'{arguments.config} has no purifier')
-    purifier = MODELS.build(purifier_config)
+    purifier = MODELS.build(settings)
     if not isinstance(purifier, GeneratorPurifier):
         raise UsageError(f'{type(purifier).__name__} has no generator to export')
     checkpoint = torch.load(arguments.checkpoint, map_location='cpu')

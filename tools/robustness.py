@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from _common import UsageError, add_common_arguments, load_config, run
-from mmengine.dist import barrier, init_dist, is_distributed, is_main_process
+from mmengine.dist import barrier, is_main_process
 
 from mmadvdefense.evaluation.grid.config import read_grid
 from mmadvdefense.evaluation.grid.plan import plan_grid
@@ -21,7 +21,7 @@ from mmadvdefense.evaluation.grid.runner import Grid
 from mmadvdefense.evaluation.report.grid_tables import terminal
 from mmadvdefense.evaluation.report.markdown_section import check_section, update_section
 from mmadvdefense.saving import write_json
-from mmadvdefense.training import recipes
+from mmadvdefense.training.preparation import join_processes
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -37,10 +37,8 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = parse_arguments()
     config = load_config(arguments)
-    recipes.prepare_distributed(config, arguments.launcher, training=False)
-    if arguments.launcher != 'none' and not is_distributed():
-        # Now rather than with the first runner: all processes must find the same cells finished.
-        init_dist(arguments.launcher)
+    # Now, and not with the first runner: all processes must find the same cells finished.
+    join_processes(arguments.launcher)
     if arguments.update:
         check_section(arguments.update, arguments.config)
     plan = plan_grid(read_grid(config, arguments.trust_checkpoint), config.work_dir, arguments.launcher)

@@ -15,9 +15,10 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from mmadvdefense import __version__
-from mmadvdefense.attacks import WorstOf, attack_names, attack_settings, build_attack
+from mmadvdefense.attacks import attack_names, attack_settings
 from mmadvdefense.attacks.targets import TARGETS
-from mmadvdefense.evaluation import Condition, Result, evaluate, robustness_table
+from mmadvdefense.evaluation import Result, evaluate, robustness_table
+from mmadvdefense.evaluation.conditions import conditions
 from mmadvdefense.evaluation.grid.versions import RESULTS_FORMAT, VERSION
 from mmadvdefense.evaluation.report.tables import reason_text
 from mmadvdefense.model_spec import ModelSpec
@@ -27,7 +28,7 @@ from mmadvdefense.saving import write_json
 from mmadvdefense.threats import DEFAULT_EOT_SAMPLES, THREAT_MODELS, THREAT_SETTINGS, ThreatModel
 from mmadvdefense.threats.sources import enabled_purifier
 from mmadvdefense.threats.threat_model import check_name
-from mmadvdefense.training import recipes
+from mmadvdefense.training.preparation import prepare_for_testing
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -151,18 +152,6 @@ def without_purifier(threats: Sequence[ThreatModel]) -> list[ThreatModel]:
     return left
 
 
-def conditions(attack: Optional[dict], threats: Sequence[ThreatModel]) -> list[Condition]:
-    """Clean images, and the attack under each threat model."""
-    rows = [Condition('clean')]
-    if attack is not None:
-        built = build_attack(attack)
-        name = built.title if isinstance(built, WorstOf) else type_name(attack['type'])
-        for threat in threats:
-            threat.check_attack(built)
-            rows.append(Condition(f'{name}, {threat.title}', attack, threat))
-    return rows
-
-
 def report(results: list[Result], arguments: argparse.Namespace) -> dict:
     """What the file of results holds."""
     return {
@@ -197,12 +186,7 @@ def main() -> None:
             else f'give the checkpoint of {arguments.config} as the second argument'
         )
     config.load_from = arguments.checkpoint
-    config.resume = False
-    recipes.complete_purifier(config)
-    # The config's hooks are for training, and an AttackHook among them would attack a second time.
-    config.custom_hooks = []
-    config.pop('model_wrapper_cfg', None)
-    recipes.prepare_distributed(config, arguments.launcher, training=False)
+    prepare_for_testing(config, arguments.launcher)
     runner = Runner.from_cfg(config)
     if arguments.no_purifier or enabled_purifier(unwrap(runner.model)) is None:
         rows = conditions(attack, without_purifier(threats))

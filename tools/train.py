@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import Optional
 
-from _common import UsageError, add_common_arguments, load_config, require_checkpoint, run
+from _common import UsageError, add_common_arguments, load_config, run
 from mmengine.config import Config, ConfigDict
-from mmengine.runner import Runner
 
 import mmadvdefense.datasets  # noqa: F401  registers ImagesPerClass
 from mmadvdefense.hosts import HOSTS
-from mmadvdefense.optim import use_mixed_precision
-from mmadvdefense.registry import DATASETS, HOOKS, builds
-from mmadvdefense.training import recipes
+from mmadvdefense.registry import DATASETS, builds
+from mmadvdefense.training.mixed_precision import use_mixed_precision
+from mmadvdefense.training.preparation import prepare_for_training
+from mmadvdefense.training.runner import build_runner
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -25,7 +23,7 @@ def parse_arguments() -> argparse.Namespace:
         '--resume',
         nargs='?',
         const='auto',
-        help='go on from the latest checkpoint of the work directory, or from the given one',
+        help='continue from the latest checkpoint of the work directory, or from the given one',
     )
     parser.add_argument(
         '--amp', action='store_true', help='automatic mixed precision: float16 on a GPU, bfloat16 on a CPU'
@@ -50,16 +48,6 @@ def apply_arguments(config: Config, arguments: argparse.Namespace) -> None:
         if 'base_batch_size' not in (config.get('auto_scale_lr') or {}):
             raise UsageError('--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config')
         config.auto_scale_lr.enable = True
-    from_latest = config.get('resume') and not config.get('load_from') and not arguments.resume
-    if arguments.resume == 'auto' or from_latest:
-        # Before the first checkpoint there is nothing to go on from: begin as without --resume.
-        latest = latest_checkpoint(Path(config.work_dir))
-        config.resume = latest is not None
-        if config.resume:
-            config.load_from = str(latest)
-    elif arguments.resume:
-        config.resume = True
-        config.load_from = arguments.resume
 
 
 def take_images_per_class(config: Config, number: int, seed: int) -> None:
@@ -75,46 +63,14 @@ def take_images_per_class(config: Config, number: int, seed: int) -> None:
     config.train_dataloader.dataset = ConfigDict(type='ImagesPerClass', dataset=plain, number=number, seed=seed)
 
 
-def latest_checkpoint(work_dir: Path) -> Optional[Path]:
-    """The checkpoint that MMEngine noted last, or the newest one there is.
-
-    The note is empty if the process was killed or the disk was full when it was written, and wrong if the folder moved.
-    """
-    note = work_dir / 'last_checkpoint'
-    noted = Path(note.read_text().strip()) if note.exists() else Path()
-    if noted.is_file():
-        return noted
-    checkpoints = [*work_dir.glob('epoch_*.pth'), *work_dir.glob('iter_*.pth')]
-    # Written within one tick of the clock, the higher number is the later one.
-    return max(checkpoints, key=lambda path: (path.stat().st_mtime, int(path.stem.rpartition('_')[2])), default=None)
-
-
 def main() -> None:
     arguments = parse_arguments()
     config = load_config(arguments)
-    recipes.complete_training(config)
-    if arguments.cfg_options:
-        # Once more: what was given on the command line beats the recipe too.
-        config.merge_from_dict(arguments.cfg_options)
-        recipes.prepare_purifier(config)
+    prepare_for_training(
+        config, arguments.cfg_options, arguments.launcher, arguments.resume, arguments.trust_checkpoint
+    )
     apply_arguments(config, arguments)
-    if config.get('load_from'):
-        require_checkpoint(config.load_from, 'load_from checkpoint', arguments.trust_checkpoint)
-    if config.get('load_from') or config.get('resume'):
-        recipes.drop_pretrained_backbones(config.model)
-    recipes.prepare_seed(config)
-    recipes.prepare_distributed(config, arguments.launcher)
     build_runner(config).train()
-
-
-def build_runner(config: Config) -> Runner:
-    """A runner whose checkpoints nothing can spoil and that stops at the first loss that is not finite."""
-    recipes.prepare_checkpoints(config)
-    hooks = list(config.get('custom_hooks') or [])
-    if not any(builds(hook, 'FiniteLossGuardHook', HOOKS) for hook in hooks):
-        hooks.append(dict(type='FiniteLossGuardHook'))
-    config.custom_hooks = hooks
-    return Runner.from_cfg(config)
 
 
 if __name__ == '__main__':

@@ -25,6 +25,7 @@ from mmadvdefense.pixels import PIXEL_MAX
 from mmadvdefense.purifiers import OnlinePurifier
 from mmadvdefense.registry import DATASETS, type_name
 from mmadvdefense.saving import write_json
+from mmadvdefense.training.preparation import prepare_for_testing
 
 STEPS = (25, 50, 75, 100, 150, 200, 250, 300)
 
@@ -98,6 +99,7 @@ def main() -> None:
     arguments = parse_arguments()
     require_checkpoint(arguments.checkpoint, 'checkpoint', arguments.trust_checkpoint)
     config = load_config(arguments)
+    prepare_for_testing(config)
     model = load_model(config, arguments)
     loader, num_images = load_images(config, arguments)
     evaluator = config.test_evaluator if arguments.split == 'test' else config.val_evaluator

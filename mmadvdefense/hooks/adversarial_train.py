@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
+from mmengine.model import BaseModel
 from torch import Tensor
 
 from ..attacks import AttackSource, Randomness, build_attack, derive_seed
@@ -41,6 +40,10 @@ class AdversarialTrainingHook(Hook):
             model that is not the one to train, or does not fit its data or checkpoint.
     """
 
+    # Known during training.
+    _source: AttackSource
+    _random_state: Tensor
+
     def __init__(self, attack: dict, clean_start: float = 0.0):
         self.attack = build_attack(attack)
         warn_of_unit_range(self.attack)
@@ -51,9 +54,7 @@ class AdversarialTrainingHook(Hook):
                 f'clean_start={clean_start} does nothing: {type_name(attack["type"])} always starts in one way'
             )
         self.clean_start = clean_start
-        self._from_clean = build_attack({**attack, 'random_start': None}) if clean_start else None
-        self._source: Optional[AttackSource] = None
-        self._random_state: Optional[Tensor] = None
+        self._from_clean = build_attack({**attack, 'random_start': None}) if clean_start else self.attack
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         state = state_dict_of(checkpoint)
@@ -79,13 +80,14 @@ class AdversarialTrainingHook(Hook):
     def before_train_epoch(self, runner) -> None:
         seed_epoch(runner)
 
-    def before_train_iter(self, runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
+    def before_train_iter(self, runner, batch_idx: int, data_batch: dict) -> None:
         samples, source = data_batch['data_samples'], self._source
         source.task.check_samples(samples)
         # Before they are copied to the device, which is then not waited for; bytes are not looked at.
         names = [sample.get('img_path') or f'image {index} of the batch' for index, sample in enumerate(samples)]
         check_pixels(data_batch['inputs'], names, self._augmented)
-        inputs = unwrap(runner.model).data_preprocessor.cast_data(data_batch['inputs'])
+        model: BaseModel = unwrap(runner.model)
+        inputs = model.data_preprocessor.cast_data(data_batch['inputs'])
         images = inputs.float() if isinstance(inputs, Tensor) else [image.float() for image in inputs]
         seed = derive_seed(runner.seed, 'adversarial', runner.iter, get_rank())
         # Dropout, and the losses of some hosts, draw from global state, as the augmentation of the next batch does,
@@ -104,4 +106,4 @@ class AdversarialTrainingHook(Hook):
         return derive_seed(seed, 'start') < self.clean_start * 2**63
 
     def after_train(self, runner) -> None:
-        self._source = None
+        del self._source

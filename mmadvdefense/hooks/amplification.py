@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 from contextlib import ExitStack, contextmanager
-from typing import Iterator, Optional, Sequence
+from typing import Iterator, Sequence
 
 import torch
 from mmengine.hooks import Hook
+from mmengine.model import BaseModel
 from torch import Tensor
 
 from ..errors import UsageError
@@ -38,19 +39,19 @@ class ErrorAmplificationHook(Hook):
 
     def __init__(self, layers: Sequence[str]):
         self.layers = list(layers)
+        # Holds the taps of the batch that is being tested.
+        self._open = ExitStack()
 
     def before_test_epoch(self, runner) -> None:
-        self._model = unwrap(runner.model)
+        self._model: BaseModel = unwrap(runner.model)
         self._taps = {layer: FeatureTap(self._model, layer) for layer in self.layers}
         self._measurements = Measurements()
-        self._open: Optional[ExitStack] = None
 
-    def before_test_iter(self, runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
+    def before_test_iter(self, runner, batch_idx: int, data_batch: dict) -> None:
         with switched(self._model.data_preprocessor, False), self._recording():
             # A copy, because native preprocessors change the samples.
             self._model.test_step(copy.deepcopy(data_batch))
             self._clean = self._take()
-        self._open = ExitStack()
         self._open.enter_context(self._recording())
 
     def after_test_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
@@ -59,15 +60,14 @@ class ErrorAmplificationHook(Hook):
         ratios = {layer: _ratio(layer, attacked[layer], self._clean[layer], len(outputs)) for layer in self.layers}
         self._measurements.add([''] * len(outputs), ratios)
 
-    def after_test_epoch(self, runner, metrics: Optional[dict] = None) -> None:
+    def after_test_epoch(self, runner, metrics: dict) -> None:
         table = self._measurements.gather(len(runner.test_dataloader.dataset))
         if table is not None:
             metrics.update({f'amplification/{layer}': sum(table[layer]) / len(table[layer]) for layer in self.layers})
 
     def close(self) -> None:
-        """Leave no hook in the model; for who ends an epoch early."""
-        if getattr(self, '_open', None) is not None:
-            self._open.close()
+        """Leave no hook in the model, when an epoch ends early."""
+        self._open.close()
 
     @contextmanager
     def _recording(self) -> Iterator[None]:

@@ -13,15 +13,16 @@ from torch import Tensor, nn
 from ..attacks import Attack, AttackSource, CleanReference, Randomness, derive_seed
 from ..checkpoints import PREPROCESSOR, check_state_dict, keep_own, state_dict_of
 from ..errors import UsageError
+from ..losses import PurifierLoss
 from ..models import unwrap
 from ..pipelines import channel_order, normalizes
 from ..pixels import Pixels
-from ..purifiers import GeneratorPurifier, PurifierDistributedDataParallel, freeze_target
+from ..purifiers import STEP, GeneratorPurifier, PurifierDistributedDataParallel, freeze_target
 from ..randomness import seed_epoch
 from ..registry import HOOKS, MODELS, in_root_scope
 from ..threats.checks import check_discriminator, check_num_classes, check_scores
+from ..training.step import TrainingStep
 from ..training.training_attack import PROTECTED, TARGET, SourceConfig, TrainingAttack
-from ..training.training_batch import TrainingBatch
 
 _SOURCE_OF_THREAT = {'gray-box': TARGET, 'adaptive': PROTECTED}
 
@@ -82,13 +83,15 @@ class PurifierTrainHook(Hook):
             raise UsageError(f"train_on is 'both' or 'adversarial', got {train_on!r}")
         self.training_attack = TrainingAttack(attack, sources, labels)
         self.train_on = train_on
-        self.losses = nn.ModuleList(MODELS.build(in_root_scope(loss)) for loss in losses)
+        self._terms: list[PurifierLoss] = [MODELS.build(in_root_scope(loss)) for loss in losses]
+        self.losses = nn.ModuleList(self._terms)
         self.task_weight = task_weight
         self.feature_layer = feature_layer
         self.require_checkpoint = require_checkpoint
         self._checkpoint_loaded = False
         self._handles: list = []
-        self._reference: Optional[CleanReference] = None
+        # Of the batch that is in the target, and of no other.
+        self._step: Optional[TrainingStep] = None
 
     @property
     def attack(self) -> Attack:
@@ -112,12 +115,7 @@ class PurifierTrainHook(Hook):
 
     def before_train(self, runner) -> None:
         model = unwrap(runner.model)
-        purifier = model.data_preprocessor
-        if not isinstance(purifier, GeneratorPurifier):
-            raise UsageError(
-                f'PurifierTrainHook found {type(purifier).__name__} in front of {type(model).__name__}; '
-                "set data_preprocessor=dict(type='AlignPurifier')"
-            )
+        purifier = _trained_purifier(model)
         if is_model_wrapper(runner.model) and not isinstance(runner.model, PurifierDistributedDataParallel):
             raise UsageError(
                 f'{type(runner.model).__name__} would wait for the frozen target; '
@@ -128,7 +126,7 @@ class PurifierTrainHook(Hook):
                 'the target model has random weights: set load_from to its checkpoint '
                 '(or PurifierTrainHook(require_checkpoint=False) if its weights come from elsewhere)'
             )
-        needs_discriminator = any(loss.needs_discriminator for loss in self.losses)
+        needs_discriminator = any(term.needs_discriminator for term in self._terms)
         discriminator = getattr(purifier, 'discriminator', None)
         if needs_discriminator and discriminator is None:
             raise UsageError(
@@ -149,18 +147,18 @@ class PurifierTrainHook(Hook):
         check_scores(self.training_attack.all_sources, self.training_attack.attacks, dataset)
         self._prepare_losses(purifier)
         self._handles = [
-            model.register_forward_pre_hook(self._begin_target, with_kwargs=True),
-            model.register_forward_hook(self._end_target, with_kwargs=True),
+            model.register_forward_pre_hook(self._enter_target, with_kwargs=True),
+            model.register_forward_hook(self._leave_target, with_kwargs=True, always_call=True),
         ]
 
     def _prepare_losses(self, purifier: GeneratorPurifier) -> None:
         """Tell the terms what only the model knows."""
-        for loss in self.losses:
-            if getattr(loss, 'num_classes', 0) is None:
-                # Without it the number of classes is read off the device each iteration.
-                loss.num_classes = self._source.task.num_classes
-            if getattr(loss, 'channel_order', '') is None:
-                loss.channel_order = purifier.channel_order
+        # Without the number of classes, a term reads it off the device each iteration.
+        facts = {'num_classes': self._source.task.num_classes, 'channel_order': purifier.channel_order}
+        for term in self._terms:
+            for name, value in facts.items():
+                if getattr(term, name, value) is None:
+                    setattr(term, name, value)
         self.losses.to(purifier.device).train()
 
     def after_train(self, runner) -> None:
@@ -171,11 +169,11 @@ class PurifierTrainHook(Hook):
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Let averaged weights, which are saved in the place of the model's own, tell how long they were trained."""
-        count = unwrap(runner.model).data_preprocessor.num_updates
+        count = _trained_purifier(unwrap(runner.model)).num_updates
         for hook in runner.hooks:
             if isinstance(hook, EMAHook):
-                # An average does not count. Whichever hook is first: what is saved is this very tensor.
-                unwrap(hook.ema_model).data_preprocessor.num_updates.copy_(count)
+                # The average does not count updates itself. Whichever hook runs first, this very tensor is saved.
+                _trained_purifier(unwrap(hook.ema_model)).num_updates.copy_(count)
 
     # --- every epoch and iteration --------------------------------------------------------------------------
 
@@ -183,26 +181,35 @@ class PurifierTrainHook(Hook):
         # Augmentation draws from global state; seeding it by epoch makes a resumed run repeat an uninterrupted one.
         seed_epoch(runner)
 
-    def before_train_iter(self, runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
+    def before_train_iter(self, runner, batch_idx: int, data_batch: dict) -> None:
         model = unwrap(runner.model)
+        purifier = _trained_purifier(model)
         # The runner calls model.train() at times of its own.
         freeze_target(model)
         for module in self._source.task.loss_modules():
             module.training = True
-        self._source.task.check_samples(data_batch['data_samples'])
-        clean = model.data_preprocessor.load_pixels(data_batch['inputs'], data_batch['data_samples'], self._augmented)
+        samples = data_batch['data_samples']
+        self._source.task.check_samples(samples)
+        clean = purifier.load_pixels(data_batch['inputs'], samples, self._augmented)
         randomness = Randomness(derive_seed(runner.seed, 'train', runner.iter, get_rank()))
-        self._reference = CleanReference(self._source, clean, self._tap)
-        data_batch['inputs'] = clean
-        data_batch['adversarial_inputs'] = self.training_attack(
-            clean, data_batch['data_samples'], randomness, self._reference
-        )
-        data_batch['purify_clean'] = self.train_on == 'both'
+        data_batch[STEP] = self._begin_step(purifier, clean, samples, randomness)
         # Before the update: averaged weights begin as a copy of the model that some hooks make right after it.
-        model.data_preprocessor.num_updates += 1
+        purifier.num_updates += 1
 
-    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        self._reference = None
+    def _begin_step(
+        self, purifier: GeneratorPurifier, clean: Pixels, data_samples: Sequence, randomness: Randomness
+    ) -> TrainingStep:
+        reference = CleanReference(self._source, clean, self._tap)
+        return TrainingStep(
+            clean,
+            self.training_attack(clean, data_samples, randomness, reference),
+            reference,
+            self._tap,
+            self._source.task,
+            purifies_clean=self.train_on == 'both',
+            discriminator=getattr(purifier, 'discriminator', None),
+            condition_on_labels=getattr(purifier, 'condition_on_labels', False),
+        )
 
     @torch.no_grad()
     def losses_of(self, model: nn.Module, inputs: Pixels, data_samples: Sequence, randomness: Randomness) -> dict:
@@ -214,17 +221,12 @@ class PurifierTrainHook(Hook):
             data_samples: theirs, with the ground truth in the frame of the images; they may be changed.
             randomness: of the attack.
         """
-        purifier = model.data_preprocessor
+        purifier = _trained_purifier(model)
         clean = purifier.load_pixels(inputs, data_samples)
-        self._reference = CleanReference(self._source, clean, self._tap)
-        adversarial = self.training_attack(clean, data_samples, randomness, self._reference)
-        data = dict(inputs=clean, adversarial_inputs=adversarial, data_samples=data_samples)
-        try:
-            with self._source.as_in_losses():
-                batch = purifier({**data, 'purify_clean': self.train_on == 'both'}, training=True)
-                return model(**batch, mode='loss')
-        finally:
-            self._reference = None
+        step = self._begin_step(purifier, clean, data_samples, randomness)
+        with self._source.as_in_losses():
+            batch = purifier({'inputs': inputs, 'data_samples': data_samples, STEP: step}, training=True)
+            return model(**batch, mode='loss')
 
     def after_train_epoch(self, runner) -> None:
         _share_statistics(runner)
@@ -234,29 +236,26 @@ class PurifierTrainHook(Hook):
 
     # --- around the target's forward ------------------------------------------------------------------------
 
-    def _begin_target(self, model: nn.Module, args: tuple, kwargs: dict) -> None:
-        if kwargs.get('mode') == 'loss' and model.data_preprocessor.pending is not None:
-            self._tap.__enter__()
-
-    def _end_target(self, model: nn.Module, args: tuple, kwargs: dict, output: dict) -> Optional[dict]:
-        purifier = model.data_preprocessor
-        images = purifier.take_pending() if kwargs.get('mode') == 'loss' else None
-        if images is None:
+    def _enter_target(self, model: nn.Module, args: tuple, kwargs: dict) -> Optional[tuple[tuple, dict]]:
+        """Take the step out of the target's arguments, which the host does not know."""
+        if STEP not in kwargs:
             return None
-        self._tap.__exit__()
-        samples = kwargs['data_samples']
-        batch = TrainingBatch(
-            images,
-            self._reference,
-            self._tap.take(),
-            samples[: len(images.adversarial)],
-            self._source.task,
-            getattr(purifier, 'discriminator', None),
-            getattr(purifier, 'condition_on_labels', False),
-        )
+        self._step = kwargs[STEP]
+        self._step.enter_target()
+        return args, {name: value for name, value in kwargs.items() if name != STEP}
+
+    def _leave_target(self, model: nn.Module, args: tuple, kwargs: dict, output: Optional[dict]) -> Optional[dict]:
+        """Add the terms to the host's losses."""
+        if self._step is None or kwargs.get('mode') != 'loss':
+            return None
+        step, self._step = self._step, None
+        if output is None:  # PyTorch calls this after an error, too
+            step.abandon_target()
+            return None
+        step.leave_target(kwargs['data_samples'])
         terms = self._task_terms(output)
-        for loss in self.losses:
-            new = loss.terms(batch)
+        for term in self._terms:
+            new = term.terms(step)
             if new.keys() & terms.keys():
                 raise UsageError(f'two loss terms are called {", ".join(new.keys() & terms.keys())}')
             terms.update(new)
@@ -272,6 +271,16 @@ class PurifierTrainHook(Hook):
                 scaled = value * weight if isinstance(value, Tensor) else [item * weight for item in value]
                 terms[f'task_{name}'] = scaled
         return terms
+
+
+def _trained_purifier(model: nn.Module) -> GeneratorPurifier:
+    purifier = model.data_preprocessor
+    if not isinstance(purifier, GeneratorPurifier):
+        raise UsageError(
+            f'PurifierTrainHook found {type(purifier).__name__} in front of {type(model).__name__}; '
+            "set data_preprocessor=dict(type='AlignPurifier')"
+        )
+    return purifier
 
 
 def _share_statistics(runner) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from typing import Optional
 
 import torch
 from mmengine.dist import all_reduce, get_rank
 from mmengine.hooks import Hook
+from mmengine.model import BaseModel
 from torch import Tensor
 
 from ..attacks import Randomness, derive_seed
@@ -47,8 +47,8 @@ class PurifierValLossHook(Hook):
         self._sums: dict[str, Tensor] = {}
         self._count = 0
 
-    def before_val_iter(self, runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
-        model = unwrap(runner.model)
+    def before_val_iter(self, runner, batch_idx: int, data_batch: dict) -> None:
+        model: BaseModel = unwrap(runner.model)
         randomness = Randomness(derive_seed(runner.seed, 'val', batch_idx, get_rank()))
         # The test that follows has samples of its own: native preprocessors change theirs.
         samples = copy.deepcopy(data_batch['data_samples'])
@@ -59,7 +59,7 @@ class PurifierValLossHook(Hook):
             self._sums[name] = self._sums.get(name, 0) + value * len(samples)
         self._count += len(samples)
 
-    def after_val_epoch(self, runner, metrics: Optional[dict] = None) -> None:
+    def after_val_epoch(self, runner, metrics: dict) -> None:
         sums = torch.stack(list(self._sums.values()))
         sums = torch.cat([sums, sums.new_tensor([self._count])])
         all_reduce(sums)

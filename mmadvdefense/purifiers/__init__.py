@@ -1,6 +1,6 @@
 """Data preprocessors that clean pixels before the host's own preprocessing."""
 
-from .base import Purifier, RandomPurifier, channel_order_of, purifier_names, switched, unchecked
+from .base import Purifier, RandomPurifier, channel_order_of, purifier_names, switched
 from .composites import build_defended_ensemble
 from .composites.chain import PurifierChain
 from .composites.ensemble import EnsemblePurifier
@@ -9,9 +9,10 @@ from .online.dip import DIPPurifier
 from .online.oag import OAGPurifier
 from .online.one_step_autoencoder import OneStepAutoEncoderPurifier
 from .trained.align import AlignPurifier
-from .trained.generator import GeneratorPurifier, PurifiedImages
+from .trained.generator import GeneratorPurifier
 from .trained.hgd import HGDPurifier
 from .trained.parallel import PurifierDistributedDataParallel, freeze_target
+from .trained.step import STEP, PurifiedImages, PurifierStep
 from .transforms.filters import MeanFilterPurifier, MedianFilterPurifier
 from .transforms.patches import PatchDatabase
 from .transforms.pixel_deflection import PixelDeflectionPurifier
@@ -39,14 +40,15 @@ __all__ = [
     'Purifier',
     'PurifierChain',
     'PurifierDistributedDataParallel',
+    'PurifierStep',
     'QuiltingPurifier',
     'RandomPurifier',
     'RandomResizePadPurifier',
+    'STEP',
     'TotalVariationPurifier',
     'build_defended_ensemble',
     'channel_order_of',
     'freeze_target',
     'purifier_names',
     'switched',
-    'unchecked',
 ]

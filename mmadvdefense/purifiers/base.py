@@ -237,17 +237,6 @@ def switched(preprocessor: nn.Module, enabled: bool) -> Iterator[None]:
         preprocessor.enabled = before
 
 
-@contextmanager
-def unchecked(preprocessor: nn.Module) -> Iterator[None]:
-    """Let a purifier take images as pixels that have been checked before they were attacked; for a while."""
-    before = getattr(preprocessor, 'checks_pixels', True)
-    preprocessor.checks_pixels = False
-    try:
-        yield
-    finally:
-        preprocessor.checks_pixels = before
-
-
 channel_order_of = native_channel_order
 
 

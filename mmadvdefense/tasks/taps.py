@@ -39,10 +39,12 @@ class FeatureTap:
         self._handle = self.module.register_forward_hook(self._record)
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
         if self._handle is not None:
             self._handle.remove()
         self._handle = None
+        if kind is not None:
+            self.value = None  # after an error nobody takes it
 
     def take(self) -> Tensor:
         """The recorded tensor, which is then forgotten, so that its graph can be freed."""

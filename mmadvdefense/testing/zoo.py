@@ -20,10 +20,13 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from ..hosts import HOSTS
+from ..pipelines import dataset_pipeline
 from ..pixels import stack
-from ..registry import HOOKS, builds, type_name
+from ..purifiers import STEP
+from ..registry import type_name
 from ..tasks import task_of
-from ..training import recipes
+from ..training.preparation import prepare_for_training
+from ..training.purifier_config import purifier_config
 from .synthetic import BATCH_SIZE, SyntheticImages
 
 ONE_LINE = "data_preprocessor = dict(type='AlignPurifier')"
@@ -106,15 +109,8 @@ def protected_config(name: str) -> Config:
     """The config with the one line added, completed by its task's default recipe; it downloads nothing."""
     base = name if '::' in name else str(Path(name).resolve())
     config = Config.fromstring(f'_base_ = [{base!r}]\n{ONE_LINE}\n', '.py')
-    recipes.enter_scope(config)
-    recipes.drop_pretrained_backbones(config.model)
-    recipes.prepare_purifier(config)
-    recipes.prepare_dataloaders(config)
     config.train_cfg = dict(by_epoch=True, max_epochs=1)
-    recipes.complete_training(config)
-    for hook in config.custom_hooks:
-        if builds(hook, 'PurifierTrainHook', HOOKS):
-            hook.require_checkpoint = False
+    prepare_for_training(config, random_weights=True)
     return config
 
 
@@ -122,7 +118,7 @@ def _protect(name: str, size: Optional[tuple[int, int]], check: Check) -> None:
     config = protected_config(name)
     check.task = HOSTS[config.default_scope].task
     size = size or LARGER.get(name) or image_size(config)
-    preprocessor = recipes.purifier_config(config)
+    preprocessor = purifier_config(config)
     assert preprocessor is not None, 'the one line puts a purifier there'
     if preprocessor.get('size') is not None:
         # MMSegmentation pads to its crop size in training: here a little, so that it happens, but not to 1024 pixels.
@@ -178,6 +174,9 @@ class _Watch(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
         self.batch = data_batch or {}
+        # Their step is gone once they have been trained on.
+        step = self.batch[STEP]
+        self._images = stack(step.clean)[0], stack(step.adversarial)[0]
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None, outputs: Optional[dict] = None
@@ -190,7 +189,7 @@ class _Watch(Hook):
         Raises:
             ZooCheckError: that says what is wrong.
         """
-        clean, adversarial = stack(self.batch['inputs'])[0], stack(self.batch['adversarial_inputs'])[0]
+        clean, adversarial = self._images
         ball, delta = self._hook.attack.ball, adversarial - clean
         check.change = delta.abs().max().item()
         check.loss = self._losses['loss']
@@ -244,7 +243,7 @@ def image_size(config: Config, largest: int = 400) -> tuple[int, int]:
 
 
 def _pipeline(config: Config, stage: str) -> list[dict]:
-    return recipes.dataset_pipeline((config.get(f'{stage}_dataloader') or {}).get('dataset'))
+    return dataset_pipeline((config.get(f'{stage}_dataloader') or {}).get('dataset'))
 
 
 def _is_set(node: Any, key: str) -> bool:

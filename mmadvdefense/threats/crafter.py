@@ -11,11 +11,11 @@ from ..attacks import Attack, AttackSource, Randomness, derive_seed
 from ..attacks.objectives import HostLossObjective
 from ..digests import file_digest, module_digest, plain_settings, value_digest
 from ..errors import UnsupportedAttackError, UsageError
-from ..former_words import former_settings, former_threat_model
 from ..pixels import PIXEL_MAX, Layout, Pixels, round_to_8bit, stack
 from ..purifiers import Purifier
 from ..version import __version__
 from .cache import AdversarialCache, CachedImage
+from .former_words import former_settings, former_threat_model
 from .threat_model import ThreatModel
 
 # Version of what is stored with an image; images of another version are made again.

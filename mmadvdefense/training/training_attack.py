@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Optional, Sequence, Union
 
 from ..attacks import Attack, AttackSource, CleanReference, EnsembleSource, Randomness, build_attack
-from ..errors import UsageError
+from ..errors import StateError, UsageError
 from ..model_spec import ModelSpec
 from ..pixels import Pixels
+from ..purifiers import Purifier
 from ..threats.checks import check_same_classes
 from ..threats.sources import build_source
 
@@ -42,7 +43,7 @@ class TrainingAttack:
     ):
         if labels not in ('truth', 'predicted'):
             raise UsageError(f"labels of a training attack are 'truth' or 'predicted', got {labels!r}")
-        configs = list(attack) if isinstance(attack, (list, tuple)) else [attack]
+        configs: list[dict] = [attack] if isinstance(attack, dict) else list(attack)
         if not configs:
             raise UsageError("training needs at least one attack, e.g. attack=dict(type='FGSM', eps=8)")
         self.labels = labels
@@ -97,14 +98,17 @@ class TrainingAttack:
             randomness: of the batch.
             reference: the target's output on ``clean``.
         """
+        target = self._target
+        if target is None:
+            raise StateError('a TrainingAttack runs after prepare() and before release()')
         number = randomness.derive('attack').choice(len(self.attacks))
         sources = self._sources[number]
         source = sources[randomness.derive('source').choice(len(sources))]
-        if source is not self._target:
+        if source is not target:
             reference = CleanReference(source, clean)
         if self.labels == 'predicted' and self.attacks[number].needs_labels:
-            task = self._target.task
-            data_samples = task.relabel(data_samples, task.predicted(reference.logits, data_samples))
+            predicted = target.task.predicted(reference.logits, data_samples)
+            data_samples = target.task.relabel(data_samples, predicted)
         return self.attacks[number](source, clean, data_samples, randomness, reference)
 
 
@@ -114,7 +118,7 @@ def _checked(sources: Optional[Sequence[SourceConfig]]) -> list[list[_Model]]:
         return [[TARGET]]
     if isinstance(sources, (str, dict)) or not sources:
         raise UsageError(f"sources is a list, such as ['target', dict(config=..., checkpoint=...)], got {sources!r}")
-    checked = [list(source) if isinstance(source, (list, tuple)) else [source] for source in sources]
+    checked = [_members(source) for source in sources]
     for source in checked:
         if not source or not all(isinstance(model, dict) or model in (TARGET, PROTECTED) for model in source):
             raise UsageError(
@@ -130,10 +134,16 @@ def _checked(sources: Optional[Sequence[SourceConfig]]) -> list[list[_Model]]:
     ]
 
 
+def _members(source: SourceConfig) -> list[Union[str, dict]]:
+    if isinstance(source, (str, dict)) or not isinstance(source, Sequence):
+        return [source]
+    return list(source)
+
+
 def _build(
     source: list[_Model], target: AttackSource, models: dict[_Model, AttackSource], attack: Attack
 ) -> AttackSource:
-    """A source of an attack; ``models`` keeps those that have been loaded, since ensembles share them."""
+    """A source of an attack; ``models`` keeps those that have been loaded, since several sources may share them."""
     members = []
     for model in source:
         if model not in models:
@@ -148,6 +158,8 @@ def _load(model: _Model, target: AttackSource, attack: Attack) -> AttackSource:
         return target
     if isinstance(model, str):
         purifier = target.model.data_preprocessor
+        if not isinstance(purifier, Purifier):
+            raise UsageError(f'{PROTECTED!r} is the target behind its purifier; {type(purifier).__name__} is not one')
         # Not purifier.clean, which refuses a purifier that has not been trained yet.
         return AttackSource(
             target.model,

@@ -5,6 +5,7 @@ from collections import Counter
 import torch
 
 from mmadvdefense.losses import ClassAlignmentLoss
+from mmadvdefense.purifiers import STEP
 
 
 def test_class_terms_are_those_of_our_loss(released_step):
@@ -21,7 +22,7 @@ def test_terms_are_those_of_our_step(ready, train_step_benchmark, released_step)
     data = next(train_step_benchmark.batches(runner))
     released = released_step.ReleasedStep(runner, hook)
     hook.before_train_iter(runner, 0, data)
-    clean, adversarial = data['inputs'], data['adversarial_inputs']
+    clean, adversarial = data[STEP].clean, data[STEP].adversarial
     terms, _, _ = released.losses(clean, adversarial, data['data_samples'])
     weights = {
         'loss_pixel_clean': ('pixel', 50),

@@ -14,7 +14,7 @@ from mmengine.registry import MODELS
 import mmadvdefense  # noqa: F401  registers everything
 from mmadvdefense.hooks import PurifierTrainHook
 from mmadvdefense.purifiers import Purifier
-from mmadvdefense.training import recipes
+from mmadvdefense.training import preparation, purifier_config, recipes
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
@@ -47,7 +47,7 @@ def read(_read) -> Callable[[str], Config]:
         config = _read(name)
         if config.get('default_scope'):
             pytest.importorskip(config.default_scope)
-            recipes.enter_scope(config)
+            preparation.enter_scope(config)
         return config
 
     return get
@@ -59,8 +59,8 @@ def load(read) -> Callable[[str], Config]:
 
     def get(name: str) -> Config:
         config = read(name)
-        recipes.prepare_purifier(config)
-        recipes.drop_pretrained_backbones(config.model)
+        purifier_config.prepare_purifier(config)
+        preparation.drop_pretrained_backbones(config.model)
         for hook in config.get('custom_hooks') or ():
             for loss in hook.get('losses') or ():
                 if loss.type == 'PerceptualLoss':
@@ -84,7 +84,7 @@ def build(load, _built) -> Callable[[str], Built]:
             config = load(name)
             recipes.complete_training(config)
             with torch.device('meta'):
-                purifier = MODELS.build(recipes.purifier_config(config))
+                purifier = MODELS.build(purifier_config.purifier_config(config))
                 hooks = [hook for hook in config.get('custom_hooks') or () if hook.type == 'PurifierTrainHook']
                 settings = [{key: value for key, value in hook.items() if key != 'type'} for hook in hooks]
                 hook = PurifierTrainHook(**settings[0]) if settings else None

@@ -12,7 +12,7 @@ from mmengine.registry import MODELS, DefaultScope
 import mmadvdefense  # noqa: F401  registers everything
 from mmadvdefense.hooks import AdversarialTrainingHook, PurifierTrainHook
 from mmadvdefense.networks import DUNet, GlobalGenerator
-from mmadvdefense.training import recipes
+from mmadvdefense.training import purifier_config, recipes
 
 pytest.importorskip('mmpretrain')
 FOLDER = Path(__file__).parents[2] / 'configs' / 'benchmark'
@@ -39,7 +39,7 @@ def test_hook_and_data_are_complete(path):
     before = config.to_dict()
     (hook,) = (dict(hook) for hook in config.custom_hooks)
     HOOKS[hook.pop('type')](**hook)
-    if recipes.purifier_config(config) is not None:
+    if purifier_config.purifier_config(config) is not None:
         recipes.complete_training(config)
         assert config.to_dict() == before
     assert config.load_from == 'checkpoints/resnet20_cifar10.pth'

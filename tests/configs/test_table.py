@@ -12,7 +12,7 @@ from mmengine.registry import DATASETS, MODELS, TRANSFORMS
 from torch import nn
 
 from mmadvdefense.purifiers import AlignPurifier, HGDPurifier, OnlinePurifier, PatchDatabase
-from mmadvdefense.training import recipes
+from mmadvdefense.training import purifier_config, recipes
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 METHODS = ('align', 'hgd', 'oag', 'feature_denoising', 'transforms')
@@ -139,7 +139,7 @@ def test_it_protects_its_target(name, row, load):
         return  # an ensemble is made of others
     config, target = load(name), load(f'target/{row.target}')
     assert config.load_from == f'checkpoints/{row.target}.pth'
-    purifier = recipes.purifier_config(config)
+    purifier = purifier_config.purifier_config(config)
     native = target.model.get('data_preprocessor') or target.data_preprocessor
     assert purifier.type == row.purifier
     assert {key: purifier[key] for key in native if key != 'type'} == {k: v for k, v in native.items() if k != 'type'}
@@ -155,7 +155,7 @@ def test_it_protects_its_target(name, row, load):
 def test_nothing_is_missing(name, read):
     """The command line adds nothing to what the config says, but to the one line what the line leaves out."""
     config = read(name)
-    recipes.prepare_purifier(config)
+    purifier_config.prepare_purifier(config)
     if name in TABLE and TABLE[name].recipe == 'one line':
         assert not config.get('custom_hooks') and 'generator' not in config.model.data_preprocessor
         recipes.complete_training(config)

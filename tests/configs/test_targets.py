@@ -11,7 +11,7 @@ from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
 from mmadvdefense.registry import HOOKS
-from mmadvdefense.training import recipes
+from mmadvdefense.training import purifier_config, recipes
 
 pytest.importorskip('mmpretrain')
 ROOT = Path(__file__).parents[2]
@@ -91,7 +91,7 @@ def test_paper_batch_sizes(name, batch_size):
 def test_one_line_gets_the_default_recipe(scope, stem, read):
     config = read(f'target/{stem}')
     config.model.data_preprocessor.type = 'AlignPurifier'
-    recipes.prepare_purifier(config)
+    purifier_config.prepare_purifier(config)
     recipes.complete_training(config)
     assert config.default_scope == scope
     hook = HOOKS.build(dict(config.custom_hooks[0]))

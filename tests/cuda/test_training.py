@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmadvdefense.training import recipes
+from mmadvdefense.training import preparation
 
 pytestmark = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')]
 ROOT = Path(__file__).parents[2]
@@ -69,7 +69,7 @@ def test_a_resumed_run_goes_on(train_step_benchmark, tmp_path):
 
     def trained(work: str, epochs: int, **settings):
         config = Config.fromfile(ROOT / 'configs' / 'demo' / 'digits_align.py')
-        recipes.enter_scope(config)
+        preparation.enter_scope(config)
         config.train_cfg.max_epochs = epochs
         for stage in ('val', 'test'):
             config[f'{stage}_dataloader'] = config[f'{stage}_evaluator'] = config[f'{stage}_cfg'] = None

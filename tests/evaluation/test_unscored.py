@@ -20,7 +20,7 @@ import mmadvdefense  # noqa: F401  registers everything
 from mmadvdefense import compat
 from mmadvdefense.evaluation import Condition, Result, evaluate, robustness_table
 from mmadvdefense.tasks import task_of
-from mmadvdefense.training.recipes import drop_pretrained_backbones
+from mmadvdefense.training.preparation import drop_pretrained_backbones
 
 pytest.importorskip('mmdet')
 

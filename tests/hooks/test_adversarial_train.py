@@ -15,8 +15,8 @@ from torch import nn
 
 from mmadvdefense.attacks import derive_seed
 from mmadvdefense.hooks import AdversarialTrainingHook, AttackHook
-from mmadvdefense.optim import BFloat16OptimWrapper
 from mmadvdefense.registry import MODELS
+from mmadvdefense.training.mixed_precision import BFloat16OptimWrapper
 
 pytest.importorskip('mmpretrain')
 NATIVE = dict(num_classes=10, mean=[79.8] * 3, std=[90.9] * 3, to_rgb=False)

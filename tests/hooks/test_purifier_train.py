@@ -17,8 +17,8 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmadvdefense.hooks import PurifierTrainHook
-from mmadvdefense.optim import BFloat16OptimWrapper
 from mmadvdefense.purifiers import PurifierDistributedDataParallel
+from mmadvdefense.training.mixed_precision import BFloat16OptimWrapper
 
 pytest.importorskip('mmpretrain')
 
@@ -66,7 +66,6 @@ def test_trains_the_purifier_and_nothing_else(train, target_checkpoint, loop):
         assert names and all(not torch.equal(purifier[name], before['purifier'][name]) for name in names)
     assert int(purifier['data_preprocessor.num_updates']) == 2
     assert _forward_hooks(runner.model) == 0, 'handles are removed'
-    assert runner.model.data_preprocessor.pending is None
 
 
 def test_terms_have_names_and_add_up(train):

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 import mmadvdefense  # noqa: F401  registers everything
 from mmadvdefense.hooks import AttackHook
-from mmadvdefense.training import recipes
+from mmadvdefense.training import preparation
 
 _serial = itertools.count()
 SIZE = (32, 32)
@@ -127,7 +127,7 @@ def make_runner(tmp_path):
     def make(kind, hooks=(), purifier=None, evaluator=None):
         scope = 'mmseg' if kind == 'mask' else 'mmpretrain'
         pytest.importorskip(scope)
-        recipes.enter_scope(Config(dict(default_scope=scope)))
+        preparation.enter_scope(Config(dict(default_scope=scope)))
         native = dict(mean=[120.0] * 3, std=[60.0] * 3)
         native.update(dict(size=SIZE, seg_pad_val=255) if kind == 'mask' else dict(num_classes=4))
         native.update(purifier or dict(type='SegDataPreProcessor' if kind == 'mask' else 'ClsDataPreprocessor'))

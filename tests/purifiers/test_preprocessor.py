@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 
 import mmadvdefense  # noqa: F401  registers everything
-from mmadvdefense.purifiers import AlignPurifier
+from mmadvdefense.purifiers import STEP, AlignPurifier
 
 pytest.importorskip('mmpretrain')
 
@@ -34,6 +35,11 @@ def build(scope: str = 'mmpretrain', trained: bool = True, **settings) -> AlignP
 def build_native(**settings):
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         return MODELS.build(dict(type='ClsDataPreprocessor', **NATIVE, **settings))
+
+
+def _step(clean, adversarial) -> SimpleNamespace:
+    """What the purifier knows of a training step."""
+    return SimpleNamespace(clean=clean, adversarial=adversarial, purifies_clean=True, images=None)
 
 
 @pytest.fixture
@@ -105,7 +111,8 @@ def test_batch_augmentations_do_not_touch_the_images(images, make_samples):
         )
     purifier = model.data_preprocessor
     assert purifier.native.batch_augments is None
-    data = dict(inputs=images, adversarial_inputs=images.float() + 1, data_samples=make_samples(4))
+    step = _step(images.float(), images.float() + 1)
+    data = {'inputs': images, 'data_samples': make_samples(4), STEP: step}
     output = purifier(data, training=True)
     expected = build_native()(dict(inputs=torch.cat([images.float(), (images.float() + 1).clamp(0, 255)])))
     assert torch.allclose(output['inputs'], expected['inputs'], atol=1e-4)
@@ -252,9 +259,10 @@ def test_jpeg_by_hand(make_images, order, to_list):
 def test_jpeg_at_test_time_only(images):
     purifier = build(jpeg_quality=10)
     assert purifier.channel_order == 'bgr', 'read off to_rgb'
-    data = dict(inputs=images, adversarial_inputs=images)
+    data = dict(inputs=images)
+    trained = {**data, STEP: _step(images.float(), images.float())}
     expected = build_native()(dict(inputs=images))['inputs']
-    assert torch.allclose(purifier(data, training=True)['inputs'], expected.repeat(2, 1, 1, 1), atol=1e-4)
+    assert torch.allclose(purifier(trained, training=True)['inputs'], expected.repeat(2, 1, 1, 1), atol=1e-4)
     assert not torch.allclose(purifier(data)['inputs'], expected, atol=0.05)
 
 
@@ -276,16 +284,17 @@ def test_training_is_one_batch_of_clean_and_adversarial(make_images, make_sample
     purifier.generator.register_forward_pre_hook(lambda _, args: calls.append(len(args[0])))
     clean, adversarial = make_images(3, 3, 16, 12), make_images(3, 3, 16, 12, seed=2)
     samples = make_samples(3)
-    output = purifier(dict(inputs=clean, adversarial_inputs=adversarial, data_samples=samples), training=True)
+    step = _step(clean, adversarial)
+    data = {'inputs': clean, 'data_samples': samples, STEP: step}
+    output = purifier(data, training=True)
     assert calls == [6] and len(output['inputs']) == 6
     assert [int(sample.gt_label) for sample in output['data_samples']] == [0, 1, 2, 0, 1, 2]
     assert len({id(sample) for sample in output['data_samples']}) == 6, 'the halves do not share samples'
-    pending = purifier.take_pending()
-    assert torch.allclose(pending.clean, clean / 127.5 - 1)
-    assert torch.allclose(pending.adversarial, adversarial / 127.5 - 1)
-    assert torch.allclose(pending.purified_clean, purifier.generator(clean / 127.5 - 1), atol=1e-5)
-    assert pending.purified_adversarial.requires_grad
-    assert purifier.take_pending() is None
+    assert torch.allclose(step.images.clean, clean / 127.5 - 1)
+    assert torch.allclose(step.images.adversarial, adversarial / 127.5 - 1)
+    assert torch.allclose(step.images.purified_clean, purifier.generator(clean / 127.5 - 1), atol=1e-5)
+    assert step.images.purified_adversarial.requires_grad
+    assert output[STEP] is step and STEP not in data, 'handed on, and not kept'
 
 
 def test_training_needs_adversarial_images(images):

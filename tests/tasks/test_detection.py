@@ -17,7 +17,7 @@ from mmadvdefense.attacks import AttackSource, Randomness, build_attack
 from mmadvdefense.losses import ClassAlignmentLoss
 from mmadvdefense.tasks import DetectionTask, annotations_in_input_frame, task_of
 from mmadvdefense.tasks.detection import loss_group
-from mmadvdefense.training.recipes import drop_pretrained_backbones
+from mmadvdefense.training.preparation import drop_pretrained_backbones
 
 pytest.importorskip('mmdet')
 

@@ -12,6 +12,7 @@ from mmengine.structures import PixelData
 import mmadvdefense  # noqa: F401  registers everything
 from mmadvdefense.attacks import AttackSource, CleanReference, Randomness, build_attack
 from mmadvdefense.losses import ClassAlignmentLoss
+from mmadvdefense.purifiers import STEP
 from mmadvdefense.tasks import SegmentationTask, annotations_in_input_frame, task_of
 
 pytest.importorskip('mmseg')
@@ -527,9 +528,9 @@ def test_features_of_the_reference_and_the_training_forward_have_one_shape(batch
     source = AttackSource(model, training=True)
     tap = source.task.feature_tap()
     reference = CleanReference(source, images, tap)
-    data = model.data_preprocessor(
-        {'inputs': images, 'adversarial_inputs': images, 'data_samples': samples}, training=True
-    )
+    step = SimpleNamespace(clean=images, adversarial=images, purifies_clean=True, images=None)
+    data = model.data_preprocessor({'inputs': images, 'data_samples': samples, STEP: step}, training=True)
+    assert data.pop(STEP) is step and len(step.images.clean) == 2
     with tap:
         losses = model(**data, mode='loss')
     trained = tap.take()

@@ -28,7 +28,7 @@ from mmadvdefense.threats import (
     build_source,
 )
 from mmadvdefense.threats.checks import check_same_classes
-from mmadvdefense.training.recipes import drop_pretrained_backbones
+from mmadvdefense.training.preparation import drop_pretrained_backbones
 
 pytest.importorskip('mmpretrain')
 

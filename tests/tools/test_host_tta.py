@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mmadvdefense.datasets import write_digit_scenes
 from mmadvdefense.models import build_model
-from mmadvdefense.training import recipes
+from mmadvdefense.training import preparation, purifier_config, recipes
 
 ROOT = Path(__file__).parents[2]
 GENERATOR = dict(type='DUNet', widths=(4, 8), encoder_units=(1, 1), decoder_units=(1,))
@@ -89,9 +89,9 @@ def write(tmp_path, monkeypatch) -> Callable[..., tuple[Path, Path]]:
             + 'test_dataloader = dict(batch_size=2, dataset=dict(indices=4))\n' * (scope == 'mmpretrain')
         )
         config = Config.fromfile(tmp_path / 'one_line.py')
-        recipes.enter_scope(config)
-        recipes.prepare_purifier(config)
-        recipes.prepare_dataloaders(config)
+        preparation.enter_scope(config)
+        purifier_config.prepare_purifier(config)
+        preparation.prepare_dataloaders(config)
         recipes.complete_training(config)
         if not train_hook:
             config.custom_hooks = []

@@ -17,9 +17,12 @@ import mmadvdefense
 from mmadvdefense import purifiers
 from mmadvdefense.hooks import PurifierTrainHook
 from mmadvdefense.hosts import HOSTS
+from mmadvdefense.pipelines import dataset_pipeline
 from mmadvdefense.purifiers.trained.generator import DEFAULT_GENERATOR
 from mmadvdefense.registry import HOOKS, builds
-from mmadvdefense.training import recipes
+from mmadvdefense.training import preparation, purifier_config, recipes
+from mmadvdefense.training.resume import keep_seed
+from mmadvdefense.training.runner import protect_checkpoints
 
 pytest.importorskip('mmpretrain')
 
@@ -49,13 +52,13 @@ def _config(scope: str = 'mmpretrain', **settings: Any) -> Config:
 
 
 def test_finds_the_purifier_wherever_it_stands():
-    assert recipes.purifier_config(_config()) is None
-    assert recipes.purifier_config(_config(data_preprocessor=NATIVE)) is None, 'MMPretrain gives no type'
-    assert recipes.purifier_config(_config(data_preprocessor=dict(NATIVE, type='ClsDataPreprocessor'))) is None
+    assert purifier_config.purifier_config(_config()) is None
+    assert purifier_config.purifier_config(_config(data_preprocessor=NATIVE)) is None, 'MMPretrain gives no type'
+    assert purifier_config.purifier_config(_config(data_preprocessor=dict(NATIVE, type='ClsDataPreprocessor'))) is None
     top = _config(data_preprocessor=dict(NATIVE, **PURIFIER))
-    assert recipes.purifier_config(top) is top.data_preprocessor and recipes.trains_purifier(top)
+    assert purifier_config.purifier_config(top) is top.data_preprocessor and purifier_config.trains_purifier(top)
     own = _config(model=dict(type='ImageClassifier', data_preprocessor=PURIFIER))
-    assert recipes.purifier_config(own) is own.model.data_preprocessor
+    assert purifier_config.purifier_config(own) is own.model.data_preprocessor
 
 
 def test_top_level_purifier_counts_where_the_model_has_a_copy():
@@ -69,7 +72,7 @@ def test_top_level_purifier_counts_where_the_model_has_a_copy():
         model=dict(type='EncoderDecoder', data_preprocessor=native),
     )
     with DefaultScope.overwrite_default_scope('mmseg'):
-        recipes.prepare_purifier(config)
+        purifier_config.prepare_purifier(config)
         purifier = mmadvdefense.registry.MODELS.build(config.model.data_preprocessor)
     assert type(purifier.native).__name__ == 'SegDataPreProcessor'
     assert purifier.native.mean.flatten().tolist() == [1.0, 2.0, 3.0] and purifier.native.size == (8, 8)
@@ -79,7 +82,7 @@ def test_top_level_purifier_counts_where_the_model_has_a_copy():
 def test_purifier_in_the_model_takes_mmpretrain_s_top_level_settings():
     """MMEngine lets the model's preprocessor win, and with it the mean and std it does not have."""
     config = _config(data_preprocessor=NATIVE, model=dict(type='ImageClassifier', data_preprocessor=PURIFIER))
-    recipes.prepare_purifier(config)
+    purifier_config.prepare_purifier(config)
     assert config.model.data_preprocessor == dict(**NATIVE, **PURIFIER)
 
 
@@ -91,24 +94,24 @@ def test_both_places_hold_the_whole_purifier(scope, bare):
     own, top = (PURIFIER, native) if bare == 'model' else (native, PURIFIER)
     config = _config(scope, data_preprocessor=top, model=dict(type='Model', data_preprocessor=own))
     expected = dict(PURIFIER, native_type=native['type'], mean=native['mean'], std=native['std'])
-    recipes.prepare_purifier(config)
+    purifier_config.prepare_purifier(config)
     assert config.data_preprocessor == config.model.data_preprocessor == expected
     recipes.complete_purifier(config)
     assert config.data_preprocessor == config.model.data_preprocessor and 'generator' in config.data_preprocessor
     before = config.to_dict()
-    recipes.prepare_purifier(config)
+    purifier_config.prepare_purifier(config)
     assert config.to_dict() == before, 'a config that a run has written'
 
 
 def test_two_purifiers(monkeypatch):
     """A config of an older version: merged in the model, bare at the top level. What both have is the model's."""
     logged = []
-    monkeypatch.setattr(recipes, 'print_log', lambda message, *_: logged.append(message))
+    monkeypatch.setattr(purifier_config, 'print_log', lambda message, *_: logged.append(message))
     whole = dict(NATIVE, **PURIFIER, working_size=(8, 8))
 
     def settled(**top):
         config = _config(data_preprocessor=top, model=dict(type='ImageClassifier', data_preprocessor=whole))
-        recipes.prepare_purifier(config)
+        purifier_config.prepare_purifier(config)
         assert config.data_preprocessor == config.model.data_preprocessor
         return config.data_preprocessor
 
@@ -124,17 +127,17 @@ def test_two_purifiers(monkeypatch):
 def test_a_model_without_a_preprocessor(settings):
     """MMEngine takes the top-level one where the model's key is missing; inference of two hosts knows no other."""
     config = _config('mmdet', data_preprocessor=dict(NATIVE, **PURIFIER), model=dict(type='RetinaNet', **settings))
-    recipes.prepare_purifier(config)
+    purifier_config.prepare_purifier(config)
     assert config.model.data_preprocessor == config.data_preprocessor == dict(NATIVE, **PURIFIER)
     config = _config(data_preprocessor=dict(NATIVE, **PURIFIER), model=dict(type='ImageClassifier', **settings))
-    recipes.prepare_purifier(config)
+    purifier_config.prepare_purifier(config)
     assert 'data_preprocessor' not in config.model
 
 
 def test_a_purifier_inside_test_time_augmentation():
     own = dict(type='ImageClassifier', data_preprocessor=PURIFIER)
     config = _config(data_preprocessor=NATIVE, model=dict(type='AverageClsScoreTTA', module=own))
-    recipes.prepare_purifier(config)
+    purifier_config.prepare_purifier(config)
     expected = dict(NATIVE, **PURIFIER)
     assert config.model.module.data_preprocessor == config.data_preprocessor == expected
     assert 'data_preprocessor' not in config.model
@@ -158,7 +161,7 @@ def test_a_purifier_inside_test_time_augmentation():
 )
 def test_custom_imports_of_any_form(given, expected):
     config = _config(data_preprocessor=dict(NATIVE, **PURIFIER), custom_imports=given)
-    recipes.prepare_purifier(config)
+    purifier_config.prepare_purifier(config)
     assert config.custom_imports == {'allow_failed_imports': False, **expected}
 
 
@@ -166,23 +169,23 @@ def test_custom_imports_of_any_form(given, expected):
 def test_settings_over_a_purifier_reach_every_place(kind):
     whole = dict(NATIVE, type=kind)
     config = _config(data_preprocessor=whole, model=dict(type='ImageClassifier', data_preprocessor=whole))
-    recipes.override_purifier(config, dict(jpeg_quality=80))
+    purifier_config.override_purifier(config, dict(jpeg_quality=80))
     assert config.data_preprocessor.jpeg_quality == config.model.data_preprocessor.jpeg_quality == 80
     plain = _config(data_preprocessor=None)
-    recipes.override_purifier(plain, dict(type='JPEGPurifier'))
+    purifier_config.override_purifier(plain, dict(type='JPEGPurifier'))
     assert plain.data_preprocessor == dict(type='JPEGPurifier') and 'data_preprocessor' not in plain.model
 
 
 def test_nothing_to_settle():
     top = _config(data_preprocessor=dict(NATIVE, **PURIFIER))
-    recipes.prepare_purifier(top)
+    purifier_config.prepare_purifier(top)
     assert 'data_preprocessor' not in top.model and top.data_preprocessor == dict(NATIVE, **PURIFIER)
     assert top.custom_imports.imports == ['mmadvdefense'], "for the host's own tools"
-    recipes.prepare_purifier(top)
+    purifier_config.prepare_purifier(top)
     assert top.custom_imports.imports == ['mmadvdefense']
     plain = _config(data_preprocessor=NATIVE)
     before = plain.to_dict()
-    for settle in (recipes.prepare_purifier, recipes.complete_purifier, recipes.complete_training):
+    for settle in (purifier_config.prepare_purifier, recipes.complete_purifier, recipes.complete_training):
         settle(plain)
     assert plain.to_dict() == before
 
@@ -201,11 +204,11 @@ CONDITIONED = dict(PURIFIER, condition_on_labels=True, discriminator=dict(type='
 )
 def test_a_conditioned_discriminator_takes_the_classes_of_the_head(scope, heads, channels):
     config = _config(scope, model=dict(type='Model', data_preprocessor=CONDITIONED, **heads))
-    recipes.prepare_purifier(config)
+    purifier_config.prepare_purifier(config)
     assert config.model.data_preprocessor.discriminator.in_channels == channels
     explicit = dict(CONDITIONED, discriminator=dict(type='MultiscaleDiscriminator', in_channels=4))
     config = _config(scope, model=dict(type='Model', data_preprocessor=explicit, **heads))
-    recipes.prepare_purifier(config)
+    purifier_config.prepare_purifier(config)
     assert config.model.data_preprocessor.discriminator.in_channels == 4
 
 
@@ -214,7 +217,7 @@ def test_the_recipe_s_discriminator_is_conditioned_too():
         model=dict(type='ImageClassifier', head=dict(type='LinearClsHead', num_classes=7)),
         data_preprocessor=dict(NATIVE, **PURIFIER, condition_on_labels=True),
     )
-    recipes.prepare_purifier(config)
+    purifier_config.prepare_purifier(config)
     recipes.complete_training(config)
     assert config.data_preprocessor.discriminator.in_channels == 10
 
@@ -270,7 +273,7 @@ def test_a_complete_config_is_left_alone_whatever_its_types_are(hook, purifier):
         custom_hooks=[dict(type=hook, attack=dict(type='FGSM', eps=8))],
         train_cfg=dict(type=EpochBasedTrainLoop, max_epochs=10),
     )
-    assert recipes.trains_purifier(config)
+    assert purifier_config.trains_purifier(config)
     recipes.complete_training(config)
     assert [h.type for h in config.custom_hooks] == [hook] and config.optim_wrapper.optimizer.type == 'SGD'
 
@@ -358,7 +361,9 @@ def test_what_the_config_says_stays():
 def test_a_purifier_that_is_not_trained_is_complete(purifier, monkeypatch):
     """It gets no networks, and the recipe of training is the model's own."""
     config = _config(data_preprocessor=dict(NATIVE, **purifier))
-    assert recipes.purifier_config(config) is config.data_preprocessor and not recipes.trains_purifier(config)
+    assert purifier_config.purifier_config(config) is config.data_preprocessor and not purifier_config.trains_purifier(
+        config
+    )
     before = config.to_dict()
     recipes.complete_purifier(config)
     assert config.to_dict() == before
@@ -368,7 +373,7 @@ def test_a_purifier_that_is_not_trained_is_complete(purifier, monkeypatch):
     assert config.to_dict() == before
     assert logged == [f'{purifier["type"]} is not trained: training the model itself, on purified images']
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    recipes.prepare_distributed(config, 'pytorch')
+    preparation.prepare_distributed(config, 'pytorch')
     assert 'model_wrapper_cfg' not in config, 'one that freezes the model would leave nothing to train'
 
 
@@ -445,7 +450,7 @@ def test_no_needless_download():
             data_preprocessor=dict(type='AlignPurifier', init_cfg=export),
         )
     )
-    recipes.drop_pretrained_backbones(model._cfg_dict)
+    preparation.drop_pretrained_backbones(model._cfg_dict)
     assert model.pretrained is model.backbone.init_cfg is model.heads[0].init_cfg is None
     assert model.backbone.stem.init_cfg == kaiming
     assert model.neck.init_cfg == [kaiming] and model.stages[0].init_cfg is None
@@ -454,23 +459,23 @@ def test_no_needless_download():
 
 def test_dataloaders_as_mmpretrain_s_tools_set_them():
     config = _config(train_dataloader=dict(batch_size=2), val_dataloader=dict(collate_fn=dict(type='pseudo_collate')))
-    recipes.prepare_dataloaders(config)
+    preparation.prepare_dataloaders(config)
     assert config.train_dataloader.collate_fn.type == 'default_collate'
     assert config.val_dataloader.collate_fn.type == 'pseudo_collate'
     other = _config('mmdet', train_dataloader=dict(batch_size=2))
-    recipes.prepare_dataloaders(other)
+    preparation.prepare_dataloaders(other)
     assert other.train_dataloader == dict(batch_size=2)
 
 
 def test_pipeline_of_data_sets_made_of_others():
     load, mix, pack = (dict(type=name) for name in ('LoadImageFromFile', 'Mosaic', 'PackInputs'))
     plain = dict(type='CustomDataset', pipeline=[load, pack])
-    assert recipes.dataset_pipeline(plain) == [load, pack] and recipes.dataset_pipeline(None) == []
-    assert recipes.dataset_pipeline(dict(type='RepeatDataset', times=2, dataset=plain)) == [load, pack]
+    assert dataset_pipeline(plain) == [load, pack] and dataset_pipeline(None) == []
+    assert dataset_pipeline(dict(type='RepeatDataset', times=2, dataset=plain)) == [load, pack]
     joined = dict(type='ConcatDataset', datasets=[plain, plain])
-    assert recipes.dataset_pipeline(dict(type='RepeatDataset', dataset=joined, pipeline=None)) == [load, pack]
+    assert dataset_pipeline(dict(type='RepeatDataset', dataset=joined, pipeline=None)) == [load, pack]
     inner = dict(plain, pipeline=[load])
-    assert recipes.dataset_pipeline(dict(type='Mix', dataset=inner, pipeline=[mix, pack])) == [load, mix, pack]
+    assert dataset_pipeline(dict(type='Mix', dataset=inner, pipeline=[mix, pack])) == [load, mix, pack]
 
 
 @pytest.mark.parametrize(
@@ -486,7 +491,7 @@ def test_pipeline_of_data_sets_made_of_others():
 )
 def test_checkpoints(hooks, expected):
     config = _config(**({} if hooks == 'missing' else dict(default_hooks=hooks)))
-    recipes.prepare_checkpoints(config)
+    protect_checkpoints(config)
     checkpoint = config.default_hooks.checkpoint
     assert checkpoint is None if expected is None else {**checkpoint, **expected} == checkpoint
 
@@ -495,21 +500,21 @@ def test_seed_of_the_resumed_run(tmp_path):
     path = tmp_path / 'epoch_1.pth'
     torch.save({'state_dict': {'weight': torch.zeros(3)}, 'meta': {'seed': 17}}, path)
     config = _config(load_from=str(path), resume=True)
-    recipes.prepare_seed(config)
+    keep_seed(config)
     assert config.randomness.seed == 17
     config = _config(load_from=str(path), resume=True, randomness=None)
-    recipes.prepare_seed(config)
+    keep_seed(config)
     assert config.randomness.seed == 17
     fresh = _config(load_from=str(path), resume=False, randomness=dict(seed=None))
-    recipes.prepare_seed(fresh)
+    keep_seed(fresh)
     assert fresh.randomness.seed is None
     torch.save({'state_dict': {}}, path)
-    recipes.prepare_seed(_config(load_from=str(path), resume=True))
+    keep_seed(_config(load_from=str(path), resume=True))
 
 
 def test_one_process_needs_no_wrapper():
     config = _config(data_preprocessor=dict(NATIVE, **PURIFIER))
-    recipes.prepare_distributed(config, 'none')
+    preparation.prepare_distributed(config, 'none')
     assert 'model_wrapper_cfg' not in config
 
 
@@ -526,10 +531,10 @@ def test_wrappers(monkeypatch):
         (dict(protected, model_wrapper_cfg=dict(type='MyWrapper', gradient=1)), True, 'MyWrapper'),
     ):
         config = _config(**settings)
-        recipes.prepare_distributed(config, 'pytorch', training)
+        preparation.prepare_distributed(config, 'pytorch', training)
         assert config.model_wrapper_cfg.type == expected and config.model_wrapper_cfg.device_ids is None
     assert config.model_wrapper_cfg.gradient == 1 and groups == ['gloo'] * 4
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     config = _config(**protected)
-    recipes.prepare_distributed(config, 'pytorch')
+    preparation.prepare_distributed(config, 'pytorch')
     assert config.model_wrapper_cfg == dict(type='PurifierDistributedDataParallel') and len(groups) == 4

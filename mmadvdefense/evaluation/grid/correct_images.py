@@ -18,7 +18,6 @@ from mmengine.runner import Runner, set_random_seed
 from ...checkpoints import write_json
 from ...digests import plain_settings, value_digest
 from ...errors import UsageError
-from ...training import recipes
 from ...version import __version__
 from ..results import CLEAN, Condition
 from ..robustness import score
@@ -148,14 +147,13 @@ def _test(
     data = part.test_dataloader.dataset
     if len(chosen) < len(dataset) or config.indices is not None:
         data.indices = compose_indices(data.get('indices'), chosen, dataset)
-    runner_config = build_defense(CLEAN, None, config.target, part).config
+    runner_config = build_defense(CLEAN, None, config.target, part, launcher).config
     runner_config.launcher = launcher
     runner_config.work_dir = str(Path(folder or '.') / 'logs' / 'correct_images')
     runner_config.experiment_name = 'grid-correct-images'
     runner_config.log_level = config.log_level
     runner_config.visualizer = None
     runner_config.randomness = dict(seed=config.seed)
-    recipes.prepare_distributed(runner_config, launcher, training=False)
     runner = Runner.from_cfg(runner_config)
     set_random_seed(config.seed)
     samples = score(runner, Condition(CLEAN), config.seed).samples

@@ -13,7 +13,8 @@ from ...errors import UsageError
 from ...models import build_model
 from ...purifiers import Purifier, purifier_names
 from ...registry import MODELS, find_class
-from ...training import recipes
+from ...training.preparation import prepare_for_testing
+from ...training.purifier_config import override_purifier, purifier_config
 from ...validation import did_you_mean
 
 # What only training needs. ``None`` for each, because MMEngine wants all of a loop or nothing.
@@ -74,7 +75,7 @@ def target_config(target: dict, overrides: dict) -> Config:
     return config
 
 
-def build_defense(name: str, spec: Optional[dict], target: dict, base: Config) -> Defense:
+def build_defense(name: str, spec: Optional[dict], target: dict, base: Config, launcher: str = 'none') -> Defense:
     """A defense from its entry in a grid's config.
 
     Args:
@@ -84,6 +85,7 @@ def build_defense(name: str, spec: Optional[dict], target: dict, base: Config) -
             that or of the target.
         target: ``dict(config=..., checkpoint=...)``.
         base: :func:`target_config`, whose data all defenses share.
+        launcher: as MMEngine names it.
 
     Raises:
         ValueError: for an entry with other keys, or a purifier of an unknown type; the message lists near ones.
@@ -97,21 +99,15 @@ def build_defense(name: str, spec: Optional[dict], target: dict, base: Config) -
         )
     config = copy.deepcopy(base) if model is target else Config.fromfile(model['config'])
     if preprocessor is not None:
-        if 'type' in preprocessor or recipes.purifier_config(config) is None:
+        if 'type' in preprocessor or purifier_config(config) is None:
             _check_type(name, preprocessor)
-        recipes.override_purifier(config, preprocessor)
+        override_purifier(config, preprocessor)
     for part in ('test_dataloader', 'test_evaluator', 'test_cfg'):
         config[part] = copy.deepcopy(base[part])
-    recipes.enter_scope(config)
-    recipes.prepare_purifier(config)
-    recipes.complete_purifier(config)
+    config.load_from = model['checkpoint']
+    prepare_for_testing(config, launcher)
     for part in _TRAINING:
         config[part] = None
-    recipes.prepare_dataloaders(config)
-    # Hooks of the config are for training; an AttackHook among them would attack twice.
-    config.custom_hooks = []
-    config.pop('model_wrapper_cfg', None)
-    config.load_from, config.resume = model['checkpoint'], False
     # Built once before any work, so that a mistake in any of them shows now.
     found = build_model(config).data_preprocessor
     return Defense(name, config, model['checkpoint'], type(found) if isinstance(found, Purifier) else None)

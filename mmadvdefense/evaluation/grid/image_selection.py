@@ -12,7 +12,7 @@ from mmengine.dataset import BaseDataset
 from ...digests import value_digest
 from ...errors import UsageError
 from ...registry import DATASETS
-from ...training import recipes
+from ...training.preparation import enter_scope
 
 # Where data sets of MMPretrain, MMDetection and MMSegmentation keep the names of an image's files.
 _FILES = ('img_path', 'seg_map_path')
@@ -24,7 +24,7 @@ def open_test_set(config: Config) -> BaseDataset:
     Raises:
         FileNotFoundError: if its folder or list is missing, from the data set itself.
     """
-    recipes.enter_scope(config)
+    enter_scope(config)
     dataset = DATASETS.build(copy.deepcopy(config.test_dataloader.dataset))
     dataset.full_init()
     return dataset

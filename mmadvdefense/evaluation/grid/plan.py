@@ -12,13 +12,13 @@ from mmengine.dataset import BaseDataset
 
 from ...attacks import build_attack
 from ...digests import plain_settings, value_digest
-from ...former_words import former_settings, former_threat_model
 from ...model_spec import ModelSpec
 from ...models import build_model
 from ...pipelines import channel_order, config_channel_order
 from ...tasks import FeatureTap, task_of
 from ...threats import ThreatModel, UnsupportedAttackError
 from ...threats.checks import check_num_classes, check_same_classes
+from ...threats.former_words import former_settings, former_threat_model
 from ...version import __version__
 from ..results import CLEAN, Condition
 from .config import GridConfig, ThreatColumn
@@ -105,7 +105,9 @@ def plan_grid(config: GridConfig, folder: Optional[Union[str, Path]] = None, lau
     if len(indices) < len(dataset) or config.indices is not None:
         part = base.test_dataloader.dataset
         part.indices = compose_indices(part.get('indices'), indices, dataset)
-    defenses = {name: build_defense(name, spec, config.target, base) for name, spec in config.defenses.items()}
+    defenses = {
+        name: build_defense(name, spec, config.target, base, launcher) for name, spec in config.defenses.items()
+    }
     common = {
         'mmadvdefense': __version__,
         'target': {**model_settings(base), 'checkpoint': plain_settings(config.target['checkpoint'])},

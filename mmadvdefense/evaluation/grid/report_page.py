@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 
 from ...attacks import build_attack
 from ...digests import value_digest
-from ...former_words import former_settings
+from ...threats.former_words import former_settings
 from ..report.distributions import collect_distributions, distribution_element, load_distributions, save_distributions
 from ..report.grid_examples import example_sheets
 from ..report.html_page import write_page

@@ -14,7 +14,6 @@ from mmengine.runner import Runner, set_random_seed
 
 from ...checkpoints import save_file_atomically, write_json
 from ...threats import UnsupportedAttackError
-from ...training import recipes
 from ..report.grid_tables import cell_outcome, failures, markdown
 from ..results import CLEAN, Condition, Result, main_metric
 from ..robustness import failed, note_changes, score, warn_of
@@ -99,7 +98,6 @@ class Grid:
         # Several runners cannot share the visualizer that a config names.
         config.visualizer = None
         config.randomness = dict(seed=self.plan.config.seed)
-        recipes.prepare_distributed(config, self.launcher, training=False)
         return config
 
     def _run(self, runner: Runner, cell: Cell, progress: GridProgress) -> None:

@@ -16,9 +16,9 @@ from typing import Any, BinaryIO, Optional, Union
 
 from ...checkpoints import save_file_atomically
 from ...errors import UsageError
-from ...former_words import THREAT_MODELS as FORMER_THREAT_MODELS
-from ...former_words import current_settings, current_threat_model
 from ...threats import THREAT_MODELS
+from ...threats.former_words import THREAT_MODELS as FORMER_THREAT_MODELS
+from ...threats.former_words import current_settings, current_threat_model
 
 VERSION = 2
 RUN_FORMAT = 'mmadvdefense robustness run'

@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from typing import Optional, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...checkpoints import CheckpointMismatch, compare_state_dict
 from ...errors import StateError, UsageError
 from ...pixels import Layout, Pixels, pad_to_multiple, resize, stack, to_pixels, to_unit_range
 from ...registry import MODELS, named_types
-from ..base import Purifier, unchecked
+from ..base import Purifier
 from .export import load_purifier_export
+from .step import STEP, PurifiedImages, PurifierStep
 from .tiles import Tiles
 
 DEFAULT_GENERATOR = dict(type='DUNet', widths=(24, 48, 96), encoder_units=(2, 2, 2), decoder_units=(2, 2))
-
-
-@dataclass
-class PurifiedImages:
-    """One training batch as the generator sees it: ``(N, 3, h, w)`` in [-1, 1] at the working size, or at the images'
-    own where it works in several tiles.
-
-    There are no purified clean images where it is trained on adversarial ones alone.
-    """
-
-    clean: Tensor
-    adversarial: Tensor
-    purified_clean: Optional[Tensor]
-    purified_adversarial: Tensor
 
 
 class GeneratorPurifier(Purifier):
@@ -53,6 +39,9 @@ class GeneratorPurifier(Purifier):
     Raises:
         ValueError: if the export holds another network than ``generator``, or for tiles that cannot be.
     """
+
+    generator: nn.Module
+    num_updates: Tensor
 
     def __init__(
         self,
@@ -82,8 +71,7 @@ class GeneratorPurifier(Purifier):
         # Travels with the checkpoint, and tells a trained generator from a random one.
         self.register_buffer('num_updates', torch.zeros((), dtype=torch.int64))
         self._known_trained = False
-        self.pending: Optional[PurifiedImages] = None
-        if export is not None:
+        if init_cfg is not None and export is not None:
             self._load_export(export, init_cfg['checkpoint'])
 
     def _load_export(self, export: dict, path: str) -> None:
@@ -189,32 +177,31 @@ class GeneratorPurifier(Purifier):
         """Purify and preprocess; in training, the clean and the adversarial batch as one batch of twice the size.
 
         Args:
-            data: of the data loader; in training with ``adversarial_inputs`` of :class:`PurifierTrainHook`, and with
-                ``purify_clean=False`` to run the adversarial batch alone.
+            data: of the data loader; in training with the step of :class:`PurifierTrainHook`, which is taken out of it.
+
+        Returns:
+            What the native preprocessor gives; in training with the step, which now holds the purified images.
 
         Raises:
             RuntimeError: in training without adversarial images, in testing without a trained generator.
         """
         if not training or not self.enabled:
             return super().forward(data, training)
-        if 'adversarial_inputs' not in data:
+        step: Optional[PurifierStep] = data.pop(STEP, None)
+        if step is None:
             raise StateError(
                 f'{type(self).__name__} got no adversarial images to train on: add dict(type="PurifierTrainHook", ...) '
                 'to custom_hooks, or train with tools/train.py, which does'
             )
-        with unchecked(self):
-            # The hook has checked what the loader gave.
-            clean, adversarial = self.load_pixels(data['inputs']), self.load_pixels(data['adversarial_inputs'])
-        if not data.get('purify_clean', True):
-            inputs, outputs, purified = self._run(adversarial)
-            self.pending = PurifiedImages(self._at_working_size(clean), inputs, None, outputs)
-            return self.native({'inputs': purified, 'data_samples': data.get('data_samples')}, training)
-        both = torch.cat([clean, adversarial]) if isinstance(clean, Tensor) else [*clean, *adversarial]
-        inputs, outputs, purified = self._run(both)
-        self.pending = PurifiedImages(*inputs.chunk(2), *outputs.chunk(2))
         samples = data.get('data_samples')
-        doubled = [*samples, *copy.deepcopy(list(samples))] if samples is not None else None
-        return self.native({'inputs': purified, 'data_samples': doubled}, training)
+        if step.purifies_clean:
+            inputs, outputs, purified = self._run(_joined(step.clean, step.adversarial))
+            step.images = PurifiedImages(*inputs.chunk(2), *outputs.chunk(2))
+            samples = [*samples, *copy.deepcopy(list(samples))] if samples is not None else None
+        else:
+            inputs, outputs, purified = self._run(step.adversarial)
+            step.images = PurifiedImages(self._at_working_size(step.clean), inputs, None, outputs)
+        return {**self.native({'inputs': purified, 'data_samples': samples}, training), STEP: step}
 
     def _at_working_size(self, images: Pixels) -> Tensor:
         """What :meth:`_run` gives as the inputs of ``G``, without running it."""
@@ -227,7 +214,13 @@ class GeneratorPurifier(Purifier):
             images = padded
         return resize(to_unit_range(images), self.working_size or images.shape[-2:])
 
-    def take_pending(self) -> Optional[PurifiedImages]:
-        """The last training batch, once."""
-        pending, self.pending = self.pending, None
-        return pending
+
+def stack_layout(images: Sequence[Tensor]) -> Layout:
+    return Layout(tuple((image.shape[-2], image.shape[-1]) for image in images), is_list=True)
+
+
+def _joined(clean: Pixels, adversarial: Pixels) -> Pixels:
+    """Both halves as one batch."""
+    if isinstance(clean, Tensor) and isinstance(adversarial, Tensor):
+        return torch.cat([clean, adversarial])
+    return [*clean, *adversarial]

@@ -14,7 +14,7 @@ from mmadvdefense import compat
 from mmadvdefense.attacks import AttackBatch, AttackSource, CleanReference, EnsembleSource, Randomness, build_attack
 from mmadvdefense.attacks.objectives import build_objective
 from mmadvdefense.pixels import stack
-from mmadvdefense.training.recipes import drop_pretrained_backbones
+from mmadvdefense.training.preparation import drop_pretrained_backbones
 
 SIZE = (48, 64)
 STEPS = dict(eps=8, step_size=2, steps=4)

@@ -16,7 +16,7 @@ from mmadvdefense.attacks import (
 )
 from mmadvdefense.models import build_model
 from mmadvdefense.pixels import stack
-from mmadvdefense.training.recipes import drop_pretrained_backbones
+from mmadvdefense.training.preparation import drop_pretrained_backbones
 
 CONFIGS = Path(__file__).parents[3] / 'configs'
 STEPS = dict(eps=8, step_size=2, steps=5)

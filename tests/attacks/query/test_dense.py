@@ -13,7 +13,7 @@ from mmadvdefense import compat
 from mmadvdefense.attacks import AttackBatch, AttackSource, CleanReference, Randomness, build_attack
 from mmadvdefense.attacks.criteria import is_misclassified
 from mmadvdefense.pixels import stack
-from mmadvdefense.training.recipes import drop_pretrained_backbones
+from mmadvdefense.training.preparation import drop_pretrained_backbones
 
 DECISION_ATTACKS = [
     dict(type='SignFlip', eps=8, queries=10),

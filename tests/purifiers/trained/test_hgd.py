@@ -1,9 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.registry import MODELS, DefaultScope
 
 from mmadvdefense.networks import DenoisingAutoEncoder, DUNet
-from mmadvdefense.purifiers import HGDPurifier
+from mmadvdefense.purifiers import STEP, HGDPurifier
 from mmadvdefense.purifiers.trained.export import save_purifier_export
 
 pytest.importorskip('mmpretrain')
@@ -57,8 +59,10 @@ def test_noise_taken_off_several_times(scale, image_batch):
         noise = (outputs - inputs) * 127.5
         ours = scaled.clean(images)
         # What the denoiser is trained on, and what a validation loss sees, is its noise as it is.
-        batch = dict(inputs=images, adversarial_inputs=images, data_samples=None)
-        trained = scaled.forward(batch, training=True)['inputs'][: len(images)]
+        step = SimpleNamespace(clean=images, adversarial=images, purifies_clean=True, images=None)
+        trained = scaled.forward({'inputs': images, 'data_samples': None, STEP: step}, training=True)['inputs'][
+            : len(images)
+        ]
     torch.testing.assert_close(ours, (images + scale * noise).clamp(0, 255), rtol=1e-4, atol=1e-3)
     torch.testing.assert_close(trained, (images + noise).clamp(0, 255), rtol=1e-4, atol=1e-3)
     assert (noise.abs() > 1).float().mean() > 0.3

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from mmadvdefense.pixels import psnr
+from mmadvdefense.purifiers import STEP
 from mmadvdefense.purifiers.trained.tiles import Tiles
 
 pytest.importorskip('mmpretrain')
@@ -177,14 +180,16 @@ def test_training(build, make_images, make_samples, size, seen_at):
     """At the working size as ever; images of several tiles at their own."""
     purifier = build(tile_size=(16, 16), working_size=(20, 20)).train()
     clean, adversarial = make_images(2, 3, *size), make_images(2, 3, *size, seed=1)
-    data = dict(inputs=clean, adversarial_inputs=adversarial, data_samples=make_samples(2))
-    output = purifier(dict(data), training=True)
+    step = SimpleNamespace(clean=clean, adversarial=adversarial, purifies_clean=True, images=None)
+    data = dict(inputs=clean, data_samples=make_samples(2))
+    output = purifier({**data, STEP: step}, training=True)
     assert output['inputs'].shape == (4, 3, *size)
-    both = purifier.take_pending()
+    both = step.images
     for images in (both.clean, both.adversarial, both.purified_clean, both.purified_adversarial):
         assert images.shape == (2, 3, *seen_at)
-    purifier(dict(data, purify_clean=False), training=True)
-    alone = purifier.take_pending()
+    step.purifies_clean = False
+    purifier({**data, STEP: step}, training=True)
+    alone = step.images
     torch.testing.assert_close(alone.clean, both.clean)
     torch.testing.assert_close(alone.purified_adversarial, both.purified_adversarial, rtol=0, atol=1e-5)
 

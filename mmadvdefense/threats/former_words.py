@@ -8,7 +8,6 @@ result is on the disk would be run again although nothing but a name has changed
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,10 +16,6 @@ THREAT_MODELS = {'white-box': 'gray-box', 'adaptive-full': 'adaptive'}
 SETTINGS = {'draws': 'eot_samples', 'pixel_share': 'success_threshold'}
 _FORMER_THREAT_MODELS = {current: former for former, current in THREAT_MODELS.items()}
 _FORMER_SETTINGS = {current: former for former, current in SETTINGS.items()}
-# The files of these packages lay one level higher; a module's digest names its layers' classes.
-_MOVED = re.compile(
-    r'^mmadvdefense\.(purifiers\.(?:trained|online|transforms|composites)|networks\.per_image)\.(?P<file>\w+)$'
-)
 
 
 def current_threat_model(name: str) -> str:
@@ -41,16 +36,6 @@ def current_settings(settings: Any) -> Any:
 def former_settings(settings: Any) -> Any:
     """Settings under the names that digests have for them, however deep they lie in dicts and lists."""
     return _renamed(settings, _FORMER_SETTINGS)
-
-
-def former_module(name: str) -> str:
-    """The name that digests have for one of this package's modules."""
-    moved = _MOVED.match(name)
-    if moved is None:
-        return name
-    if moved['file'] == 'defended_ensemble':
-        return 'mmadvdefense.ensembles'
-    return f'mmadvdefense.{moved[1].partition(".")[0]}.{moved["file"]}'
 
 
 def _renamed(settings: Any, names: Mapping[str, str]) -> Any:

@@ -12,8 +12,8 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner.amp import autocast
 from torch import nn
 
-from .errors import UsageError
-from .registry import OPTIM_WRAPPERS, builds
+from ..errors import UsageError
+from ..registry import OPTIM_WRAPPERS, builds
 
 _PRECISION = ('loss_scale', 'dtype', 'use_fsdp')
 

@@ -1,0 +1,43 @@
+"""What a training step and the purifier hand each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Protocol
+
+from torch import Tensor
+
+from ...pixels import Pixels
+
+# The entry of a data batch in which the step travels: from the training hook to the purifier, and on to the target.
+STEP = 'training_step'
+
+
+@dataclass
+class PurifiedImages:
+    """One training batch as the generator sees it: ``(N, 3, h, w)`` in [-1, 1] at the working size, or at the images'
+    own size where they take several tiles.
+
+    There are no purified clean images where the generator is trained on adversarial ones alone.
+    """
+
+    clean: Tensor
+    adversarial: Tensor
+    purified_clean: Optional[Tensor]
+    purified_adversarial: Tensor
+
+
+class PurifierStep(Protocol):
+    """The part of a training step that a purifier knows.
+
+    Attributes:
+        clean: float pixels 0-255 on the purifier's device, checked already.
+        adversarial: the same images after the attack, in the layout of ``clean``.
+        purifies_clean: whether the generator runs on the clean images, too.
+        images: what the purifier makes of them; None until it has run.
+    """
+
+    clean: Pixels
+    adversarial: Pixels
+    purifies_clean: bool
+    images: Optional[PurifiedImages]

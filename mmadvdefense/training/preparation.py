@@ -1,0 +1,168 @@
+"""From a config to one that trains or tests: the two entrances, and the steps behind them."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.dist import init_dist, is_distributed
+from mmengine.registry import init_default_scope
+
+from .. import compat
+from ..hosts import HOSTS
+from ..models import host_scope
+from ..registry import HOOKS, WEIGHT_INITIALIZERS, builds
+from .purifier_config import prepare_purifier, trains_purifier
+from .recipes import complete_purifier, complete_training
+from .resume import choose_checkpoint, keep_seed
+
+
+def prepare_for_training(
+    config: Config,
+    overrides: Optional[dict] = None,
+    launcher: str = 'none',
+    resume: Optional[str] = None,
+    trust_checkpoint: bool = False,
+    random_weights: bool = False,
+) -> None:
+    """Make a config of any host fit to train its purifier, or, without one, its model; ``build_runner`` takes it then.
+
+    Args:
+        config: changed in place. One with a purifier and no ``PurifierTrainHook`` gets the default recipe.
+        overrides: settings by dotted key that beat those of the recipe, too.
+        launcher: as MMEngine names it.
+        resume: of :func:`~mmadvdefense.training.resume.choose_checkpoint`.
+        trust_checkpoint: load a checkpoint that holds more than weights and plain data.
+        random_weights: load and download nothing, and train in front of a target with random weights; for checks and
+            measurements.
+
+    Raises:
+        ValueError: if the config has no recipe and needs one; for a checkpoint that is none.
+        FileNotFoundError: if the checkpoint is missing.
+        mmadvdefense.compat.CheckpointRefused: for a checkpoint that holds more than data and is not trusted.
+    """
+    enter_scope(config)
+    prepare_purifier(config)
+    prepare_dataloaders(config)
+    complete_training(config)
+    if overrides:
+        config.merge_from_dict(overrides)
+        prepare_purifier(config)
+    if random_weights:
+        _expect_random_weights(config)
+    else:
+        choose_checkpoint(config, resume)
+        _check_checkpoint(config, trust_checkpoint)
+    if random_weights or config.get('load_from') or config.get('resume'):
+        drop_pretrained_backbones(config.model)
+    keep_seed(config)
+    prepare_distributed(config, launcher)
+
+
+def prepare_for_testing(config: Config, launcher: str = 'none') -> None:
+    """Make a config of any host, with a purifier or without, fit to be tested; ``Runner.from_cfg`` takes it then.
+
+    Args:
+        config: changed in place; a purifier whose networks it does not name gets those of the default recipe.
+        launcher: as MMEngine names it.
+    """
+    enter_scope(config)
+    prepare_purifier(config)
+    complete_purifier(config)
+    prepare_dataloaders(config)
+    # Hooks of the config are for training; an AttackHook among them would attack twice.
+    config.custom_hooks = []
+    config.resume = False
+    config.pop('model_wrapper_cfg', None)
+    prepare_distributed(config, launcher, training=False)
+
+
+# --- the steps ------------------------------------------------------------------------------------------------------
+
+
+def enter_scope(config: Config) -> None:
+    """Make types without a prefix resolve as they will in the runner, and mend what is broken in the host."""
+    scope = host_scope(config)
+    if config.get('default_scope') is None and scope != 'mmengine':
+        config.default_scope = scope  # a purifier asks it which preprocessor to wrap
+    compat.apply_for_scope(scope)
+    init_default_scope(scope)
+
+
+def prepare_dataloaders(config: Config) -> None:
+    """Set for every data loader what the host's own tools would set."""
+    host = HOSTS.get(host_scope(config))
+    if host is None or not host.fills_loaders:
+        return
+    for stage in ('train', 'val', 'test'):
+        loader = config.get(f'{stage}_dataloader')
+        if loader is not None:
+            loader.setdefault('collate_fn', dict(type=host.collate))
+            loader.setdefault('pin_memory', torch.cuda.is_available())
+
+
+def drop_pretrained_backbones(node) -> None:
+    """Remove ``init_cfg=dict(type='Pretrained')`` from a model whose checkpoint overwrites it: no needless download."""
+    if isinstance(node, dict):
+        if node.get('init_cfg'):
+            node['init_cfg'] = _without_downloads(node['init_cfg'])
+        if isinstance(node.get('pretrained'), str):
+            node['pretrained'] = None
+        for key, value in node.items():
+            # A purifier's init_cfg is its own export and stays.
+            if key != 'data_preprocessor':
+                drop_pretrained_backbones(value)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            drop_pretrained_backbones(value)
+
+
+def _without_downloads(init_cfg: Any) -> Any:
+    """``init_cfg``, which is one dict or several, without those that load a file."""
+    if isinstance(init_cfg, (list, tuple)):
+        return [item for item in init_cfg if _without_downloads(item) is not None] or None
+    pretrained = isinstance(init_cfg, dict) and builds(init_cfg, 'Pretrained', WEIGHT_INITIALIZERS)
+    return None if pretrained else init_cfg
+
+
+def _expect_random_weights(config: Config) -> None:
+    config.load_from, config.resume = None, False
+    for hook in config.get('custom_hooks') or ():
+        if builds(hook, 'PurifierTrainHook', HOOKS):
+            hook.require_checkpoint = False
+
+
+def _check_checkpoint(config: Config, trust: bool) -> None:
+    """Fail now, and not after minutes of set-up."""
+    if not config.get('load_from'):
+        return
+    try:
+        compat.check_checkpoint(config.load_from, trust=trust)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f'load_from checkpoint not found: {config.load_from}') from error
+
+
+def join_processes(launcher: str) -> None:
+    """Join the other processes of a distributed run now, where the first runner would be too late."""
+    if launcher == 'none' or is_distributed():
+        return
+    if torch.cuda.is_available():
+        init_dist(launcher)
+    else:
+        # MMEngine's launcher selects a CUDA device whatever the backend; it steps aside if a group exists.
+        torch.distributed.init_process_group('gloo')
+
+
+def prepare_distributed(config: Config, launcher: str, training: bool = True) -> None:
+    """Wrap the model so that the frozen target does not stall DDP, and run without GPUs over gloo."""
+    if launcher == 'none':
+        return
+    if training and trains_purifier(config) and not config.get('model_wrapper_cfg'):
+        config.model_wrapper_cfg = ConfigDict(type='PurifierDistributedDataParallel')
+    if torch.cuda.is_available():
+        return
+    # MMEngine passes a device, which DDP refuses on a CPU.
+    wrapper = config.get('model_wrapper_cfg') or ConfigDict(type='MMDistributedDataParallel', broadcast_buffers=False)
+    config.model_wrapper_cfg = ConfigDict({'device_ids': None, **wrapper})
+    join_processes(launcher)

@@ -1,0 +1,164 @@
+"""One training step: filled by the hook, the purifier and the target in turn, then read by the loss terms."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Callable, Hashable, Optional, Sequence, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ..attacks import CleanReference
+from ..errors import UsageError
+from ..pixels import Pixels
+from ..purifiers import PurifiedImages
+from ..tasks import FeatureTap, Task
+
+_Key = TypeVar('_Key', bound=Hashable)
+_Value = TypeVar('_Value')
+
+
+class TrainingStep:
+    """All that is known of one batch while it is trained on.
+
+    The training hook makes it and puts it into the data batch. The purifier takes it out, leaves its images in it and
+    passes it on with the preprocessed batch. The target leaves its features and the prepared samples, and the loss
+    terms read all of it. Nothing else keeps it, so it is gone when the losses are computed, and after an error too.
+
+    Implements ``losses.base.PurifierBatch`` and ``purifiers.trained.step.PurifierStep``. What the loss terms read is
+    computed on demand, once.
+
+    Args:
+        clean: float pixels 0-255 on the target's device.
+        adversarial: the same images after the attack, in the layout of ``clean``.
+        reference: the target's output on the clean images without a purifier.
+        tap: where the target's features are read.
+        task: of the target.
+        purifies_clean: whether the generator runs on the clean images, too.
+        discriminator: None where the objective has no GAN term.
+        condition_on_labels: append the one-hot ground truth to the discriminator's input.
+    """
+
+    def __init__(
+        self,
+        clean: Pixels,
+        adversarial: Pixels,
+        reference: CleanReference,
+        tap: FeatureTap,
+        task: Task,
+        purifies_clean: bool = True,
+        discriminator: Optional[nn.Module] = None,
+        condition_on_labels: bool = False,
+    ):
+        self.clean = clean
+        self.adversarial = adversarial
+        self.purifies_clean = purifies_clean
+        self.images: Optional[PurifiedImages] = None
+        self._reference = reference
+        self._tap = tap
+        self._task = task
+        self._discriminator = discriminator
+        self._condition_on_labels = condition_on_labels
+        self._recording = ExitStack()
+        self._features: dict[str, Optional[Tensor]] = {}
+        self._samples: Sequence = ()
+        self._classed: dict[str, tuple[Tensor, Tensor]] = {}
+        self._label_maps: dict[tuple[int, ...], Tensor] = {}
+        self._discriminated: dict[tuple[str, bool], list[list[Tensor]]] = {}
+
+    # --- filled by the target -------------------------------------------------------------------------------
+
+    def enter_target(self) -> None:
+        """Record the features of the forward pass that follows."""
+        self._recording.enter_context(self._tap)
+
+    def leave_target(self, data_samples: Sequence) -> None:
+        """Keep what the target made of the purified images.
+
+        Args:
+            data_samples: prepared samples; of both halves, those of the clean one come first.
+        """
+        self._recording.close()
+        features = self._tap.take()
+        clean, adversarial = features.chunk(2) if self.purifies_clean else (None, features)
+        self._features = {'purified_clean': clean, 'purified_adversarial': adversarial}
+        self._samples = data_samples[: len(self.adversarial)]
+
+    def abandon_target(self) -> None:
+        """Leave no trace in a target whose forward pass ended in an error."""
+        self._recording.close()
+        self._tap.value = None
+
+    # --- read by the loss terms -----------------------------------------------------------------------------
+
+    def pixels(self, name: str) -> Tensor:
+        return _known(name, getattr(self.images, name))
+
+    def features(self, name: str) -> Tensor:
+        if name == 'clean':
+            return self._reference.features
+        if name not in self._features:
+            raise UsageError(
+                f'features of {name!r} are not computed in training; a guide can be clean or purified_clean'
+            )
+        return _known(name, self._features[name])
+
+    def class_features(self, name: str) -> Tensor:
+        return self._class_features_and_labels(name)[0]
+
+    @property
+    def labels(self) -> Tensor:
+        return self._class_features_and_labels('purified_adversarial')[1]
+
+    def _class_features_and_labels(self, name: str) -> tuple[Tensor, Tensor]:
+        return _once(self._classed, name, lambda: self._task.class_features(self.features(name).float(), self._samples))
+
+    def discriminate(self, name: str) -> list[list[Tensor]]:
+        """For the generator's losses: gradients reach the image, the discriminator's parameters are not tracked."""
+
+        def compute() -> list[list[Tensor]]:
+            discriminator = self._given_discriminator
+            untracked = {key: parameter.detach() for key, parameter in discriminator.named_parameters()}
+            return torch.func.functional_call(discriminator, untracked, (self._with_labels(self.pixels(name)),))
+
+        return _once(self._discriminated, (name, False), compute)
+
+    def discriminate_detached(self, name: str) -> list[list[Tensor]]:
+        """For the discriminator's losses: its parameters are tracked, the image is detached."""
+        return _once(
+            self._discriminated,
+            (name, True),
+            lambda: self._given_discriminator(self._with_labels(self.pixels(name).detach())),
+        )
+
+    @property
+    def _given_discriminator(self) -> nn.Module:
+        if self._discriminator is None:
+            raise UsageError('a loss term asks for the output of a discriminator, and the purifier has none')
+        return self._discriminator
+
+    def _with_labels(self, images: Tensor) -> Tensor:
+        if not self._condition_on_labels:
+            return images
+        size = tuple(images.shape[-2:])
+        label_map = _once(
+            self._label_maps,
+            size,
+            lambda: self._task.label_map(self._samples, size, images.device).to(images.dtype),
+        )
+        return torch.cat([images, label_map], 1)
+
+
+def _once(known: dict[_Key, _Value], key: _Key, compute: Callable[[], _Value]) -> _Value:
+    if key not in known:
+        known[key] = compute()
+    return known[key]
+
+
+def _known(name: str, value: Optional[Tensor]) -> Tensor:
+    if value is None:
+        raise UsageError(
+            f"a loss asks for {name}, but the purifier is trained with train_on='adversarial': "
+            "set its clean_weight=0 and adv_guide='clean', or train_on='both'"
+        )
+    return value
