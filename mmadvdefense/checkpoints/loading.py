@@ -8,25 +8,11 @@ from typing import Any, Mapping, Optional, Sequence
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
-from . import compat
-from .errors import UsageError
-from .models import unwrap
-from .saving import AtomicLocalBackend, PathLike, save_file_atomically, write_json
-from .state_dicts import PREPROCESSOR, LoadReport, compare_state_dict, offered_tensors, some, tensors_to_fill
-
-__all__ = [
-    'PREPROCESSOR',
-    'AtomicLocalBackend',
-    'CheckpointMismatch',
-    'LoadReport',
-    'check_state_dict',
-    'compare_state_dict',
-    'keep_own',
-    'load_target',
-    'save_file_atomically',
-    'state_dict_of',
-    'write_json',
-]
+from .. import compat
+from ..errors import UsageError
+from ..models import unwrap
+from ..saving import PathLike
+from .comparison import PREPROCESSOR, LoadReport, compare_state_dict, offered_tensors, some, tensors_to_fill
 
 
 class CheckpointMismatch(UsageError):
