@@ -9,7 +9,7 @@ STRICT := mmadvdefense/attacks mmadvdefense/losses mmadvdefense/purifiers/base.p
 help:
 	@echo 'make demo [TASK=cls]  train and attack a small defense on handwritten digits, about 5 minutes on 2 cores'
 	@echo 'make test             run the tests'
-	@echo 'make lint             ruff'
+	@echo 'make lint             ruff and mypy'
 	@echo 'make types            mypy, strict where STRICT says'
 	@echo 'make coverage         run the tests and list the lines and branches that none of them reaches'
 	@echo 'make docs             build the documentation site in site/'
@@ -28,6 +28,7 @@ demo: setup
 lint: setup
 	@$(VENV)/ruff check .
 	@$(VENV)/ruff format --check .
+	@$(VENV)/mypy
 
 types: setup
 	@$(VENV)/mypy

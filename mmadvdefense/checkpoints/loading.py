@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Mapping, MutableMapping, Optional, Sequence
 
 from mmengine.runner import CheckpointLoader
 from torch import nn
@@ -19,14 +19,14 @@ class CheckpointMismatch(UsageError):
     """A checkpoint does not fill the model."""
 
 
-def state_dict_of(checkpoint: Any, source: PathLike = 'the checkpoint') -> Mapping[str, Any]:
+def state_dict_of(checkpoint: Any, source: PathLike = 'the checkpoint') -> MutableMapping[str, Any]:
     """The tensors of a checkpoint, which stand under the key ``state_dict`` or are the checkpoint itself.
 
     Raises:
         ValueError: If it has none; the message names ``source``.
     """
     state_dict = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else checkpoint
-    if not isinstance(state_dict, Mapping):
+    if not isinstance(state_dict, MutableMapping):
         raise UsageError(f'{source} holds no state dict but a {type(checkpoint).__name__}')
     return state_dict
 
@@ -60,7 +60,7 @@ def check_state_dict(
     return report
 
 
-def keep_own(model: nn.Module, state_dict: dict[str, Any], prefix: str | Sequence[str]) -> bool:
+def keep_own(model: nn.Module, state_dict: MutableMapping[str, Any], prefix: str | Sequence[str]) -> bool:
     """Let a part of a model that a checkpoint does not know keep its values, without MMEngine calling them missing.
 
     Args:
