@@ -28,15 +28,15 @@ class AdversarialTrainingHook(Hook):
     2018; Xie et al., CVPR 2019). The loss, the loop, the optimizer and the checkpoints stay the host's.
 
     The attack sees the model in eval mode and leaves it as it was, BatchNorm statistics included; the update is in
-    train mode, as ever. What attack and update draw at random depends on the seed and the iteration alone.
+    train mode, as usual. What attack and update draw at random depends on the seed and the iteration alone.
 
     Args:
         attack: config of the attack, e.g. ``dict(type='PGD', eps=16, step_size=1, steps=30, targeted='random')``.
-        clean_start: share of the batches on which the attack starts from the clean images and not at random.
+        clean_start: share of the batches on which the attack starts from the clean images instead of at random.
 
     Raises:
-        ValueError: for a bad attack, or a ``clean_start`` that is no share or changes nothing; before training, for a
-            model that is not the one to train, or does not fit its data or checkpoint.
+        ValueError: for a bad attack, or a ``clean_start`` that is outside [0, 1] or changes nothing; before training,
+            for a model that has a purifier to be trained, or does not fit its data or checkpoint.
     """
 
     # Known during training.
@@ -50,7 +50,7 @@ class AdversarialTrainingHook(Hook):
             raise ValueError(f'clean_start is a share of the batches, 0 to 1, got {clean_start}')
         if clean_start and not getattr(self.attack, 'random_start', None):
             raise ValueError(
-                f'clean_start={clean_start} does nothing: {type_name(attack["type"])} always starts in one way'
+                f'clean_start={clean_start} does nothing: {type_name(attack["type"])} has no random start to replace'
             )
         self.clean_start = clean_start
         self._from_clean = build_attack({**attack, 'random_start': None}) if clean_start else self.attack
@@ -73,7 +73,7 @@ class AdversarialTrainingHook(Hook):
             )
         check_num_classes(model, runner.train_dataloader.dataset)
         self._source = AttackSource(model, training=True)
-        # Normalised images are no augmented pixels.
+        # Images that the pipeline normalizes are not pixels with augmentation.
         self._augmented = not normalizes(runner.train_dataloader.dataset)
         self.attack.check_source(self._source)
         check_scores([self._source], [self.attack], runner.train_dataloader.dataset)
@@ -84,7 +84,7 @@ class AdversarialTrainingHook(Hook):
     def before_train_iter(self, runner, batch_idx: int, data_batch: dict) -> None:
         samples, source = data_batch['data_samples'], self._source
         source.task.check_samples(samples)
-        # Before they are copied to the device, which is then not waited for; bytes are not looked at.
+        # Before they are copied to the device, so that nothing waits for it; bytes are valid by their type.
         names = [sample.get('img_path') or f'image {index} of the batch' for index, sample in enumerate(samples)]
         check_pixels(data_batch['inputs'], names, self._augmented)
         model: BaseModel = unwrap(runner.model)

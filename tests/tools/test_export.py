@@ -80,7 +80,7 @@ test_dataloader = dict(num_workers=0, batch_size=4, dataset=dict(indices=4))
     # So is another generator for the export, and a whole checkpoint in its place.
     for message, settings in {
         'was exported from another generator .* do not fit': f"generator=dict(type='DUNet'), checkpoint='{out}'",
-        'epoch_1.pth is no exported purifier': f"checkpoint='{checkpoint}'",
+        'epoch_1.pth is not an exported purifier': f"checkpoint='{checkpoint}'",
         'purifier export not found: nowhere.pth': "checkpoint='nowhere.pth'",
     }.items():
         generator, _, path = settings.rpartition('checkpoint=')

@@ -222,7 +222,7 @@ def test_mistakes_end_in_one_line(run_tool, config, child, trained, target_check
         'substitute purifier not found: nowhere.pth': [
             config, trained, *pgd, '--threat-model', 'adaptive-bpda', '--substitute', 'nowhere.pth'
         ],
-        r'trained\.pth is no exported purifier': [
+        r'trained\.pth is not an exported purifier': [
             config, trained, *pgd, '--threat-model', 'adaptive-bpda', '--substitute', trained
         ],
         '--no-purifier leaves nothing to attack for adaptive': [

@@ -14,7 +14,7 @@ FORMAT = 'mmadvdefense purifier'
 
 
 def save_purifier_export(export: dict, path: Union[str, Path]) -> None:
-    """Write what ``GeneratorPurifier.export`` returns; the file is there completely or not at all."""
+    """Write what ``GeneratorPurifier.export`` returns; the file is written completely or not at all."""
     save_file_atomically(path, lambda file: torch.save({'format': FORMAT, 'version': 1, **export}, file))
 
 
@@ -31,6 +31,6 @@ def load_purifier_export(path: Union[str, Path]) -> dict:
     export = torch.load(path, map_location='cpu', weights_only=True)
     if not isinstance(export, dict) or export.get('format') != FORMAT:
         raise ValueError(
-            f'{path} is no exported purifier; make one with tools/export_purifier.py CONFIG CHECKPOINT OUT'
+            f'{path} is not an exported purifier; make one with tools/export_purifier.py CONFIG CHECKPOINT OUT'
         )
     return export

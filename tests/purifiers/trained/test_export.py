@@ -83,7 +83,7 @@ def test_files_that_are_no_export(tmp_path):
     with pytest.raises(FileNotFoundError, match='nowhere.pth'):
         load_purifier_export(tmp_path / 'nowhere.pth')
     torch.save({'state_dict': {}, 'meta': {}}, tmp_path / 'training.pth')
-    with pytest.raises(ValueError, match=r'training\.pth is no exported purifier.*export_purifier'):
+    with pytest.raises(ValueError, match=r'training\.pth is not an exported purifier.*export_purifier'):
         load_purifier_export(tmp_path / 'training.pth')
     (tmp_path / 'text.pth').write_text('hello')
     with pytest.raises(ValueError, match=r'text\.pth is no checkpoint'):
