@@ -1,7 +1,7 @@
-"""Train a small model, another one to craft attacks on, and a purifier; attack it, and show what came of it.
+"""Train a small model, another one to craft attacks on, and a purifier; attack it, and show the result.
 
-Everything is made from scikit-learn's handwritten digits: nothing is downloaded. The same can be had step by step from
-``tools/train.py`` and ``tools/test.py`` with the configs that this names.
+Everything is made from scikit-learn's handwritten digits: nothing is downloaded. The same can be done step by step with
+``tools/train.py`` and ``tools/test.py`` and the configs named here.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ DEMOS = {
 
 
 class ProgressHook(Hook):
-    """One line an epoch."""
+    """One line per epoch."""
 
     priority = 'VERY_LOW'
 

@@ -24,14 +24,14 @@ class ErrorAmplificationHook(Hook):
     """Adds ``amplification/<layer>`` to the metrics of a test: ``|f(x*) - f(x)|_1 / |f(x)|_1``, the mean over images.
 
     ``f`` is the output of a layer of the target, ``x`` the clean image without the purifier, and ``x*`` what the target
-    is tested on: attacked or not, purified or not. One more forward pass a batch.
+    is tested on: attacked or not, purified or not. It costs one more forward pass per batch.
 
     Args:
         layers: names as in ``model.named_modules()``.
 
     Raises:
-        ValueError: for a name that the model does not have; the message lists near ones. In a test, for a layer whose
-            output has not one entry an image, or another shape for clean and attacked images.
+        ValueError: for a name that the model does not have; the message lists near ones. During the test, for a layer
+            whose output does not have one entry per image, or has another shape for attacked than for clean images.
     """
 
     # Before the attack, so that images are still clean.
@@ -88,5 +88,5 @@ def _ratio(layer: str, attacked: Tensor, clean: Tensor, images: int) -> Tensor:
         )
     size = clean.flatten(1).abs().double().sum(1)
     change = (attacked - clean).flatten(1).abs().double().sum(1)
-    # A layer that is silent and stays so has not amplified anything.
+    # A layer whose output is zero and stays zero has amplified nothing.
     return torch.where(change == 0, change, change / size)

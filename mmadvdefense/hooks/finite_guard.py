@@ -19,14 +19,14 @@ class FiniteLossGuardHook(Hook):
     The message names the terms that were not finite in the first such iteration, and the last good checkpoint.
 
     Args:
-        interval: look every so many iterations; each look waits for the device.
+        interval: iterations between two checks; each check waits for the device.
     """
 
     priority = 'VERY_HIGH'
 
     def __init__(self, interval: int = 50):
         self.interval = interval
-        # Of each iteration since the last look: its number, the names of its losses, whether each is finite.
+        # For each iteration since the last check: its number, the names of its losses, and whether each is finite.
         self._unseen: list[tuple[int, list[str], Tensor]] = []
         self._iteration = 0
         self._last_good: Optional[str] = None
@@ -53,7 +53,7 @@ class FiniteLossGuardHook(Hook):
         ]
         if broken:
             self._stop(self._iteration, f'parameter {broken[0]}')
-        # What is about to be written; if that fails, the error it fails with ends the run.
+        # The one about to be written; if writing fails, that error ends the run.
         self._last_good = _last_checkpoint(runner)
 
     def _check(self) -> None:

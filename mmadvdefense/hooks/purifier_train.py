@@ -34,21 +34,21 @@ class PurifierTrainHook(Hook):
     Algorithm 1 of Align (arXiv 2212.05387). The runner, its loop, optimizer and checkpoints stay the host's.
 
     Args:
-        attack: config of the attack on the target, e.g. ``dict(type='PGD', eps=8, step_size=2, steps=4)``, or several,
-            of which each batch draws one.
+        attack: config of the attack on the target, e.g. ``dict(type='PGD', eps=8, step_size=2, steps=4)``, or several;
+            one is drawn for each batch.
         losses: configs of the terms (``mmadvdefense.losses``).
-        task_weight: weight of the host's own loss, on the clean and on the adversarial half each. Its entries are
-            logged as ``task_...``. The host averages over the joint batch, so its value is multiplied by this for each
-            half.
+        task_weight: weight of the host's own loss on each half, clean and adversarial. The host averages over the joint
+            batch, so its value is multiplied by this once for each half. Its entries are logged as ``task_...``.
         feature_layer: where the feature terms read: ``'pre_logits'`` (paper), ``'logits'`` (released code), the name of
             a layer, or None for the task's default.
         require_checkpoint: refuse to train in front of a target whose weights were never loaded.
         train_on: ``'both'`` halves, or ``'adversarial'`` images alone: the generator never sees a clean one (HGD).
-        sources: the models that attacks are run on, of which each batch draws one, and
-        labels: the labels that they move away from: see :class:`~mmadvdefense.training.training_attack.TrainingAttack`.
+        sources: the models that attacks run on; one is drawn for each batch. See
+            :class:`~mmadvdefense.training.training_attack.TrainingAttack`.
+        labels: the labels that attacks move away from; see the same class.
         threat: what the training attacker knows, where no ``sources`` are given: ``'gray-box'``, the target without its
-            purifier (Align), or ``'adaptive'``, the gradient through purifier and target; or a list of these, of which
-            each batch draws one, such as ``['adaptive', 'adaptive', 'gray-box']``.
+            purifier (Align), or ``'adaptive'``, the gradient through purifier and target; or a list of these, such as
+            ``['adaptive', 'adaptive', 'gray-box']``, from which one is drawn for each batch.
 
     Raises:
         ValueError: for a bad attack, source or loss; before training, for a target that does not fit data, checkpoint,
@@ -100,7 +100,7 @@ class PurifierTrainHook(Hook):
 
     @property
     def is_training(self) -> bool:
-        """Whether a training is going on, for which the model has been prepared."""
+        """Whether the model is prepared and being trained."""
         return bool(self._handles)
 
     # --- set-up ---------------------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ class PurifierTrainHook(Hook):
             model, training=True, channel_order=channel_order(dataset) or purifier.channel_order
         )
         check_discriminator(discriminator, getattr(purifier, 'condition_on_labels', False), self._source.task)
-        # Normalised images are no augmented pixels.
+        # Images that the pipeline normalizes are not pixels with augmentation.
         self._augmented = not normalizes(dataset)
         self._tap = self._source.task.feature_tap(self.feature_layer)
         self.training_attack.prepare(self._source)
@@ -168,7 +168,7 @@ class PurifierTrainHook(Hook):
         self.training_attack.release()
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Let averaged weights, which are saved in the place of the model's own, tell how long they were trained."""
+        """Give averaged weights, which are saved in place of the model's own, the number of updates they come from."""
         count = _trained_purifier(unwrap(runner.model)).num_updates
         for hook in runner.hooks:
             if isinstance(hook, EMAHook):
@@ -184,7 +184,7 @@ class PurifierTrainHook(Hook):
     def before_train_iter(self, runner, batch_idx: int, data_batch: dict) -> None:
         model = unwrap(runner.model)
         purifier = _trained_purifier(model)
-        # The runner calls model.train() at times of its own.
+        # The runner calls model.train() whenever it likes.
         freeze_target(model)
         for module in self._source.task.loss_modules():
             module.training = True
@@ -213,12 +213,12 @@ class PurifierTrainHook(Hook):
 
     @torch.no_grad()
     def losses_of(self, model: nn.Module, inputs: Pixels, data_samples: Sequence, randomness: Randomness) -> dict:
-        """The terms of a batch that is not trained on, with the purifier in the mode that it is in.
+        """The terms of a batch that is not trained on, with the purifier in its current mode.
 
         Args:
             model: the one that is trained.
             inputs: images as the data loader gives them.
-            data_samples: theirs, with the ground truth in the frame of the images; they may be changed.
+            data_samples: of the images, with the ground truth in their frame; they may be changed.
             randomness: of the attack.
         """
         purifier = _trained_purifier(model)
@@ -284,7 +284,7 @@ def _trained_purifier(model: nn.Module) -> GeneratorPurifier:
 
 
 def _share_statistics(runner) -> None:
-    """Give all ranks the mean of their BatchNorm statistics: one generator is scored and saved, not one a rank."""
+    """Give all ranks the mean of their BatchNorm statistics, so that they score and save one and the same generator."""
     purifier = unwrap(runner.model).data_preprocessor
     if isinstance(purifier, GeneratorPurifier):
         buffers = [buffer for buffer in purifier.generator.buffers() if buffer.is_floating_point()]

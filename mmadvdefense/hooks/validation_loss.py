@@ -22,14 +22,14 @@ from .purifier_train import PurifierTrainHook
 class PurifierValLossHook(Hook):
     """Adds ``purifier/loss`` and its terms to the metrics of a validation epoch.
 
-    The validation batches are attacked as the training's :class:`PurifierTrainHook` attacks its own, by the same random
-    numbers in every epoch, and its loss is computed in eval mode. With ``default_hooks=dict(checkpoint=dict(save_best=
+    The validation batches are attacked as :class:`PurifierTrainHook` attacks those of training, with the same random
+    numbers in every epoch, and the loss is computed in eval mode. With ``default_hooks=dict(checkpoint=dict(save_best=
     'purifier/loss', rule='less'))`` the checkpoint of the lowest validation loss is kept, which is the one that HGD
-    tests (Liao et al., CVPR 2018, section 4.2). Of an objective with GAN terms the sum holds both sides' losses, which
-    says little about which checkpoint is best.
+    tests (Liao et al., CVPR 2018, section 4.2). With GAN terms, the sum holds the losses of
+    both sides and says little about which checkpoint is best.
 
     Raises:
-        ValueError: if there is not one :class:`PurifierTrainHook` that is training.
+        ValueError: unless exactly one :class:`PurifierTrainHook` is training.
     """
 
     # Before an AttackHook, which replaces the images.

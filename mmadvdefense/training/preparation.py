@@ -82,10 +82,10 @@ def prepare_for_testing(config: Config, launcher: str = 'none') -> None:
 
 
 def enter_scope(config: Config) -> None:
-    """Make types without a prefix resolve as they will in the runner, and mend what is broken in the host."""
+    """Make types without a prefix resolve as they will in the runner, and apply the patches that the host needs."""
     scope = host_scope(config)
     if config.get('default_scope') is None and scope != 'mmengine':
-        config.default_scope = scope  # a purifier asks it which preprocessor to wrap
+        config.default_scope = scope  # tells a purifier which preprocessor to wrap
     compat.apply_for_scope(scope)
     init_default_scope(scope)
 

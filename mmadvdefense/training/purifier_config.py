@@ -43,7 +43,7 @@ def prepare_purifier(config: Config) -> None:
     """Let a purifier count wherever a host looks for it, with the settings of the preprocessor that it replaces.
 
     MMSegmentation and MMDetection copy the top-level preprocessor into the model when the config is written, and the
-    runner and the inference APIs prefer the copy: a purifier in the top-level one would be ignored without a word.
+    runner and the inference APIs prefer the copy: a purifier in the top-level one would be silently ignored.
     MMPretrain keeps mean and std in the top-level one, and test-time augmentation prefers that: a purifier in the model
     would do without them. So where there are two, both become the same.
     """
@@ -66,7 +66,7 @@ def override_purifier(config: Config, settings: dict) -> None:
     """Merge ``settings`` into a config's purifier, wherever it stands, or else into the top-level preprocessor."""
     places = purifier_places(config)
     if not places and config.get('data_preprocessor') is None:
-        config.pop('data_preprocessor', None)  # MMEngine merges into no None
+        config.pop('data_preprocessor', None)  # MMEngine cannot merge into None
     if not places or places[-1] is config:
         config.merge_from_dict(dict(data_preprocessor=copy.deepcopy(settings)))
     for place in places:
@@ -112,14 +112,14 @@ def _merged_purifiers(own: ConfigDict, top: ConfigDict) -> ConfigDict:
 
 
 def joined(*parts: dict) -> ConfigDict:
-    """A copy of all settings, later ones first in rank. What plain-Python configs import stays unbuilt, because only
-    that can be written down.
+    """A copy of all settings, of which later ones win. What plain-Python configs import stays unbuilt, because only
+    that can be written to a file.
     """
     return copy.deepcopy(ConfigDict({key: value for part in parts for key, value in dict.items(part)}))
 
 
 def fill_discriminator_channels(config: Config, purifier: ConfigDict) -> None:
-    """Give a discriminator that sees labels, and does not say in how many channels, those of the model's head."""
+    """Give a discriminator that sees labels, and does not say in how many channels, one for each class of the head."""
     discriminator = purifier.get('discriminator')
     if not purifier.get('condition_on_labels') or not discriminator or 'in_channels' in discriminator:
         return

@@ -20,11 +20,11 @@ _Model = Union[str, ModelSpec]
 
 
 class TrainingAttack:
-    """Draws an attack and a source for each batch, and runs the one on the other.
+    """Draws an attack and a source for each batch, and runs the attack on the source.
 
     Args:
-        attack: config of an attack, or several. One with ``sources`` of its own is run on those.
-        sources: what attacks are run on: ``'target'``, ``'protected'`` (the target behind the purifier as it is at that
+        attack: config of an attack, or several. One with its own ``sources`` runs on those.
+        sources: what attacks run on: ``'target'``, ``'protected'`` (the target behind the purifier as it is at that
             moment, in eval mode, with the gradient through both), another model as
             ``dict(config=..., checkpoint=...)``, or a list of those, which is one source, an ensemble whose class
             scores are averaged. None for the target alone.
@@ -80,7 +80,7 @@ class TrainingAttack:
 
     @property
     def all_sources(self) -> list[AttackSource]:
-        """What the attacks are run on, each once."""
+        """What the attacks run on, each source once."""
         return list({id(source): source for sources in self._sources for source in sources}.values())
 
     def release(self) -> None:

@@ -279,7 +279,7 @@ def test_the_plain_model_s_checkpoint_fills_a_denoising_one(robust, target_check
     ('given', 'message'),
     [
         (dict(clean_start=1.5), 'clean_start is a share of the batches, 0 to 1, got 1.5'),
-        (dict(attack=FGSM, clean_start=0.2), 'clean_start=0.2 does nothing: FGSM always starts in one way'),
+        (dict(attack=FGSM, clean_start=0.2), 'clean_start=0.2 does nothing: FGSM has no random start to replace'),
         (dict(attack=dict(type='PGDD', eps=8)), "unknown attack 'PGDD'"),
     ],
 )

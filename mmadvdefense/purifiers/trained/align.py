@@ -15,11 +15,12 @@ class AlignPurifier(GeneratorPurifier):
     and Feature Level Distribution Alignments" (arXiv 2212.05387).
 
     Args:
-        discriminator: config of ``D`` in [-1, 1], which training alone needs; None where the objective has no GAN term.
+        discriminator: config of ``D`` on images in [-1, 1], needed for training only; None where the objective has no
+            GAN term.
         condition_on_labels: give ``D`` the one-hot ground truth as additional channels, as the released code does for
             classification and segmentation. ``in_channels`` of ``D`` is then 3 + the number of classes; where it is not
-            given, it is made of the ``num_classes`` of MMPretrain's preprocessor, and this package's tools read it off
-            the model's head.
+            given, it follows from the ``num_classes`` of MMPretrain's preprocessor, and this package's tools read it
+            off the model's head.
         kwargs: of :class:`GeneratorPurifier`.
 
     Raises:

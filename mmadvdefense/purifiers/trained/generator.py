@@ -37,7 +37,7 @@ class GeneratorPurifier(Purifier):
         kwargs: of :class:`Purifier` and the native preprocessor.
 
     Raises:
-        ValueError: if the export holds another network than ``generator``, or for tiles that cannot be.
+        ValueError: if the export holds another network than ``generator``, or for an impossible tiling.
     """
 
     generator: nn.Module
@@ -68,7 +68,7 @@ class GeneratorPurifier(Purifier):
         if tile_batch_size < 1:
             raise UsageError(f'tile_batch_size is at least 1, got {tile_batch_size}')
         self.tile_batch_size = tile_batch_size
-        # Travels with the checkpoint, and tells a trained generator from a random one.
+        # Saved with the checkpoint; tells a trained generator from a random one.
         self.register_buffer('num_updates', torch.zeros((), dtype=torch.int64))
         self._known_trained = False
         if init_cfg is not None and export is not None:

@@ -1,4 +1,4 @@
-"""HGD: a denoiser guided by what the target model makes of images."""
+"""HGD: a denoiser guided by the target model's response to images."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class HGDPurifier(GeneratorPurifier):
         generator: config of the denoiser; by default DUNET at its published widths (11.0 M parameters), or what
             ``init_cfg`` was exported with.
         init_cfg: as for :class:`GeneratorPurifier`.
-        noise_scale: by what the predicted noise is multiplied in tests before it is taken off; in training by 1. The
-            paper's "PGD x2" (appendix B, table 8) is 2, for a pixel-guided denoiser that was trained as ever.
+        noise_scale: what the predicted noise is multiplied by in tests before it is subtracted; in training it is 1.
+            The paper's "PGD x2" (appendix B, table 8) is 2, for a pixel-guided denoiser that was trained as usual.
         kwargs: of :class:`GeneratorPurifier`.
 
     Raises:

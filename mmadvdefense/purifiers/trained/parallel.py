@@ -11,7 +11,7 @@ from ...registry import MODEL_WRAPPERS
 
 
 def freeze_target(model: nn.Module) -> None:
-    """No gradient and eval mode for all of a host model but its purifier."""
+    """Turn off gradients and set eval mode in all of a host model but its purifier."""
     for name, child in model.named_children():
         if name != 'data_preprocessor':
             child.requires_grad_(False).eval()
@@ -23,7 +23,7 @@ def freeze_target(model: nn.Module) -> None:
 @MODEL_WRAPPERS.register_module()
 class PurifierDistributedDataParallel(MMDistributedDataParallel):
     """MMEngine's wrapper, but the target is frozen first: the gradient reducer is made in the constructor, before any
-    hook runs, and would wait for the target's parameters for ever.
+    hook runs, and would wait for the target's parameters forever.
 
     ``tools/train.py --launcher`` sets it; elsewhere ``model_wrapper_cfg=dict(type='PurifierDistributedDataParallel')``.
     """

@@ -13,7 +13,7 @@ from ...errors import UsageError
 
 
 class Tiles:
-    """Cuts images into tiles, evenly spread, and blends what becomes of them.
+    """Cuts images into evenly spread tiles, and blends the processed tiles back together.
 
     The weight of a tile falls linearly towards its edges, so that no seam shows; the weights of a pixel add up to 1.
 
