@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import InitVar, asdict, dataclass
 from pathlib import Path
-from typing import Any, Collection, Mapping, Optional, Sequence, Union
+from typing import Any, Collection, Mapping, Optional, Sequence
 
 from torch import nn
 
@@ -55,7 +55,7 @@ class ModelSpec:
     @classmethod
     def parse(
         cls,
-        spec: Union[Mapping[str, Any], ModelSpec],
+        spec: object,
         what: str = 'the model',
         optional: Collection[str] = tuple(_OPTIONAL),
         loads_itself: bool = False,
@@ -70,7 +70,7 @@ class ModelSpec:
             loads_itself: whether ``checkpoint=None`` is allowed.
 
         Raises:
-            UsageError: if it is no such dict; the message names ``what`` and shows the form.
+            UsageError: if it is not such a dict; the message names ``what`` and shows the form.
         """
         if isinstance(spec, cls):
             return spec

@@ -48,7 +48,7 @@ def channel_order(dataset: Any) -> Optional[str]:
     for step in pipeline_steps(dataset):
         if any(kind.startswith('LoadImage') for kind in step.kinds):
             order = 'bgr'
-        elif order is not None and any(step.settings.get(_SWAPS.get(kind)) for kind in step.kinds):
+        elif order is not None and any(step.settings.get(_SWAPS[kind]) for kind in step.kinds if kind in _SWAPS):
             order = 'rgb' if order == 'bgr' else 'bgr'
     return order
 

@@ -1,4 +1,4 @@
-"""Random numbers that depend on nothing but their seeds, so that a resumed run or another batch size repeats them."""
+"""Random numbers that depend only on their seeds, so that a resumed run or another batch size repeats them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import random
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Optional, Sequence, Union
+from typing import Any, Callable, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -17,22 +17,23 @@ from torch import Tensor
 from .pixels import Pixels
 
 
-def derive_seed(*parts: Union[int, str]) -> int:
-    """A 63-bit seed from numbers and names; unlike a sum of them, near inputs give unrelated seeds."""
+def derive_seed(*parts: Union[int, str, tuple[int, ...]]) -> int:
+    """A 63-bit seed from numbers and names; unlike with a sum, similar inputs give unrelated seeds."""
     # NumPy's integers have a repr of their own.
     parts = tuple(int(part) if isinstance(part, Integral) else part for part in parts)
     digest = hashlib.sha256(repr(parts).encode()).digest()
     return int.from_bytes(digest[:8], 'big') >> 1
 
 
-def image_identity(sample) -> Optional[str]:
-    """What tells an image from others whatever the batch size and the number of ranks: its place or its file's name.
+def image_identity(sample: Any) -> Optional[str]:
+    """What identifies an image whatever the batch size and the number of ranks: its index in the data set, or its file
+    name.
 
     Args:
         sample: a host's data sample, or None.
 
     Returns:
-        None where the sample knows neither.
+        None if the sample has neither.
     """
     if sample is None:
         return None
@@ -41,10 +42,10 @@ def image_identity(sample) -> Optional[str]:
 
 
 def image_names(images: Pixels, samples: Optional[Sequence[Any]] = None) -> list[str]:
-    """What tells each image of a batch from others: :func:`image_identity`, or a digest of its pixels if it has none.
+    """What identifies each image of a batch: :func:`image_identity`, or a digest of its pixels if it has none.
 
     Args:
-        images: pixels, best where the data loader leaves them: to digest an image, it is copied to main memory.
+        images: pixels, preferably where the data loader leaves them: an image is copied to main memory to be digested.
         samples: the host's data samples of these images; None if there are none.
     """
     known = [image_identity(sample) for sample in samples] if samples is not None else [None] * len(images)
@@ -77,39 +78,41 @@ class Randomness:
 
     def __init__(self, seeds: Union[int, Sequence[int]]):
         self.seeds = seeds
-        self._generators: Union[None, torch.Generator, list[torch.Generator]] = None
+        self._batch_generator: Optional[torch.Generator] = None
+        self._generators: Optional[list[torch.Generator]] = None
 
     def of(self, index: int) -> Randomness:
-        """The stream of one image of the batch: what it draws, this one will not draw again."""
+        """The stream of one image of the batch; what is drawn from it will not be drawn from this one again."""
         return self.select([index])
 
     def select(self, index: Sequence[int]) -> Randomness:
-        """The streams of some images of the batch: what they draw, this one will not draw again."""
+        """The streams of some images of the batch; what is drawn from them will not be drawn from this one again."""
         if isinstance(self.seeds, int):
             return self
         part = Randomness([self.seeds[i] for i in index])
-        generators = self._image_generators()
+        generators = self._image_generators(self.seeds)
         part._generators = [generators[i] for i in index]
         return part
 
     def derive(self, *names: Union[int, str]) -> Randomness:
-        """Streams of their own that depend on these seeds and names, and on nothing that was drawn before."""
+        """Separate streams that depend on these seeds and names, not on what was drawn before."""
         if isinstance(self.seeds, int):
             return Randomness(derive_seed(self.seeds, *names))
         return Randomness([derive_seed(seed, *names) for seed in self.seeds])
 
-    def _image_generators(self) -> list[torch.Generator]:
+    def _image_generators(self, seeds: Sequence[int]) -> list[torch.Generator]:
         if self._generators is None:
             # On the CPU, so that every device sees the same numbers.
-            self._generators = [torch.Generator().manual_seed(seed) for seed in self.seeds]
+            self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         return self._generators
 
-    def _draw(self, like: Tensor, draw) -> Tensor:
+    def _draw(self, like: Tensor, draw: Callable[..., Tensor]) -> Tensor:
         if isinstance(self.seeds, int):
-            if self._generators is None:
-                self._generators = torch.Generator(like.device).manual_seed(self.seeds)
-            return draw(like.shape, generator=self._generators, device=like.device, dtype=like.dtype)
-        images = [draw(like.shape[1:], generator=generator, dtype=like.dtype) for generator in self._image_generators()]
+            if self._batch_generator is None:
+                self._batch_generator = torch.Generator(like.device).manual_seed(self.seeds)
+            return draw(like.shape, generator=self._batch_generator, device=like.device, dtype=like.dtype)
+        generators = self._image_generators(self.seeds)
+        images = [draw(like.shape[1:], generator=generator, dtype=like.dtype) for generator in generators]
         return torch.stack(images).to(like.device)
 
     def uniform_like(self, like: Tensor) -> Tensor:
@@ -121,13 +124,13 @@ class Randomness:
         return self._draw(like, torch.randn)
 
     def choice(self, number: int) -> int:
-        """A integer below ``number`` for the whole batch, drawn without touching the device."""
+        """An integer below ``number`` for the whole batch, drawn without touching the device."""
         seeds = self.seeds if isinstance(self.seeds, int) else tuple(self.seeds)
         return derive_seed('choice', seeds) % number
 
 
 def seed_epoch(runner: Runner) -> None:
-    """Seed what augmentation draws from by the epoch and the rank."""
+    """Seed the generators that augmentation draws from, by epoch and rank."""
     seed = derive_seed(runner.seed, 'epoch', runner.epoch, get_rank()) % 2**32
     random.seed(seed)
     np.random.seed(seed)

@@ -19,7 +19,7 @@ def check_integer(owner: str, at_least: int = 1, **settings: Optional[float]) ->
 
 
 def near_names(name: object, known: Iterable[str], most: int = 3, cutoff: float = 0.3) -> list[str]:
-    """Known names that a misspelled one may stand for, the nearest first.
+    """Known names that a misspelled one may stand for, the nearest first; upper and lower case count as equal.
 
     Args:
         name: what was given.
@@ -27,7 +27,8 @@ def near_names(name: object, known: Iterable[str], most: int = 3, cutoff: float 
         most: how many are returned at most.
         cutoff: how similar a name must be, from 0 to 1 (equal).
     """
-    return difflib.get_close_matches(str(name), list(known), n=most, cutoff=cutoff)
+    by_lower = {own.lower(): own for own in known}
+    return [by_lower[own] for own in difflib.get_close_matches(str(name).lower(), by_lower, n=most, cutoff=cutoff)]
 
 
 def did_you_mean(name: object, known: Iterable[str], most: int = 3, cutoff: float = 0.3) -> str:

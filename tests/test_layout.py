@@ -116,7 +116,7 @@ def test_rooms_do_not_know(room, stranger):
 
 def test_every_room_has_a_floor():
     rooms = {path.name for path in (ROOT / PACKAGE).iterdir() if (path / '__init__.py').exists()}
-    assert rooms == set(FLOOR_OF) - {'single files', 'checkpoints', 'model_spec'}
+    assert rooms == set(FLOOR_OF) - {'single files', 'model_spec'}
 
 
 @pytest.mark.parametrize('floor', FLOORS, ids=' '.join)

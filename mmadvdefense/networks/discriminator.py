@@ -21,7 +21,7 @@ class _PatchDiscriminator(nn.Module):
         widths = [in_channels, *(min(base_channels * 2**level, MAX_CHANNELS) for level in range(num_layers + 1)), 1]
         self.layers = nn.ModuleList()
         for index, (width, next_width) in enumerate(pairwise(widths)):
-            layer = [nn.Conv2d(width, next_width, 4, stride=2 if index < num_layers else 1, padding=2)]
+            layer: list[nn.Module] = [nn.Conv2d(width, next_width, 4, stride=2 if index < num_layers else 1, padding=2)]
             if 0 < index <= num_layers:
                 layer.append(nn.InstanceNorm2d(next_width))
             if index <= num_layers:

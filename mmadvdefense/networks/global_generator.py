@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 from ..errors import UsageError
@@ -9,11 +11,17 @@ from ..registry import MODELS
 from .initialization import init_normal
 
 
-def _conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, mode: str = 'reflect') -> nn.Conv2d:
+def _conv(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    stride: int = 1,
+    mode: Literal['reflect', 'zeros'] = 'reflect',
+) -> nn.Conv2d:
     return nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, padding_mode=mode)
 
 
-def _unit(conv: nn.Module) -> nn.Sequential:
+def _unit(conv: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
     return nn.Sequential(conv, nn.InstanceNorm2d(conv.out_channels), nn.ReLU(inplace=True))
 
 

@@ -68,7 +68,7 @@ def _rfb(in_channels: int, out_channels: int, stride: int = 1) -> _RFB:
 def _rfb_a(channels: int) -> _RFB:
     """The block of the shallowest level: smaller kernels in more branches."""
     width = channels // 4
-    branches = [
+    branches: list[list[_Conv]] = [
         [(width, 1, 1, 1), (width, 3, 1, 1)],
         [(width, 1, 1, 1), (width, (3, 1), 1, 1), (width, 3, 1, 3)],
         [(width, 1, 1, 1), (width, (1, 3), 1, 1), (width, 3, 1, 3)],

@@ -34,7 +34,8 @@ class TorchvisionVGG(nn.Module):
             for _ in range(num_convs):
                 conv = nn.Conv2d(channels, width, 3, padding=1)
                 nn.init.kaiming_normal_(conv.weight, mode='fan_out', nonlinearity='relu')
-                nn.init.zeros_(conv.bias)
+                if conv.bias is not None:
+                    nn.init.zeros_(conv.bias)
                 layers += [conv, nn.ReLU()]
                 channels = width
             layers.append(nn.MaxPool2d(2))

@@ -1,10 +1,10 @@
-"""What every purifier is: a data preprocessor that cleans pixels and then hands them to the host's own."""
+"""The base of all purifiers: data preprocessors that clean pixels and then hand them to the host's own."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
-from typing import Iterator, Optional, Sequence, Union
+from typing import Any, Iterator, Optional, Sequence, Union
 
 from mmengine.model import BaseDataPreprocessor
 from mmengine.registry import DefaultScope
@@ -31,22 +31,19 @@ class Purifier(BaseDataPreprocessor, ABC):
         jpeg_quality: compress the purified images as JPEG of this quality (1-100) at test time, a step without a
             gradient ("Full with JPEG" in the ICLR version of Align). None leaves it out.
         channel_order: ``'bgr'`` or ``'rgb'``, how the pipeline loads images. JPEG and the perceptual loss need it;
-            by default it is read off the native preprocessor's channel conversion.
+            by default it is inferred from the native preprocessor's channel conversion.
 
     Raises:
-        ValueError: if the native type or the channel order cannot be told.
+        ValueError: if the native type or the channel order cannot be determined.
     """
-
-    # Whether boxes and masks of an image also fit what becomes of it.
-    keeps_geometry = True
 
     def __init__(
         self,
         native_type: Union[str, type, None] = None,
         jpeg_quality: Optional[int] = None,
         channel_order: Optional[str] = None,
-        **native,
-    ):
+        **native: Any,
+    ) -> None:
         super().__init__(non_blocking=native.get('non_blocking', False))
         scope = DefaultScope.get_current_instance()
         scope_name = scope.scope_name if scope else None
@@ -60,8 +57,8 @@ class Purifier(BaseDataPreprocessor, ABC):
         native_path = type_path(native_type)
         compat.apply_for_scope(native_path.partition('.')[0] if '.' in native_path else scope_name)
         if native.pop('batch_augments', None) and 'ClsDataPreprocessor' in native_path:
-            # Mixup and its like would mix images that the attack never saw, but they switch on soft labels, and
-            # the host's loss may rely on those.
+            # Mixup and the like would mix images that the attack never saw, but they also switch on soft labels, on
+            # which the host's loss may rely.
             native['to_onehot'] = True
         channel_order = channel_order or channel_order_of(native)
         if channel_order not in ('bgr', 'rgb', None):
@@ -73,39 +70,49 @@ class Purifier(BaseDataPreprocessor, ABC):
         if jpeg_quality is not None:
             self._require_channel_order('jpeg_quality')
         self.enabled = True
-        # Off while somebody else checks what the data loader gives, before it is attacked.
+        # Off while a hook checks the output of the data loader before it is attacked.
         self.checks_pixels = True
         self.native = MODELS.build(dict(type=native_type, **native))
         if getattr(self.native, 'to_onehot', False):
             self.native.register_forward_hook(_soften)
 
     @abstractmethod
-    def purify(self, images: Pixels) -> Pixels:
-        """Cleaned images, pixels 0-255 in the layout of ``images``."""
+    def purify(self, images: Pixels, *args: Any, **kwargs: Any) -> Pixels:
+        """Cleaned images, pixels 0-255 in the layout of ``images``, which is the only argument.
+
+        That of a :class:`RandomPurifier` has a second one.
+        """
+
+    @property
+    def keeps_geometry(self) -> bool:
+        """Whether boxes and masks of an image still fit the cleaned one."""
+        return True
 
     @property
     def differentiable(self) -> bool:
-        """Whether the gradient of :meth:`clean` is that of what it computes, and not zero or missing."""
+        """Whether :meth:`clean` has the gradient of what it computes, instead of none or zeros."""
         return self.jpeg_quality is None
 
     @property
     def stochastic(self) -> bool:
-        """Whether what :meth:`clean` gives depends on its ``randomness``."""
+        """Whether the result of :meth:`clean` depends on its ``randomness``."""
         return False
 
     def clean(self, images: Pixels, randomness: Optional[Randomness] = None) -> Pixels:
-        """What :meth:`forward` does to images at test time before it hands them to the native preprocessor.
+        """Clean images as :meth:`forward` does at test time before it hands them to the native preprocessor.
 
         Args:
             images: pixels 0-255, ``(N, 3, H, W)`` or a list of ``(3, H_i, W_i)``.
-            randomness: what a :class:`RandomPurifier` draws from; others ignore it.
+            randomness: the random numbers of a :class:`RandomPurifier`; others ignore it.
 
         Raises:
             RuntimeError: from :meth:`check_ready`.
         """
         self.check_ready()
         images = self._purify(images, randomness)
-        return images if self.jpeg_quality is None else compress_jpeg(images, self.jpeg_quality, self.channel_order)
+        if self.jpeg_quality is None:
+            return images
+        return compress_jpeg(images, self.jpeg_quality, self._require_channel_order('jpeg_quality'))
 
     def _purify(self, images: Pixels, randomness: Optional[Randomness]) -> Pixels:
         return self.purify(images)
@@ -116,21 +123,21 @@ class Purifier(BaseDataPreprocessor, ABC):
     def load_pixels(
         self,
         inputs: Union[Tensor, Sequence[Tensor]],
-        data_samples: Optional[Sequence] = None,
+        data_samples: Optional[Sequence[Any]] = None,
         augmented: bool = False,
     ) -> Pixels:
-        """What the data loader gives, as float pixels on this module's device.
+        """The output of the data loader as float pixels on this module's device.
 
-        Values are checked where the loader leaves them, usually in main memory, and bytes not at all, so that the
-        device is not waited for.
+        Values are checked where the loader leaves them, usually in main memory, and bytes are not checked at all, so
+        that nothing waits for the device.
 
         Args:
             inputs: images of any type.
-            data_samples: of these images, to name one in a message.
-            augmented: of :func:`~mmadvdefense.pixels.check_pixels`.
+            data_samples: the samples of these images, to name one in an error message.
+            augmented: see :func:`~mmadvdefense.pixels.check_pixels`.
 
         Raises:
-            ValueError: for images that have not three channels, or are no raw pixels.
+            ValueError: for images that do not have three channels, or are not raw pixels.
         """
         names = [sample.get('img_path') or f'image {i} of the batch' for i, sample in enumerate(data_samples or ())]
         check_channels(inputs, names)
@@ -139,12 +146,12 @@ class Purifier(BaseDataPreprocessor, ABC):
         images = self.cast_data(inputs)
         return images.float() if isinstance(images, Tensor) else [image.float() for image in images]
 
-    def forward(self, data: dict, training: bool = False) -> dict:
+    def forward(self, data: dict[str, Any], training: bool = False) -> Any:
         """Purify ``data['inputs']`` and preprocess them as the host does.
 
         Raises:
             RuntimeError: from :meth:`check_ready`.
-            ValueError: for images that have not three channels, or are no raw pixels.
+            ValueError: for images that do not have three channels, or are not raw pixels.
         """
         if not self.enabled:
             return self.native(data, training)
@@ -158,7 +165,7 @@ class Purifier(BaseDataPreprocessor, ABC):
             images = self.clean(images, randomness)
         return self.native({**data, 'inputs': images}, training)
 
-    def _randomness(self, images: Pixels, data_samples: Optional[Sequence]) -> Optional[Randomness]:
+    def _randomness(self, images: Pixels, data_samples: Optional[Sequence[Any]]) -> Optional[Randomness]:
         return None
 
     def _check_geometry(self, purifier: Purifier) -> None:
@@ -169,36 +176,40 @@ class Purifier(BaseDataPreprocessor, ABC):
                 f'it is for classifiers alone, not for {type(self.native).__name__}'
             )
 
-    def _require_channel_order(self, what: str) -> None:
+    def _require_channel_order(self, what: str) -> str:
         if self.channel_order is None:
             raise UsageError(f"{what} needs channel_order='bgr' or 'rgb': how the pipeline loads images")
+        return self.channel_order
 
     def _share_device(self) -> Purifier:
         self.native._device = self._device
         return self
 
-    # MMEngine's preprocessors note their device in these, for themselves alone.
-    def to(self, *args, **kwargs) -> Purifier:
-        return super().to(*args, **kwargs)._share_device()
+    # Each of MMEngine's preprocessors records its own device in these.
+    def to(self, *args: Any, **kwargs: Any) -> Purifier:
+        super().to(*args, **kwargs)
+        return self._share_device()
 
-    def cuda(self, *args, **kwargs) -> Purifier:
-        return super().cuda(*args, **kwargs)._share_device()
+    def cuda(self, *args: Any, **kwargs: Any) -> Purifier:
+        super().cuda(*args, **kwargs)
+        return self._share_device()
 
-    def cpu(self, *args, **kwargs) -> Purifier:
-        return super().cpu(*args, **kwargs)._share_device()
+    def cpu(self, *args: Any, **kwargs: Any) -> Purifier:
+        super().cpu(*args, **kwargs)
+        return self._share_device()
 
 
 class RandomPurifier(Purifier):
-    """A purifier that draws random numbers: an image's come from the seed and the image's name alone.
+    """A purifier that draws random numbers, for each image from nothing but the seed and the image's name.
 
     Images without a name (``sample_idx`` or ``img_path``), as inference APIs pass them, are told apart by their pixels.
 
     Args:
-        seed: of the defender; what an attacker does must not depend on it.
-        kwargs: of :class:`Purifier` and the native preprocessor.
+        seed: the defender's seed; what an attacker does must not depend on it.
+        kwargs: see :class:`Purifier` and the native preprocessor.
     """
 
-    def __init__(self, seed: int = 0, **kwargs):
+    def __init__(self, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.seed = seed
 
@@ -213,12 +224,12 @@ class RandomPurifier(Purifier):
     def _purify(self, images: Pixels, randomness: Optional[Randomness]) -> Pixels:
         return self.purify(images, self._randomness(images, None) if randomness is None else randomness)
 
-    def _randomness(self, images: Pixels, data_samples: Optional[Sequence]) -> Randomness:
+    def _randomness(self, images: Pixels, data_samples: Optional[Sequence[Any]]) -> Randomness:
         return Randomness(image_seeds(self.seed, 'purify', images, data_samples or None))
 
 
-def _soften(native, args: tuple, output: dict) -> None:
-    """MMPretrain makes one-hot labels of integers; its cross-entropy takes them, like mixed ones, as floats."""
+def _soften(native: nn.Module, args: tuple[Any, ...], output: dict[str, Any]) -> None:
+    """MMPretrain's one-hot labels are integers, but its cross-entropy takes them as floats, like mixed ones."""
     for sample in output['data_samples'] or ():
         if 'gt_score' in sample:
             sample.set_gt_score(sample.gt_score.float())
@@ -226,7 +237,7 @@ def _soften(native, args: tuple, output: dict) -> None:
 
 @contextmanager
 def switched(preprocessor: nn.Module, enabled: bool) -> Iterator[None]:
-    """Turn a purifier on or off for a while; does nothing to other preprocessors."""
+    """Turn a purifier on or off for a while; other preprocessors are left as they are."""
     if not isinstance(preprocessor, Purifier):
         yield
         return

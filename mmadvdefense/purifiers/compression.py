@@ -12,7 +12,7 @@ from ..pixels import Pixels, round_to_8bit
 
 @torch.no_grad()
 def compress_jpeg(images: Pixels, quality: int, channel_order: str) -> Pixels:
-    """Images as they come back from a JPEG file, with no gradient.
+    """Images as they are read back from a JPEG file, without a gradient.
 
     Args:
         images: pixels 0-255; rounded to integers first.
@@ -29,6 +29,8 @@ def _round_trip(image: Tensor, quality: int, channel_order: str) -> Tensor:
         array = array[..., ::-1]
     _, encoded = cv2.imencode('.jpg', np.ascontiguousarray(array), [cv2.IMWRITE_JPEG_QUALITY, quality])
     decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    if decoded is None:
+        raise RuntimeError('OpenCV cannot decode the JPEG that it has just encoded')
     if channel_order == 'rgb':
         decoded = decoded[..., ::-1]
     return torch.from_numpy(np.ascontiguousarray(decoded)).permute(2, 0, 1).to(image)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from typing import Any, Optional, Sequence, Union
+from typing import Any, Optional, Sequence
 
 import torch
 from mmengine.model import BaseModel
@@ -173,10 +173,6 @@ class Task(ABC):
     def labels(self, data_samples: Sequence, device: torch.device) -> Tensor:
         """Ground-truth class indices in the input frame."""
 
-    def predicted(self, logits: Tensor, data_samples: Sequence) -> Union[Tensor, Sequence[Tensor]]:
-        """What the model predicts, in the form in which :meth:`relabel` takes it for samples of the pipeline."""
-        return logits.argmax(1)
-
     def label_counts(self, data_samples: Sequence) -> list[int]:
         """How many of the entries of :meth:`labels` belong to each image."""
         return [1] * len(data_samples)
@@ -184,6 +180,10 @@ class Task(ABC):
     @abstractmethod
     def relabel(self, data_samples: Sequence, target: Tensor) -> list:
         """Copies of prepared samples whose ground truth is ``target``."""
+
+    def relabel_as_predicted(self, data_samples: Sequence, logits: Tensor) -> list:
+        """Copies of samples of the pipeline whose ground truth is what the model predicts."""
+        return self.relabel(data_samples, logits.argmax(1))
 
     @abstractmethod
     def ground_truth(self, data_sample: Any) -> list:

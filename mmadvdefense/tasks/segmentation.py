@@ -157,8 +157,15 @@ class SegmentationTask(Task):
         ]
 
     def relabel(self, data_samples: Sequence, target: Tensor) -> list:
+        return self._with_masks(data_samples, target.unbind())
+
+    def relabel_as_predicted(self, data_samples: Sequence, logits: Tensor) -> list:
+        return self._with_masks(data_samples, self.predicted(logits, data_samples))
+
+    @staticmethod
+    def _with_masks(data_samples: Sequence, masks: Sequence[Tensor]) -> list:
         relabelled = copy.deepcopy(list(data_samples))
-        for sample, mask in zip(relabelled, target):
+        for sample, mask in zip(relabelled, masks):
             del sample.gt_sem_seg.data
             sample.gt_sem_seg.data = mask[None]
         return relabelled

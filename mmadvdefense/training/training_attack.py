@@ -107,8 +107,7 @@ class TrainingAttack:
         if source is not target:
             reference = CleanReference(source, clean)
         if self.labels == 'predicted' and self.attacks[number].needs_labels:
-            predicted = target.task.predicted(reference.logits, data_samples)
-            data_samples = target.task.relabel(data_samples, predicted)
+            data_samples = target.task.relabel_as_predicted(data_samples, reference.logits)
         return self.attacks[number](source, clean, data_samples, randomness, reference)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from ...pixels import PIXEL_MAX
@@ -17,10 +18,11 @@ class UnitRangeHost(nn.Module):
         host: a model of MMPretrain.
     """
 
-    def __init__(self, host: nn.Module):
+    def __init__(self, host: BaseModel) -> None:
         super().__init__()
         self.host = host
 
     def forward(self, images: Tensor) -> Tensor:
         inputs = self.host.data_preprocessor({'inputs': images * PIXEL_MAX, 'data_samples': None})['inputs']
-        return self.host(inputs, mode='tensor')
+        logits: Tensor = self.host(inputs, mode='tensor')
+        return logits

@@ -223,9 +223,9 @@ def _defense(name: str, spec: dict, trust: bool) -> dict:
 
 
 def _model(
-    spec: dict, what: str, trust: bool, optional: Sequence[str] = ('trust',), loads_itself: bool = False
+    spec: object, what: str, trust: bool, optional: Sequence[str] = ('trust',), loads_itself: bool = False
 ) -> dict:
-    model = ModelSpec.parse(spec, what, optional, loads_itself)
-    model = replace(model, trust=trust or model.trust)
+    given = ModelSpec.parse(spec, what, optional, loads_itself)
+    model = replace(given, trust=trust or given.trust)
     model.check_files(what)
     return model.as_dict()

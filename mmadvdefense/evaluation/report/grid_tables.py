@@ -37,8 +37,8 @@ def _filled(tables: list[Table]) -> list[Table]:
 
 def terminal(report: dict[str, Any]) -> str:
     """The main tables as a terminal shows them, with their notes."""
-    below = [*notes(report), *report.get('cautions', ())]
-    return '\n\n'.join([*(table.ascii() for table in report_tables(report)), *below])
+    tables = [table.ascii() for table in report_tables(report)]
+    return '\n\n'.join([*tables, *(notes(report) if tables else []), *report.get('cautions', ())])
 
 
 def markdown(report: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Layers that have weights of their own for every image of a batch, for networks that are fitted to one image each."""
+"""Layers with separate weights for every image of a batch, for networks that are each fitted to one image."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Parameters = dict[str, Tensor]
 
 
 def draw_uniform(images: Tensor, shape: Sequence[int], fan_in: int, randomness: Randomness) -> Tensor:
-    """Weights for every image, uniform within ±1/√fan_in as PyTorch starts its convolutions and linear layers.
+    """Weights for every image, uniform within ±1/√fan_in, as PyTorch initializes convolutions and linear layers.
 
     Args:
-        images: ``(N, ...)``, whose type and device the weights get.
-        shape: of one image's weights.
-        fan_in: how many numbers each output is made of.
+        images: ``(N, ...)``; the weights get their type and device.
+        shape: shape of one image's weights.
+        fan_in: how many numbers each output is computed from.
         randomness: an image's weights come from its own stream.
 
     Returns:
@@ -63,16 +63,16 @@ class PerImageConv2d:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Of one image's kernels."""
+        """Shape of one image's kernels."""
         return self.out_channels, self.in_channels, self.kernel_size, self.kernel_size
 
     @property
     def fan_in(self) -> int:
-        """How many numbers each output is made of."""
+        """How many numbers each output is computed from."""
         return self.in_channels * self.kernel_size**2
 
     def output_size(self, size: Sequence[int]) -> tuple[int, int]:
-        """``(H, W)`` of the output for that of the input."""
+        """``(H, W)`` of the output for an input of ``size``."""
         height, width = ((side + 2 * self.padding - self.kernel_size) // self.stride + 1 for side in size)
         return height, width
 
@@ -92,7 +92,7 @@ class PerImageConv2d:
             features: ``(N, K, h, w)``, the output of the convolution of an image of ``size``.
             weight: ``(N, K, C, size, size)``.
             bias: ``(N, C)``.
-            size: ``(H, W)`` of what comes out.
+            size: ``(H, W)`` of the result.
         """
         left_over = [(side + 2 * self.padding - self.kernel_size) % self.stride for side in size]
         settings = dict(stride=self.stride, padding=self.padding, output_padding=left_over)
@@ -102,14 +102,15 @@ class PerImageConv2d:
 def _grouped(
     convolution: Callable[..., Tensor], images: Tensor, weight: Tensor, bias: Optional[Tensor], **settings: Any
 ) -> Tensor:
-    """Images become channels, and each is a group."""
+    """One convolution for all images: they become channels, and each is a group."""
     count = len(images)
-    # One group alone is computed in another way than many, which rounds differently, and over hundreds of steps that
-    # grows: an image would depend on whether it has company. So it gets its own.
+    # A single group is computed differently from many and rounds differently, which grows over hundreds of steps: an
+    # image would depend on whether it is alone in its batch. So there are always at least two.
     groups = max(count, 2)
-    images, weight, bias = (
-        value if value is None else value.expand(groups, *value.shape[1:]).flatten(0, 1)
-        for value in (images, weight, bias)
-    )
-    outputs = convolution(images[None], weight, bias, groups=groups, **settings)
+
+    def side_by_side(value: Tensor) -> Tensor:
+        return value.expand(groups, *value.shape[1:]).flatten(0, 1)
+
+    biases = None if bias is None else side_by_side(bias)
+    outputs = convolution(side_by_side(images)[None], side_by_side(weight), biases, groups=groups, **settings)
     return outputs.unflatten(1, (groups, -1))[0, :count]

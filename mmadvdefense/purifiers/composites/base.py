@@ -1,4 +1,4 @@
-"""What purifiers that are made of purifiers have in common."""
+"""The base of purifiers that are made of purifiers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from ..base import Purifier, RandomPurifier
 
 
 class CompositePurifier(RandomPurifier):
-    """It has a gradient if all members have, draws random numbers if any does, and is ready when all are.
+    """Differentiable if all members are, random if any of them is, and ready when all are.
 
     Attributes:
-        purifiers: the members, and perhaps modules that are none.
+        purifiers: the members, possibly among other modules.
     """
 
     purifiers: nn.ModuleList

@@ -15,13 +15,13 @@ from ..base import Purifier, purifier_names
 from ..trained.generator import GeneratorPurifier
 from .base import CompositePurifier
 
-# What moves images to the device and does nothing else: a member hands its images to the next, not to the host.
+# It only moves images to the device: a member hands its images to the next one, not to the host.
 NO_PREPROCESSOR = 'mmengine.BaseDataPreprocessor'
 
 
 @MODELS.register_module()
 class PurifierChain(CompositePurifier):
-    """Applies purifiers one after another, each to what the one before has made of the images.
+    """Applies purifiers one after another, each to the output of the one before.
 
     Nothing in it is trained: train a purifier alone, and give its export to the member as ``init_cfg``.
 
@@ -30,8 +30,8 @@ class PurifierChain(CompositePurifier):
         kwargs: of :class:`RandomPurifier`.
 
     Raises:
-        ValueError: for an empty chain, a member that is no purifier, or one with a setting it does not have.
-            Settings of the native preprocessor and the ``seed`` are the chain's.
+        ValueError: for an empty chain, a member that is not a purifier, or one with an unknown setting. Settings of the
+            native preprocessor and the ``seed`` belong to the chain.
     """
 
     def __init__(self, purifiers: Sequence[dict], **kwargs):
@@ -39,7 +39,7 @@ class PurifierChain(CompositePurifier):
         if not purifiers:
             raise UsageError("PurifierChain needs at least one purifier, e.g. purifiers=[dict(type='JPEGPurifier')]")
         self.purifiers = nn.ModuleList(self._build(config, index) for index, config in enumerate(purifiers))
-        for purifier in self.purifiers:
+        for purifier in self.members:
             self._check_geometry(purifier)
 
     def _build(self, config: dict, index: int) -> Purifier:
@@ -47,7 +47,7 @@ class PurifierChain(CompositePurifier):
         cls = MODELS.get(name) if isinstance(name, str) else name
         if not (isinstance(cls, type) and issubclass(cls, Purifier)):
             raise UsageError(
-                f'PurifierChain: purifiers[{index}] has type {name!r}, which is no purifier; '
+                f'PurifierChain: purifiers[{index}] has type {name!r}, which is not a purifier; '
                 f'{did_you_mean(name, purifier_names())}'
             )
         for setting in ('seed', 'native_type'):
@@ -59,7 +59,7 @@ class PurifierChain(CompositePurifier):
             raise UsageError(f'PurifierChain: purifiers[{index}] ({name}): {error}') from error
 
     def purify(self, images: Pixels, randomness: Randomness) -> Pixels:
-        for purifier in self.purifiers:
+        for purifier in self.members:
             images = purifier.clean(images, randomness)
         return images
 

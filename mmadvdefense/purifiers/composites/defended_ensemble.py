@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Optional, Sequence, Union
 
+import torch
 from mmpretrain.models import BaseClassifier
 from torch import Tensor, nn
 
 from ...checkpoints import PREPROCESSOR
 from ...errors import UsageError
 from ...model_spec import ModelSpec
+from ...models import preprocessor_of
 from ...registry import MODELS
 from ...tasks import Task, task_of
 from ..base import Purifier
@@ -20,22 +23,22 @@ COMBINATIONS = ('paired', 'crossed', 'images')
 
 
 class DefendedEnsemble(BaseClassifier):
-    """The mean of the class scores of several classifiers, each with a purifier or none (HGD, arXiv 1712.02976,
+    """The mean of the class scores of several classifiers, each with or without a purifier (HGD, arXiv 1712.02976,
     section 5.5 and appendix C). It is for tests and attacks; its members are trained one by one.
 
-    An attacker of its own models who knows nothing of the purifiers sees their mean on the images as they come.
+    An attacker who has its models but knows nothing of the purifiers sees the mean on unpurified images.
 
     Args:
-        members: ``dict(config=..., checkpoint=...)`` each, as trained; ``trust=True`` loads a checkpoint that holds
-            more than data.
+        members: a ``dict(config=..., checkpoint=...)`` for each, as it was trained; ``trust=True`` loads a checkpoint
+            that holds more than data.
         combine: ``'paired'``: each purifier in front of its own model, ``(LGD1 -> A) & (LGD2 -> B)``, the best in the
             paper. ``'crossed'``: each purifier in front of every model. ``'images'``: the mean of the purified images
             in front of every model, ``LGD1 & LGD2 -> A & B``; with one purifier in all, ``LGD1 -> A & B``.
-        data_preprocessor: of the config that the ensemble stands in. It is not used: each member has its own.
+        data_preprocessor: that of the config in which the ensemble stands; not used, since each member has its own.
 
     Raises:
-        ValueError: for an unknown combination, no members, a member that is no classifier, or members of different
-            classes.
+        ValueError: for an unknown combination, no members, a member that is not a classifier, or members with
+            different classes.
         FileNotFoundError: if a member's checkpoint is missing.
         mmadvdefense.checkpoints.CheckpointMismatch: if a checkpoint does not fill its member.
     """
@@ -87,12 +90,12 @@ class DefendedEnsemble(BaseClassifier):
             pairs = list(zip(views, self.members))
         else:
             pairs = [(view, model) for view in views for model in self.members]
-        return sum(_scores_of(model, view) for view, model in pairs) / len(pairs)
+        return functools.reduce(torch.add, (_scores_of(model, view) for view, model in pairs)) / len(pairs)
 
 
 def _scores_of(model: nn.Module, pixels: Tensor) -> Tensor:
     task = task_of(model)
-    return task.logits(task.preprocess(model.data_preprocessor, pixels))
+    return task.logits(task.preprocess(preprocessor_of(model), pixels))
 
 
 def _load(spec: ModelSpec) -> nn.Module:
@@ -115,11 +118,14 @@ def _check_alike(tasks: Sequence[Task], names: Sequence[str]) -> int:
                 'members of an ensemble must know the same classes: '
                 f'{names[0]} predicts {tasks[0].num_classes}, {name} predicts {task.num_classes}'
             )
-    return tasks[0].num_classes
+    number = tasks[0].num_classes
+    if number is None:
+        raise UsageError(f'{names[0]} does not say how many classes it predicts')
+    return number
 
 
 def _detach_purifier(model: nn.Module) -> Optional[Purifier]:
-    """Leave a model its native preprocessor alone; its purifier if it had one."""
+    """Leave a model with its native preprocessor alone, and return the purifier if it had one."""
     purifier = model.data_preprocessor
     if not isinstance(purifier, Purifier):
         return None

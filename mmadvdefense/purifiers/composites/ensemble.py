@@ -15,14 +15,14 @@ from .base import CompositePurifier
 
 
 class EnsemblePurifier(CompositePurifier):
-    """Several purifiers side by side: cleaned images are their views, one below the other in the channels.
+    """Several purifiers side by side: what each makes of the images is a view, and the views are stacked as channels.
 
     The ensemble takes them apart again and hands each to its model. Its native preprocessor leaves pixels as they are,
     since every model brings its own.
 
     Args:
-        purifiers: one a view; None for the images as they come.
-        average: whether there is one view, the mean of all these.
+        purifiers: one for each view; None stands for the images as they come.
+        average: whether there is a single view, the mean of all.
         kwargs: of :class:`RandomPurifier`.
     """
 
@@ -37,7 +37,8 @@ class EnsemblePurifier(CompositePurifier):
             purifier.clean(images, randomness) if isinstance(purifier, Purifier) else images
             for purifier in self.purifiers
         ]
-        joined = torch.cat(views, 1) if isinstance(images, Tensor) else [torch.cat(own) for own in zip(*views)]
+        stacked = [view for view in views if isinstance(view, Tensor)]
+        joined = torch.cat(stacked, 1) if isinstance(images, Tensor) else [torch.cat(own) for own in zip(*views)]
         return _mean_view(joined) if self.average else joined
 
     def forward(self, data: dict, training: bool = False) -> dict:
@@ -53,7 +54,7 @@ class EnsemblePurifier(CompositePurifier):
         samples = data.get('data_samples')
         images = self.load_pixels(data['inputs'], samples)
         views = self.clean(images, self._randomness(data['inputs'], samples))
-        # Who measures what the native preprocessor is given expects one image.
+        # Whatever measures the input of the native preprocessor expects a single image.
         processed = self.native({**data, 'inputs': _mean_view(views)}, training)
         return {**processed, 'inputs': stack(views)[0]}
 

@@ -57,8 +57,8 @@ class JPEGPurifier(Purifier):
         super().__init__(**kwargs)
         if quality not in range(1, 101):
             raise UsageError(f'JPEGPurifier: quality must be an integer in 1-100, got {quality}')
-        self._require_channel_order('JPEGPurifier')
+        self._order = self._require_channel_order('JPEGPurifier')
         self.quality = int(quality)
 
     def purify(self, images: Pixels) -> Pixels:
-        return compress_jpeg(images, self.quality, self.channel_order)
+        return compress_jpeg(images, self.quality, self._order)

@@ -106,7 +106,7 @@ def test_page(report):
         '| none - step                | -75.00 (5.8e-02) |\n'
     ) in page
     assert '| PGD    | none    | 0.2500          | infinite |' in page
-    assert '| PGD    | step    | 75.00     | 75.00 [0.00, 100.00]          | -' in page
+    assert '| PGD    | step    | 75.00       | 75.00 [0.00, 100.00]          | -' in page
     assert 'Not complete' not in page
     assert '**Not complete**' in markdown({**report, 'complete': False})
 
@@ -164,7 +164,7 @@ def test_several_trainings_are_one_row(two_trainings):
     assert f'| step              | 62.50 ± 17.68 | cannot run: {REASON} |' in lines
     assert '| FGSM   | step    | 0.5000 ± 0.3536 |' in lines, 'amplification'
     assert (
-        '| PGD    | step #2 | 50.00     | 50.00 [0.00, 100.00]          | -                    | 30.0               |'
+        '| PGD    | step #2 | 50.00       | 50.00 [0.00, 100.00]          | -                    | 30.0               |'
         in lines
     )
 
@@ -257,4 +257,4 @@ def test_images_without_truth(report):
     page = markdown(report)
     assert '\nSingle images are not scored: it has no boxes.\n' in page and 'no ground truth' not in page
     assert '| none              | 100.00 | 50.00 | 0.00  | undefined  |' in page
-    assert '| PGD    | none    | -         | -                             | -                    | 30.0' in page
+    assert '| PGD    | none    | -           | -                             | -                    | 30.0' in page

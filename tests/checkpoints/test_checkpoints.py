@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from mmadvdefense import checkpoints
 from mmadvdefense.checkpoints import (
     CheckpointMismatch,
     check_state_dict,
     compare_state_dict,
     keep_own,
     load_target,
+    loading,
 )
 from mmadvdefense.compat import CheckpointRefused
 
@@ -128,7 +128,7 @@ class TestCheckStateDict:
         ],
     )
     def test_channels_as_classes(self, classes, theirs, ours, expected):
-        assert checkpoints._as_classes(classes, theirs, ours) == expected
+        assert loading._as_classes(classes, theirs, ours) == expected
 
     def test_accepts_what_the_model_converts_itself(self):
         class Renaming(nn.Linear):

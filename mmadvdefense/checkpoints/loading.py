@@ -3,44 +3,30 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Mapping, MutableMapping, Optional, Sequence
 
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
-from . import compat
-from .errors import UsageError
-from .models import unwrap
-from .saving import AtomicLocalBackend, PathLike, save_file_atomically, write_json
-from .state_dicts import PREPROCESSOR, LoadReport, compare_state_dict, offered_tensors, some, tensors_to_fill
-
-__all__ = [
-    'PREPROCESSOR',
-    'AtomicLocalBackend',
-    'CheckpointMismatch',
-    'LoadReport',
-    'check_state_dict',
-    'compare_state_dict',
-    'keep_own',
-    'load_target',
-    'save_file_atomically',
-    'state_dict_of',
-    'write_json',
-]
+from .. import compat
+from ..errors import UsageError
+from ..models import unwrap
+from ..saving import PathLike
+from .comparison import PREPROCESSOR, LoadReport, compare_state_dict, offered_tensors, some, tensors_to_fill
 
 
 class CheckpointMismatch(UsageError):
     """A checkpoint does not fill the model."""
 
 
-def state_dict_of(checkpoint: Any, source: PathLike = 'the checkpoint') -> Mapping[str, Any]:
+def state_dict_of(checkpoint: Any, source: PathLike = 'the checkpoint') -> MutableMapping[str, Any]:
     """The tensors of a checkpoint, which stand under the key ``state_dict`` or are the checkpoint itself.
 
     Raises:
         ValueError: If it has none; the message names ``source``.
     """
     state_dict = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else checkpoint
-    if not isinstance(state_dict, Mapping):
+    if not isinstance(state_dict, MutableMapping):
         raise UsageError(f'{source} holds no state dict but a {type(checkpoint).__name__}')
     return state_dict
 
@@ -74,7 +60,7 @@ def check_state_dict(
     return report
 
 
-def keep_own(model: nn.Module, state_dict: dict[str, Any], prefix: str | Sequence[str]) -> bool:
+def keep_own(model: nn.Module, state_dict: MutableMapping[str, Any], prefix: str | Sequence[str]) -> bool:
     """Let a part of a model that a checkpoint does not know keep its values, without MMEngine calling them missing.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any, Callable, Mapping, Optional, Sequence
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .models import unwrap
+from ..models import unwrap
 
 # The preprocessor of a protected model is its purifier, which the target's own checkpoint does not know.
 PREPROCESSOR = ('data_preprocessor.',)
