@@ -16,6 +16,7 @@ from torch.utils.data import ConcatDataset
 
 from mmadvdefense.purifiers import PatchDatabase, channel_order_of
 from mmadvdefense.registry import DATASETS
+from mmadvdefense.training.preparation import prepare_for_testing
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -66,6 +67,7 @@ def parts(dataset: ConfigDict) -> Iterator[ConfigDict]:
 def main() -> None:
     arguments = parse_arguments()
     config = load_config(arguments)
+    prepare_for_testing(config)
     order = arguments.channel_order or channel_order(config)
     if order is None:
         raise UsageError(f'{arguments.config} does not say how images are loaded; use --channel-order bgr or rgb')
