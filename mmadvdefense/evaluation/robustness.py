@@ -6,8 +6,9 @@ import logging
 import math
 import tempfile
 import traceback
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Optional, Sequence, Union
+from typing import Any, Iterator, Optional, Sequence, Union
 
 import numpy as np
 from mmengine.dist import get_world_size
@@ -153,21 +154,16 @@ def score(
     examples = ExampleImagesHook(attack, num_examples)
     amplification = ErrorAmplificationHook(layers)
     own = [attack, *([examples] if num_examples else []), *([amplification] if layers else []), *hooks]
-    for hook in own:
-        runner.register_hook(hook)
     try:
-        result = _result(condition, runner.test())
+        with _registered(runner, own):
+            result = _result(condition, runner.test())
     except Exception as error:
         if not attack.crafting or get_world_size() > 1:
             raise
         result = failed(condition, error)
     finally:
-        # The runner's next test is its own again.
-        for hook in own:
-            runner.hooks.remove(hook)
         attack.close()
         amplification.close()
-        _drop_gathered(runner)
     result.purifier = isinstance(preprocessor, Purifier) and preprocessor.enabled
     result.defense = type(preprocessor).__name__ if result.purifier else 'none'
     if result.reason is not None:
@@ -178,6 +174,19 @@ def score(
     if num_examples:
         result.examples = examples.gather()
     return result
+
+
+@contextmanager
+def _registered(runner: Runner, hooks: Sequence[Hook]) -> Iterator[None]:
+    """Hooks for one test alone: the runner's next test is its own again."""
+    for hook in hooks:
+        runner.register_hook(hook)
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            runner.hooks.remove(hook)
+        _drop_gathered(runner)
 
 
 def _drop_gathered(runner: Runner) -> None:

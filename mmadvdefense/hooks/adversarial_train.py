@@ -51,7 +51,7 @@ class AdversarialTrainingHook(Hook):
             raise UsageError(f'clean_start is a share of the batches, 0 to 1, got {clean_start}')
         if clean_start and not getattr(self.attack, 'random_start', None):
             raise UsageError(
-                f'clean_start={clean_start} does nothing: {type_name(attack["type"])} always starts in one way'
+                f'clean_start={clean_start} does nothing: {type_name(attack["type"])} has no random start to replace'
             )
         self.clean_start = clean_start
         self._from_clean = build_attack({**attack, 'random_start': None}) if clean_start else self.attack
