@@ -1,6 +1,6 @@
-# The defenses of resnet20_cifar10_objectives.py and resnet20_cifar10_relatives.py (first seeds) against who knows them:
+# The defenses of resnet20_cifar10_objectives.py and resnet20_cifar10_baselines.py (first seeds) against who knows them:
 # the gradient through the purifier where it has one, else the identity on the backward pass, and draws where it is random.
-_base_ = '../_base_/robustness/cifar10_relatives.py'
+_base_ = '../_base_/robustness/cifar10_baselines.py'
 
 
 def trained(kind, name, iterations):

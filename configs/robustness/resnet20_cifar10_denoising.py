@@ -1,7 +1,7 @@
 # The denoising ResNet-20, which is attacked itself: with the attacks of the other comparisons, and with ever more steps
 # towards a random class at eps 8, the paper's evaluation. 100 images, as the last attacks take long on a CPU.
 # Train it first: python benchmarks/train_seeds.py configs/benchmark/resnet20_cifar10_own_denoising.py --seeds 0 1 2
-_base_ = '../_base_/robustness/cifar10_relatives.py'
+_base_ = '../_base_/robustness/cifar10_baselines.py'
 
 defenses = dict(
     none=dict(),

@@ -1,6 +1,6 @@
 # Five objectives with one and the same U-Net, training attack and schedule: what the objective alone is worth. Train them
 # first: python benchmarks/train_seeds.py configs/benchmark/resnet20_cifar10_unet_{align,pixel,feature,logits,label}.py
-_base_ = '../_base_/robustness/cifar10_relatives.py'
+_base_ = '../_base_/robustness/cifar10_baselines.py'
 
 
 def trainings(name):

@@ -1,6 +1,6 @@
 # Purifiers that fit a network to each image, for up to a second and more of a CPU core: 100 images, at the
 # steps that tools/tune_oag.py gives for noise of 0.25 (50) and of 0.05 (150).
-_base_ = '../_base_/robustness/cifar10_relatives.py'
+_base_ = '../_base_/robustness/cifar10_baselines.py'
 
 defenses = dict(
     none=dict(),

@@ -19,7 +19,7 @@ CONFIGS = Path(__file__).parents[3] / 'configs'
 # attacker would spend minutes an image at every step.
 NOT_ADAPTIVE = {
     f'resnet20_cifar10_{name}'
-    for name in ('objectives', 'relatives', 'online', 'denoising', 'targeted', 'minimal', 'kernels')
+    for name in ('objectives', 'baselines', 'online', 'denoising', 'targeted', 'minimal', 'kernels')
 } | {'resnet152_imagenet_denoising', 'resnet50_ilsvrc_oag'}
 
 
@@ -61,7 +61,7 @@ def test_pgd_stands_in_both_forms(path, checked):
         assert 'PGD' not in names or 'TI-PGD' in names
 
 
-@pytest.mark.parametrize('name', ['resnet20_cifar10', 'resnet20_cifar10_objectives', 'resnet20_cifar10_relatives'])
+@pytest.mark.parametrize('name', ['resnet20_cifar10', 'resnet20_cifar10_objectives', 'resnet20_cifar10_baselines'])
 def test_transfer_rows_run_all_kinds_of_deepfool_and_of_carlini_and_wagner(name, checked):
     grid = read_grid(Config.fromfile(CONFIGS / 'robustness' / f'{name}.py'))
     for column in grid.threat_models:

@@ -19,7 +19,7 @@ threat_models = [
     dict(name='transfer', source=source),
 ]
 # Adversarial images of the target and of the source, which several grids share.
-cache_dir = 'work_dirs/cifar10_relatives_adversarial'
+cache_dir = 'work_dirs/cifar10_baselines_adversarial'
 num_examples = 4
 test_dataloader = dict(batch_size=100, num_workers=0)
 # Defenses that need no training and little time.

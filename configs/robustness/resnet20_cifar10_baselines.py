@@ -2,7 +2,7 @@
 # images, and those that need no training. Train the former first:
 # python benchmarks/train_seeds.py configs/benchmark/resnet20_cifar10_own_{pixel,feature,logits,label,align,align_residual}.py --amp
 # python benchmarks/train_seeds.py configs/benchmark/resnet20_cifar10_own_denoising.py
-_base_ = '../_base_/robustness/cifar10_relatives.py'
+_base_ = '../_base_/robustness/cifar10_baselines.py'
 
 
 def trainings(name, seeds=3):
