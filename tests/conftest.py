@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,6 +80,13 @@ def poisoned_memory() -> Iterator[None]:
 def poisoned():
     """:func:`poisoned_memory`."""
     return poisoned_memory
+
+
+@pytest.fixture(autouse=True)
+def trusts_no_checkpoint(monkeypatch):
+    """Trusting a checkpoint lifts the restriction for the whole process; for the tests, it ends with the test."""
+    name = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
+    monkeypatch.setenv(name, os.environ.get(name, '0'))
 
 
 @pytest.fixture(autouse=True)

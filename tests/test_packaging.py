@@ -17,8 +17,14 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 # Of a clone that has been used; what git ignores, and folders that a build does not read.
-NOT_SOURCES = ('.*', 'data', 'checkpoints', 'work_dirs', 'build', 'dist', 'site', '*.egg-info', '__pycache__')
+# In the top folder; the package has rooms of some of these names.
+NOT_SOURCES = ('.*', 'data', 'checkpoints', 'work_dirs', 'build', 'dist', 'site', '*.egg-info')
 PACKED_ELSEWHERE = {'configs': 'mmadvdefense/.mim/configs', 'tools': 'mmadvdefense/.mim/tools'}
+
+
+def _not_sources(folder: str, names: list[str]) -> set[str]:
+    patterns = (*(NOT_SOURCES if Path(folder) == ROOT else ()), '__pycache__')
+    return shutil.ignore_patterns(*patterns)(folder, names)
 
 
 def _require_build_tools() -> None:
@@ -46,7 +52,7 @@ def built(tmp_path_factory) -> Distributions:
     _require_build_tools()
     folder = tmp_path_factory.mktemp('packaging')
     # Elsewhere, because a build leaves an egg-info in the sources.
-    shutil.copytree(ROOT, folder / 'source', ignore=shutil.ignore_patterns(*NOT_SOURCES))
+    shutil.copytree(ROOT, folder / 'source', ignore=_not_sources)
     command = [sys.executable, '-m', 'build', '--no-isolation', '--outdir', str(folder / 'dist')]
     environment = {**os.environ, 'PIP_NO_INDEX': '1'}
     done = subprocess.run(

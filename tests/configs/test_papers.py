@@ -122,7 +122,7 @@ def test_hgd_on_imagenet(build):
     ensemble = pairs[-1][1]
     assert [steps for steps, _ in pairs] == [1, 1, 1, 1, 2, 4, 8]
     assert [sources for _, sources in pairs] == [*([model] for model in ensemble), *[ensemble] * 4]
-    assert ensemble[0] == 'target' and all((CONFIGS.parent / other['config']).is_file() for other in ensemble[1:])
+    assert ensemble[0] == 'target' and all((CONFIGS.parent / other.config).is_file() for other in ensemble[1:])
     # Section 4.2: the checkpoint of the lowest validation loss.
     assert config.custom_hooks[1] == dict(type='PurifierValLossHook')
     checkpoint = config.default_hooks.checkpoint

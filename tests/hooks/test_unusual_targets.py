@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 import mmadvdefense  # noqa: F401  registers everything
 from mmadvdefense.hooks import AttackHook
+from mmadvdefense.purifiers import STEP
 from mmadvdefense.training import preparation
 
 _serial = itertools.count()
@@ -114,12 +115,18 @@ class Images(Dataset):
 
 
 class Spy(Hook):
+    priority = 'LOWEST'
+
     def __init__(self):
-        self.outputs, self.batches = [], []
+        self.outputs, self.pairs = [], []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if STEP in data_batch:
+            step = data_batch[STEP]
+            self.pairs.append(list(zip(step.clean, step.adversarial)))
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         self.outputs.append({name: float(value) for name, value in outputs.items()})
-        self.batches.append(data_batch)
 
 
 @pytest.fixture
@@ -182,10 +189,10 @@ def test_a_purifier_is_trained(kind, attack, make_runner):
     changed = {name for name, value in runner.model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed and all(name.startswith('data_preprocessor.') for name in changed)
     assert len(spy.outputs) == 2
-    for losses, batch in zip(spy.outputs, spy.batches):
+    assert len(spy.pairs) == 2
+    for losses, pairs in zip(spy.outputs, spy.pairs):
         assert all(torch.tensor(value).isfinite() for value in losses.values())
         assert losses['loss_align'] >= 0 and any(name.startswith('task_') for name in losses)
-        pairs = zip(batch['inputs'], batch['adversarial_inputs'])
         assert all(0 < (clean - adversarial).abs().max() <= 8 + 1e-3 for clean, adversarial in pairs)
 
 

@@ -23,6 +23,6 @@ def test_masks_of_the_samples_size_that_keep_what_is_ignored():
     logits = torch.nn.functional.one_hot(winner, 3).permute(2, 0, 1)[None].float()
     (mask,) = task.predicted(logits, [sample])
     assert mask.tolist() == [[2, 1, 0], [1, 255, 2]] and mask.dtype == truth.dtype
-    (relabelled,) = task.relabel([sample], [mask])
+    (relabelled,) = task.relabel_as_predicted([sample], logits)
     assert relabelled.gt_sem_seg.data.tolist() == [[[2, 1, 0], [1, 255, 2]]]
     assert torch.equal(sample.gt_sem_seg.data[0], truth)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partialmethod
 from typing import Any, ClassVar, Optional
 
+from ...errors import UsageError
 from ...registry import ATTACKS
 from .loop import GradientAttack
 
@@ -24,6 +25,8 @@ class FeatureAttack(GradientAttack):
     objective_settings: ClassVar[tuple[str, ...]] = ('layers',)
 
     def __init__(self, eps: float, *args: Any, random_start: Optional[str] = 'uniform', **options: Any):
+        if 'objective' in options:
+            raise UsageError(f'{type(self).__name__} has an objective of its own; leave out objective=...')
         settings = {name: options.pop(name) for name in self.objective_settings if name in options}
         options.update(objective=dict(type=self.objective_type, **settings), random_start=random_start)
         super().__init__(eps, *args, **options)

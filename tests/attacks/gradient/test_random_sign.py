@@ -42,7 +42,7 @@ def test_it_knows_nothing_and_needs_nothing():
     assert not attack.needs_labels and attack.describe() == 'RandomSign (L-inf 4)'
     for name in ('gray-box', 'query'):
         ThreatModel(name).check_attack(attack)
-    with pytest.raises(UnsupportedAttackError, match='RandomSign asks no gradients; use gray-box'):
+    with pytest.raises(UnsupportedAttackError, match='RandomSign uses no gradients; use gray-box'):
         ThreatModel('adaptive').check_attack(attack)
     with pytest.raises(ValueError, match='eps is a radius'):
         build_attack(dict(type='RandomSign', eps=None))

@@ -68,7 +68,7 @@ def test_only_what_the_target_gets_right(choose, target, monkeypatch):
         'counted.\n'
     ]
     # A run that goes on does not ask again.
-    monkeypatch.setattr(module, '_ask', None)
+    monkeypatch.setattr(module, '_test', None)
     assert choose(correct_only=True)[0] == expected
     spread = [expected[position * len(expected) // 4] for position in range(4)]
     assert choose(correct_only=True, num_images=4)[0] == spread
@@ -88,7 +88,7 @@ def test_another_checkpoint_is_asked_again(choose, target, monkeypatch):
     state['head.fc.bias'] += torch.arange(10.0)
     torch.save({'state_dict': state}, target['checkpoint'])
     asked = []
-    monkeypatch.setattr(module, '_ask', lambda *arguments: asked.append(1) or [True] * 12)
+    monkeypatch.setattr(module, '_test', lambda *arguments: asked.append(1) or [True] * 12)
     assert choose(correct_only=True, indices=list(range(12)))[0] == list(range(12)) and asked == [1]
 
 
@@ -113,11 +113,13 @@ def test_classes_with_fewer_are_counted(choose, target):
 
 
 def test_what_cannot_be(choose, monkeypatch):
-    monkeypatch.setattr(module, '_ask', lambda *arguments: [False] * 5)
+    monkeypatch.setattr(module, '_test', lambda *arguments: [False] * 5)
     with pytest.raises(ValueError, match='gets none of 5 images right, and correct_only is set'):
         choose(correct_only=True, indices=[0, 1, 2, 3, 4])
     monkeypatch.setattr(type(choose.dataset), 'get_data_info', lambda self, index: dict(seg_map_path='a.png'))
-    with pytest.raises(ValueError, match='images_per_class is for image classification; HandwrittenDigits has not'):
+    with pytest.raises(
+        ValueError, match='images_per_class is for image classification; an image of HandwrittenDigits does not have'
+    ):
         choose(images_per_class=1)
     for settings, message in (
         (dict(correct_only='yes'), 'correct_only is True or False'),
@@ -131,7 +133,7 @@ def test_what_cannot_be(choose, monkeypatch):
 
 
 def test_nothing_is_asked_without_the_settings(choose, monkeypatch):
-    monkeypatch.setattr(module, '_ask', None)
+    monkeypatch.setattr(module, '_test', None)
     assert (
         choose(num_images=5) == ([position * SIZE // 5 for position in range(5)], None) and selection_text(None) == []
     )

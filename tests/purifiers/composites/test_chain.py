@@ -116,7 +116,7 @@ def test_does_not_train_its_members(chain, make_images):
     [
         ([], 'PurifierChain needs at least one purifier'),
         ([MEDIAN, dict(type='JPGPurifier')], r"purifiers\[1\] has type 'JPGPurifier', .*did you mean JPEGPurifier"),
-        ([dict(type='ClsDataPreprocessor')], r"purifiers\[0\] has type 'ClsDataPreprocessor', which is no purifier"),
+        ([dict(type='ClsDataPreprocessor')], r"purifiers\[0\] has type 'ClsDataPreprocessor', which is not a purifier"),
         ([dict(quality=75)], r'purifiers\[0\] has type None'),
         ([dict(RESIZE, seed=3)], r'purifiers\[0\] \(RandomResizePadPurifier\) has seed, a setting of the chain'),
         ([dict(MEDIAN, native_type='mmpretrain.ClsDataPreprocessor')], 'has native_type, a setting of the chain'),
