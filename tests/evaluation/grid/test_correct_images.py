@@ -117,12 +117,10 @@ def test_what_cannot_be(choose, monkeypatch):
     with pytest.raises(ValueError, match='gets none of 5 images right, and correct_only is set'):
         choose(correct_only=True, indices=[0, 1, 2, 3, 4])
     monkeypatch.setattr(type(choose.dataset), 'get_data_info', lambda self, index: dict(seg_map_path='a.png'))
-    with pytest.raises(
-        ValueError, match='images_per_class is for image classification; an image of HandwrittenDigits does not have'
-    ):
+    with pytest.raises(ValueError, match='is for image classification; an image of HandwrittenDigits does not'):
         choose(images_per_class=1)
     for settings, message in (
-        (dict(correct_only='yes'), 'correct_only is True or False'),
+        (dict(correct_only='yes'), 'correct_only must be True or False'),
         (dict(images_per_class=0), 'images_per_class must be an integer >= 1'),
         (dict(images_per_clas=2), "did you mean 'images_per_class'"),
     ):
