@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Optional, Sequence
 
 import numpy as np
-from scipy import stats
 
 from ..errors import UsageError
 
@@ -24,6 +23,9 @@ def bootstrap_interval(scores: Sequence[float], seed: int = 0) -> tuple[float, f
     """
     if len(scores) == 1:
         return float(scores[0]), float(scores[0])
+    # Takes most of a second to import, in every process that only trains or attacks, too.
+    from scipy import stats
+
     interval = stats.bootstrap(
         (np.asarray(scores, dtype=np.float64),),
         np.mean,
@@ -60,6 +62,8 @@ def paired_t_test(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, O
     if np.ptp(difference) == 0:
         t, p = (None, 0.0) if difference.any() else (0.0, 1.0)
     else:
+        from scipy import stats
+
         t, p = map(float, stats.ttest_rel(ours, theirs))
     return dict(difference=float(difference.mean()), t=t, p=p, pairs=len(ours))
 
