@@ -23,7 +23,8 @@ class TrainingStep:
 
     The training hook makes it and puts it into the data batch. The purifier takes it out, leaves its images in it and
     passes it on with the preprocessed batch. The target leaves its features and the prepared samples, and the loss
-    terms read all of it. Nothing else keeps it, so it is gone when the losses are computed, and after an error too.
+    terms read all of it. Only the runner's own training step keeps it longer, until the update, so it is gone after the
+    iteration, and after an error too.
 
     Implements ``losses.base.PurifierBatch`` and ``purifiers.trained.step.PurifierStep``. What the loss terms read is
     computed on demand, once.

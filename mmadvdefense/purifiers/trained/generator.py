@@ -215,10 +215,6 @@ class GeneratorPurifier(Purifier):
         return resize(to_unit_range(images), self.working_size or images.shape[-2:])
 
 
-def stack_layout(images: Sequence[Tensor]) -> Layout:
-    return Layout(tuple((image.shape[-2], image.shape[-1]) for image in images), is_list=True)
-
-
 def _joined(clean: Pixels, adversarial: Pixels) -> Pixels:
     """Both halves as one batch."""
     if isinstance(clean, Tensor) and isinstance(adversarial, Tensor):
