@@ -63,6 +63,8 @@ def prepare_for_training(
 def prepare_for_testing(config: Config, launcher: str = 'none') -> None:
     """Make a config of any host, with a purifier or without, fit to be tested; ``Runner.from_cfg`` takes it then.
 
+    Call it once: it drops the config's hooks, from which a second call could no longer tell what was trained.
+
     Args:
         config: changed in place; a purifier whose networks it does not name gets those of the default recipe.
         launcher: as MMEngine names it.

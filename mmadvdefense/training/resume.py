@@ -20,7 +20,8 @@ def choose_checkpoint(config: Config, resume: Optional[str] = None) -> None:
     from_latest = config.get('resume') and not config.get('load_from') and not resume
     if resume == 'auto' or from_latest:
         # Before the first checkpoint there is nothing to continue from: begin as if it had not been asked for.
-        latest = latest_checkpoint(Path(config.work_dir))
+        work_dir = config.get('work_dir')
+        latest = latest_checkpoint(Path(work_dir)) if work_dir else None
         config.resume = latest is not None
         if config.resume:
             config.load_from = str(latest)
