@@ -136,5 +136,5 @@ def test_images_of_different_sizes(train):
 
 
 def test_unknown_half():
-    with pytest.raises(ValueError, match="train_on is 'both' or 'adversarial', got 'clean'"):
+    with pytest.raises(ValueError, match="train_on must be 'both' or 'adversarial', got 'clean'"):
         PurifierTrainHook(attack=dict(type='FGSM', eps=8), train_on='clean')
