@@ -133,7 +133,7 @@ def resolution_layers(source: AttackSource, images: Pixels) -> list[str]:
     outermost = [name for name in positions if not any(outer in positions for outer in _ancestors(name))]
     last = {positions[name]: name for name in outermost}
     if not last:
-        raise UsageError(f'{type(source.model).__name__} has no backbone with feature maps; set layers')
+        raise UsageError(f'{type(source.model).__name__} has no backbone with feature maps; set layers=[...]')
     return list(last.values())
 
 
