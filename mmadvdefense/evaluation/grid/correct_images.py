@@ -61,7 +61,9 @@ def choose_images(
         labels = labels and [label for label, keep in zip(labels, correct) if keep]
         chosen = [index for index, keep in zip(chosen, correct) if keep]
         if not chosen:
-            raise UsageError(f'the undefended target classifies none of {len(correct)} images correctly, but correct_only is set')
+            raise UsageError(
+                f'the undefended target classifies none of {len(correct)} images correctly, but correct_only is set'
+            )
     if labels is not None and config.images_per_class is not None:
         chosen = _of_each_class(chosen, labels, config.images_per_class)
         facts['images_per_class'] = config.images_per_class
