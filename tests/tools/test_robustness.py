@@ -483,7 +483,7 @@ def test_mistakes_end_in_one_line(run_tool, grid, variant, save_target, config, 
         "unknown threat model 'whitebox'; did you mean gray-box": "threat_models = ['whitebox']",
         "unknown attack 'CW'; known": own.format(name='gray-box', rest="attacks=['CW']"),
         "'gray-box' takes no eot_samples": own.format(name='gray-box', rest='eot_samples=3'),
-        "has 'gray-box' twice": "threat_models = ['gray-box', 'gray-box']",
+        "contains 'gray-box' twice": "threat_models = ['gray-box', 'gray-box']",
         'config of a source of .* not found: nowhere.py': own.format(
             name='transfer', rest="source=dict(config='nowhere.py', checkpoint='a.pth')"
         ),
