@@ -1,4 +1,4 @@
-"""Digests that tell whether two things would give the same numbers: weights, settings, files, pixels."""
+"""Digests of weights, settings, files and pixels, to tell whether two runs would produce the same numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 _CHUNK = 1 << 20
-# The files of these packages lay one level higher; a module's digest names its layers' classes.
+# These packages' files used to be one level higher; digests contain the module paths of layer classes.
 _MOVED = re.compile(
     r'^mmadvdefense\.(purifiers\.(?:trained|online|transforms|composites)|networks\.per_image)\.(?P<file>\w+)$'
 )
@@ -30,7 +30,7 @@ def file_digest(path: Union[str, Path]) -> str:
 
 
 def value_digest(*values: Any) -> str:
-    """SHA-256 of tensors, arrays, and whatever JSON can hold; of arrays the type and shape count as well."""
+    """SHA-256 of tensors, arrays, and JSON values; arrays include their type and shape."""
     digest = hashlib.sha256()
     for value in values:
         if isinstance(value, Tensor):
@@ -47,16 +47,16 @@ def value_digest(*values: Any) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    """JSON that does not depend on the order of keys; what JSON does not know is named by its type or itself."""
+    """JSON independent of key order; objects that JSON cannot represent are written by name."""
     return json.dumps(value, sort_keys=True, default=_name)
 
 
 def plain_settings(value: Any, leave_out: tuple[str, ...] = ()) -> Any:
-    """A part of a config as JSON holds it; names of files become their content's digest, so that another file shows.
+    """A part of a config as plain JSON values; file names are replaced by the digest of the content, to detect changes.
 
     Args:
-        value: of any config.
-        leave_out: keys that do not count, however deep.
+        value: any part of a config.
+        leave_out: keys to ignore at any depth.
     """
     if isinstance(value, Mapping):
         return {str(key): plain_settings(item, leave_out) for key, item in value.items() if key not in leave_out}
@@ -68,14 +68,14 @@ def plain_settings(value: Any, leave_out: tuple[str, ...] = ()) -> Any:
 
 
 def module_digest(module: nn.Module, leave_out: tuple[str, ...] = ()) -> str:
-    """SHA-256 of what a module computes: its layers' types and settings, its parameters and buffers.
+    """SHA-256 of all that determines a module's output: its layers' types and settings, its parameters and buffers.
 
-    Buffers that a checkpoint leaves out (mean and std of a preprocessor) count as well; ``training``, private
-    attributes, and what no setting can be told from (functions by their name) do not.
+    Non-persistent buffers (mean and std of a preprocessor) are included; ``training``, ``enabled``, ``init_cfg``
+    and private attributes are not. Objects that JSON does not support, such as functions, are identified by name.
 
     Args:
-        module: any module.
-        leave_out: names of direct children that do not count.
+        module: the module.
+        leave_out: names of direct children to ignore.
     """
     digest = hashlib.sha256()
     for name, layer in module.named_modules():
@@ -89,7 +89,7 @@ def module_digest(module: nn.Module, leave_out: tuple[str, ...] = ()) -> str:
     return digest.hexdigest()
 
 
-# ``enabled`` is the switch of a purifier, and ``init_cfg`` says where weights came from, not what they are.
+# Not settings: ``enabled`` switches a purifier on and off, and ``init_cfg`` only says where weights came from.
 _PASSING = ('training', 'enabled', 'init_cfg')
 
 
@@ -98,7 +98,7 @@ def _is_setting(key: str) -> bool:
 
 
 def _name(value: Any) -> Any:
-    """What stands for a value that JSON does not know."""
+    """A representation of a value that JSON does not support."""
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, (set, frozenset)):
@@ -112,7 +112,7 @@ def _name(value: Any) -> Any:
 
 
 def _former_module(name: str) -> str:
-    """The name that digests have for one of this package's modules."""
+    """The module name used in digests, for modules of this package that have moved."""
     moved = _MOVED.match(name)
     if moved is None:
         return name

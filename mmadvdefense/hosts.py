@@ -1,4 +1,4 @@
-"""All that differs from host to host, as data. Importing this imports no host."""
+"""Everything that differs between hosts, as data. Importing this module imports no host."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ class Host:
     """A library of OpenMMLab whose models can be attacked and protected.
 
     Attributes:
-        scope: the default scope of its configs, which is also the package that is imported.
+        scope: the default scope of its configs, which is also its import name.
         distribution: its name on PyPI.
-        versions: that are supported, as pip writes them.
-        needs_ops: whether it cannot be imported without the compiled operators of mmcv.
-        task: the name of the task that its models are for, which ``mmadvdefense.tasks`` has a class for.
-        ground_truth: what its data samples say of an image: its label, a mask of labels, or boxes with labels.
-        model_base: the name of the class that models for this task derive from.
-        other_models: what else it has, by the nearest base class, as the end of "the model ...".
-        native_type: its data preprocessor, which a purifier wraps.
-        recipe: how the names of the default recipes for its models end.
-        collate: the function that makes a batch of its data samples.
+        versions: the supported versions, as a pip specifier.
+        needs_ops: whether importing it requires the compiled operators of mmcv.
+        task: the name of its models' task, for which ``mmadvdefense.tasks`` has a class.
+        ground_truth: the annotations in its data samples: a label, a mask of labels, or boxes with labels.
+        model_base: the name of the base class of models for this task.
+        other_models: its other kinds of models, by base class; each value completes "the model ...".
+        native_type: its data preprocessor, which purifiers wrap.
+        recipe: suffix of the names of its default recipes.
+        collate: the function that collates its data samples into a batch.
         fills_loaders: whether its own tools add ``collate`` and pinned memory to every data loader.
-        reads_top_level: whether its inference APIs read the top-level ``data_preprocessor`` of a config; the others
-            know only the one inside of the model.
+        reads_top_level: whether its inference APIs read the top-level ``data_preprocessor`` of a config; other hosts
+            read only the one inside the model.
     """
 
     scope: str
@@ -44,7 +44,7 @@ class Host:
 
     @property
     def dense(self) -> bool:
-        """Whether ground truth says where things are, so that an image must not be moved under it."""
+        """Whether the ground truth is spatial, so that image content must not move."""
         return self.ground_truth != 'label'
 
 
@@ -66,7 +66,7 @@ HOSTS: dict[str, Host] = {
             reads_top_level=True,
             other_models={
                 'BaseSelfSupervisor': 'learns without labels',
-                'BaseRetriever': 'looks for similar images',
+                'BaseRetriever': 'retrieves similar images',
             },
         ),
         Host(
@@ -92,8 +92,8 @@ HOSTS: dict[str, Host] = {
             native_type='mmdet.DetDataPreprocessor',
             recipe='det',
             other_models={
-                'BaseMOTModel': 'follows objects from frame to frame',
-                'BaseReID': 'compares what it sees by its features',
+                'BaseMOTModel': 'tracks objects from frame to frame',
+                'BaseReID': 'matches objects by their features',
             },
         ),
     )
@@ -101,11 +101,11 @@ HOSTS: dict[str, Host] = {
 
 
 def host_of(*paths: str) -> Optional[Host]:
-    """The host that the first of several dotted names is from, such as ``'mmdet.models.SSDHead'``; None if none is."""
+    """The host of the first dotted name that belongs to one, such as ``'mmdet.models.SSDHead'``; None if none does."""
     packages = (path.partition('.')[0] for path in paths)
     return next((HOSTS[package] for package in packages if package in HOSTS), None)
 
 
 def host_of_class(cls: type) -> Optional[Host]:
-    """The host that a class or the nearest of its base classes is from; None if none is."""
+    """The host that a class, or its nearest base class in a host, belongs to; None if there is none."""
     return host_of(*(base.__module__ for base in cls.__mro__))

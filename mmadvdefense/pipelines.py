@@ -1,4 +1,4 @@
-"""What the pipeline of a data set does, read off its config or off the data set itself."""
+"""Facts about a data set's pipeline, read from its config or from the data set itself."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any, Iterator, Mapping, NamedTuple, Optional, Union
 
 from mmengine.config import Config
 
-# Data sets that hold their images instead of loading them, as RGB arrays.
+# Data sets that hold their images in memory as RGB arrays.
 _RGB_ARRAYS = ('CIFAR10', 'CIFAR100', 'HandwrittenDigits')
-# Transforms that swap red and blue if the setting is true.
+# Transforms that swap red and blue, and the setting that enables it.
 _SWAPS = {'NumpyToPIL': 'to_rgb', 'PILToNumpy': 'to_bgr', 'Normalize': 'to_rgb'}
 
 
@@ -16,8 +16,8 @@ class Step(NamedTuple):
     """A transform.
 
     Attributes:
-        kinds: the names, without a scope, of its class and of that class's bases, where these are known.
-        settings: of its config, or the attributes of the transform itself.
+        kinds: the names, without scope, of its class and of its base classes, if known.
+        settings: the settings in its config, or the attributes of the transform itself.
     """
 
     kinds: tuple[str, ...]
@@ -25,21 +25,21 @@ class Step(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Of its class."""
+        """The name of its class."""
         return self.kinds[0] if self.kinds else ''
 
 
 def pipeline_steps(dataset: Any) -> list[Step]:
-    """The transforms of a data set, also of one that is wrapped (repeated, concatenated), in their order.
+    """The transforms of a data set in order, including those of wrapped (repeated, concatenated) data sets.
 
     Args:
-        dataset: a data set, or its config; without a pipeline there are no steps.
+        dataset: a data set, or its config; without a pipeline the result is empty.
     """
     return list(_steps(_pipeline(_innermost(dataset))))
 
 
 def channel_order(dataset: Any) -> Optional[str]:
-    """How a data set gives its images: ``'bgr'`` as MMEngine's loaders do, ``'rgb'``, or None if it cannot be told.
+    """The channel order of a data set's images: ``'bgr'`` as from MMEngine's loaders, ``'rgb'``, or None if unknown.
 
     Args:
         dataset: a data set, or its config.
@@ -54,17 +54,17 @@ def channel_order(dataset: Any) -> Optional[str]:
 
 
 def normalizes(dataset: Any) -> bool:
-    """Whether a data set's pipeline has a step that subtracts a mean, which is for the data preprocessor to do."""
+    """Whether a data set's pipeline subtracts a mean, which is the data preprocessor's task."""
     return any('Normalize' in step.kinds for step in pipeline_steps(dataset))
 
 
 def config_channel_order(config: Union[str, Config]) -> Optional[str]:
-    """How the images come that the model of a config was trained on; None if that cannot be told.
+    """The channel order of the images that a config's model was trained on; None if unknown.
 
-    Its pipelines tell, or else its data preprocessor does by what it converts.
+    It is read from the pipelines, or else inferred from the data preprocessor's channel conversion.
 
     Args:
-        config: of a model, or its file.
+        config: a model's config, or its file.
     """
     config = Config.fromfile(config) if isinstance(config, str) else config
     for name in ('train_dataloader', 'test_dataloader', 'val_dataloader'):
@@ -75,24 +75,24 @@ def config_channel_order(config: Union[str, Config]) -> Optional[str]:
 
 
 def native_channel_order(settings: Mapping[str, Any]) -> Optional[str]:
-    """How the pipeline loads images, by the settings of a native preprocessor; None if they do not tell."""
+    """The channel order of loaded images according to a native preprocessor's settings; None if unknown."""
     if settings.get('bgr_to_rgb') or settings.get('to_rgb'):
         return 'bgr'
     return 'rgb' if settings.get('rgb_to_bgr') else None
 
 
 def dataset_pipeline(dataset: Optional[dict]) -> list:
-    """The transforms of a data set's config in their order; data sets made of others run those of the others first."""
+    """The transforms of a data set's config in order; wrappers run the transforms of the inner data sets first."""
     dataset = dataset or {}
     inner = dataset.get('dataset') or dataset.get('datasets') or ()
-    # Those side by side load alike, or could not be one batch.
+    # Concatenated data sets must load images alike to form one batch, so the first is representative.
     first = inner if isinstance(inner, dict) else next(iter(inner), None)
     return [*(dataset_pipeline(first) if first else ()), *(dataset.get('pipeline') or ())]
 
 
 def _innermost(dataset: Any) -> Any:
     while _get(dataset, 'pipeline') is None:
-        # Wrappers (repeat, concatenation, class balance) hold the data set that has one.
+        # Wrappers (repeat, concatenation, class balance) hold the data set with the pipeline.
         inner = _get(dataset, 'dataset') or (_get(dataset, 'datasets') or [None])[0]
         if inner is None:
             break
@@ -108,7 +108,7 @@ def _pipeline(dataset: Any) -> Any:
 def _steps(transforms: Any) -> Iterator[Step]:
     for transform in transforms:
         if isinstance(transform, (list, tuple)):
-            # One of several choices of transforms.
+            # Alternative branches, e.g. of RandomChoice.
             yield from _steps(transform)
             continue
         settings = transform if isinstance(transform, Mapping) else getattr(transform, '__dict__', {})
@@ -118,7 +118,7 @@ def _steps(transforms: Any) -> Iterator[Step]:
 
 
 def _class_names(thing: Any) -> list[str]:
-    """The name of the class that something is or that its config says, and those of its bases where they are known."""
+    """The class name of an object or config, and the names of its base classes if known."""
     kind = thing.get('type') if isinstance(thing, Mapping) else type(thing)
     if isinstance(kind, str):
         return [kind.replace('/', '.').split('.')[-1]]

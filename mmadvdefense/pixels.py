@@ -18,7 +18,7 @@ PIXEL_MAX = 255.0
 
 @dataclass(frozen=True)
 class Layout:
-    """How a batch was given: one tensor, or a list of images that may differ in size."""
+    """The form of a batch: one tensor, or a list of images that may differ in size."""
 
     sizes: tuple[tuple[int, int], ...]
     is_list: bool
@@ -35,7 +35,7 @@ class Layout:
         return cls(tuple(_size(image) for image in images), is_list=True)
 
     def groups(self) -> dict[tuple[int, int], list[int]]:
-        """The positions of the images of each size, sizes in the order in which they first occur."""
+        """The positions of the images of each size; sizes are ordered by first occurrence."""
         groups: dict[tuple[int, int], list[int]] = {}
         for index, size in enumerate(self.sizes):
             groups.setdefault(size, []).append(index)
@@ -51,11 +51,11 @@ def _size(images: Tensor) -> tuple[int, int]:
 
 
 def check_channels(images: Pixels, names: Optional[Sequence[str]] = None) -> None:
-    """Raise a ``ValueError`` that names the first image that has not three channels.
+    """Raise a ``ValueError`` that names the first image without exactly three channels.
 
     Args:
         images: a batch of images.
-        names: a name for each, usually its file.
+        names: a name for each image, usually its file.
     """
     for index, image in enumerate(images):
         if image.ndim != 3 or image.shape[0] != 3:
@@ -67,15 +67,15 @@ def check_channels(images: Pixels, names: Optional[Sequence[str]] = None) -> Non
 
 
 def check_pixels(images: Pixels, names: Optional[Sequence[str]] = None, augmented: bool = False) -> None:
-    """Raise a ``ValueError`` that names the first image whose values are no raw pixels, their range, and the remedy.
+    """Raise a ``ValueError`` that names the first image whose values are not raw pixels, their range, and the remedy.
 
-    Bytes are pixels by their type and are not looked at. Of other types the smallest and the largest value are, where
-    the images are: on an accelerator that makes the caller wait, so check what a data loader gives before it is copied
-    there. A dark image may well have values up to 1; what gives images in 0-1 away are values that are not whole.
+    8-bit images are valid by type and need no check. For other types, the minimum and the maximum are computed on the
+    images' device, which synchronizes with an accelerator: check batches before copying them to the device. A dark
+    image may have no values above 1; images scaled to 0-1 are recognized by fractional values.
 
     Args:
-        images: as a data loader gives them, of any type.
-        names: a name for each, usually its file.
+        images: as a data loader returns them, of any type.
+        names: a name for each image, usually its file.
         augmented: whether photometric augmentation may have moved float pixels out of 0-255, which hosts do not clip.
     """
     if all(image.dtype == torch.uint8 for image in ([images] if isinstance(images, Tensor) else images)):
@@ -90,18 +90,18 @@ def check_pixels(images: Pixels, names: Optional[Sequence[str]] = None, augmente
             )
 
 
-# Rounding of an interpolation in floats.
+# Tolerance for the rounding of interpolation in floats.
 _SLACK = 0.5
-# What photometric augmentation of floats (brightness, contrast and saturation, one after the other) stays within.
+# Bounds on the result of photometric augmentation of floats (brightness, contrast and saturation in turn).
 _AUGMENTED = (-PIXEL_MAX, 2 * PIXEL_MAX)
-# Images that have been normalised do not go further than this from 0, unless their mean alone was subtracted.
+# Bound on the absolute values of normalised images, unless only the mean was subtracted.
 _NORMALISED = 16
-# Types that torch can hardly compute with.
+# Types that few torch operations support.
 _WIDE = (torch.bool, torch.uint16, torch.uint32, torch.uint64)
 
 
 def _value_ranges(images: Pixels) -> list[tuple[float, float]]:
-    """The smallest and the largest value of each image; NaN if there is one."""
+    """The minimum and maximum of each image; NaN if any value is NaN."""
     if isinstance(images, Tensor):
         images = images.long() if images.dtype in _WIDE else images
         low, high = images.flatten(1).aminmax(dim=1)
@@ -110,32 +110,32 @@ def _value_ranges(images: Pixels) -> list[tuple[float, float]]:
 
 
 def _remedy(image: Tensor, low: float, high: float, augmented: bool) -> Optional[str]:
-    """What to do about an image with these values; None if they are pixels."""
+    """How to fix an image with these values; None if they are valid pixels."""
     if image.dtype == torch.bool:
         return 'make it uint8 with values 0-255'
     if not image.is_floating_point():
         if image.dtype in _WIDE or high > PIXEL_MAX:
-            return "load 8 bit a channel, as LoadImageFromFile(color_type='color') does"
+            return "load 8 bits per channel, as LoadImageFromFile(color_type='color') does"
         return _REMOVE_NORMALIZE if low < 0 else None
     if not (math.isfinite(low) and math.isfinite(high)):
-        return 'mend the file, or the transform that makes values that are not finite'
+        return 'repair the file, or the transform that produces non-finite values'
     if low >= 0 and high <= 1 and low < high and not image.frac().eq(0).all():
-        return 'remove ToTensor, or what else divides by 255, from the pipeline; mean and std stay those of 0-255'
+        return 'remove ToTensor, or whatever else divides by 255, from the pipeline; keep mean and std for 0-255'
     if low < 0 and high <= _NORMALISED and low >= -_NORMALISED and high > 0:
         return _REMOVE_NORMALIZE
     least, most = _AUGMENTED if augmented else (-_SLACK, PIXEL_MAX + _SLACK)
     if low < least:
         return _REMOVE_NORMALIZE
-    return 'load 8 bit a channel, or scale the image to 0-255 in the pipeline' if high > most else None
+    return 'load 8 bits per channel, or scale the image to 0-255 in the pipeline' if high > most else None
 
 
 _REMOVE_NORMALIZE = (
-    'remove Normalize, or what else subtracts a mean, from the pipeline; the data_preprocessor takes mean and std'
+    'remove Normalize, or whatever else subtracts a mean, from the pipeline; set mean and std in the data_preprocessor'
 )
 
 
 def stack(images: Pixels) -> tuple[Tensor, Layout]:
-    """One ``(N, 3, H, W)`` tensor; smaller images of a list are padded with zeros below and on the right."""
+    """One ``(N, 3, H, W)`` tensor; smaller images of a list are zero-padded at the bottom and on the right."""
     layout = Layout.of(images)
     if isinstance(images, Tensor):
         return images, layout
@@ -147,18 +147,18 @@ def stack(images: Pixels) -> tuple[Tensor, Layout]:
 
 
 def unstack(batch: Tensor, layout: Layout) -> Pixels:
-    """The inverse of :func:`stack`; gradients flow through."""
+    """The inverse of :func:`stack`; differentiable."""
     if not layout.is_list:
         return batch
     return [image[:, :height, :width] for image, (height, width) in zip(batch.unbind(), layout.sizes)]
 
 
 def valid_mask(layout: Layout, like: Tensor) -> Optional[Tensor]:
-    """``(N, 1, H, W)``, 1 on real pixels and 0 on the padding of :func:`stack`; None where nothing is padded."""
+    """``(N, 1, H, W)``, 1 on real pixels and 0 on the padding of :func:`stack`; None without padding."""
     if layout.is_uniform:
         return None
     height, width = like.shape[-2:]
-    # Copied without waiting for the device.
+    # A non-blocking copy avoids synchronizing with the device.
     sizes = torch.tensor(layout.sizes).to(like.device, non_blocking=True)
     rows = torch.arange(height, device=like.device) < sizes[:, :1]
     columns = torch.arange(width, device=like.device) < sizes[:, 1:]
@@ -166,7 +166,7 @@ def valid_mask(layout: Layout, like: Tensor) -> Optional[Tensor]:
 
 
 def resize(images: Tensor, size: Sequence[int]) -> Tensor:
-    """Bilinear with ``align_corners=True``, as the method's authors resize to the generator's working size and back."""
+    """Bilinear with ``align_corners=True``, as in Align's code, to the generator's working size and back."""
     if tuple(images.shape[-2:]) == tuple(size):
         return images
     return F.interpolate(images, tuple(size), mode='bilinear', align_corners=True)
@@ -186,7 +186,7 @@ def swap_channels(images: Pixels) -> Pixels:
 
 
 def to_unit_range(images: Tensor) -> Tensor:
-    """0-255 to [-1, 1], where generators and discriminators work."""
+    """0-255 to [-1, 1], the range of generators and discriminators."""
     return images / (PIXEL_MAX / 2) - 1
 
 
@@ -196,11 +196,11 @@ def to_pixels(images: Tensor) -> Tensor:
 
 
 def round_to_8bit(images: Tensor) -> Tensor:
-    """What survives a save to an image file: integers in 0-255."""
+    """Round to integers in 0-255, as saving to an image file does."""
     return images.round().clamp(0, PIXEL_MAX)
 
 
 def psnr(images: Tensor, reference: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio in dB of each image, ``(N,)``; infinite where the two are equal."""
+    """Peak signal-to-noise ratio in dB of each image, ``(N,)``; infinite for identical images."""
     error = (images - reference).flatten(1).pow(2).mean(1)
     return 10 * torch.log10(PIXEL_MAX**2 / error)

@@ -1,6 +1,6 @@
-"""MMEngine's root registries, and two of our own: attacks, and the objectives that they maximize.
+"""MMEngine's root registries, and two registries of this package: attacks, and the objectives that they maximize.
 
-Modules are registered in the root, so that ``type='AlignPurifier'`` resolves from every default scope without a prefix.
+Modules are registered in the root, so that ``type='AlignPurifier'`` resolves without a prefix in every default scope.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ OBJECTIVES = Registry('attack objective', scope='mmadvdefense', locations=['mmad
 
 
 def in_own_scope(config: dict) -> dict:
-    """A copy of ``config`` that ``ATTACKS`` and ``OBJECTIVES`` build in any default scope: no host has such classes."""
+    """A copy of ``config`` that ``ATTACKS`` and ``OBJECTIVES`` can build in any default scope."""
     return {**config, '_scope_': 'mmadvdefense'}
 
 
 def in_root_scope(config: dict) -> dict:
-    """A copy of ``config`` for which root registries look at their own modules first.
+    """A copy of ``config`` that root registries resolve among their own modules first.
 
-    MMPretrain has a ``PixelReconstructionLoss`` too, which would win in its default scope.
+    MMPretrain has a ``PixelReconstructionLoss`` of its own, which would take precedence in its default scope.
     """
     return {'_scope_': 'mmengine', **config}
 
 
-# What a config's ``type`` may be: ``PGD``, ``'PGD'``, ``'mmengine.PGD'``, or, as configs in plain Python are written
-# down, ``'mmadvdefense.attacks.gradient.fgsm_family.PGD'``.
+# Possible values of a config's ``type``: ``PGD``, ``'PGD'``, ``'mmengine.PGD'``, or, as MMEngine dumps plain-Python
+# configs, ``'mmadvdefense.attacks.gradient.fgsm_family.PGD'``.
 Kind = Union[str, type, None]
 
 
@@ -47,19 +47,19 @@ def type_name(kind: Kind) -> str:
 
 
 def type_path(kind: Kind) -> str:
-    """A ``type`` as a string that registries find: MMEngine writes a class with its module."""
+    """A ``type`` as a string that registries can resolve; classes are given with their module, as MMEngine does."""
     return f'{kind.__module__}.{kind.__qualname__}' if isinstance(kind, type) else str(kind)
 
 
 def find_class(kind: Kind, registry: Registry) -> Optional[type]:
-    """The class that a ``type`` stands for; None if it stands for none that is known."""
+    """The class that a ``type`` refers to; None if it is unknown."""
     if isinstance(kind, str):
         kind = registry.get(kind) if kind else None
     return kind if isinstance(kind, type) else None
 
 
 def builds(config: Any, name: str, registry: Registry) -> bool:
-    """Whether a config, or what was built of one, is what is registered as ``name``, or a subclass of it."""
+    """Whether a config, or an object built from one, is of the class registered as ``name`` or a subclass."""
     wanted = registry.get(name)
     if not isinstance(config, dict):
         return isinstance(wanted, type) and isinstance(config, wanted)
@@ -67,16 +67,16 @@ def builds(config: Any, name: str, registry: Registry) -> bool:
     found = registry.get(kind) if kind and isinstance(kind, str) else kind
     if isinstance(wanted, type):
         return isinstance(found, type) and issubclass(found, wanted)
-    # Registered functions build things, too.
+    # Functions can be registered, too.
     return found is not None and found is wanted
 
 
 def named_types(config: Any, *registries: Registry) -> Any:
-    """A copy of nested settings in which names stand for classes, so that they can be saved.
+    """A copy of nested settings in which classes are replaced by names, so that it can be saved.
 
     Args:
         config: dicts and lists of settings.
-        registries: where classes are looked up; one that none of them knows goes by its module and name.
+        registries: where classes are looked up; a class that is in none of them is named by module and name.
     """
     if isinstance(config, dict):
         return {key: named_types(value, *registries) for key, value in config.items()}

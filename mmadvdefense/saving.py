@@ -1,4 +1,4 @@
-"""Files that are on the disk completely or not at all."""
+"""Atomic file writes, and files of tensors."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ PathLike = str | os.PathLike
 
 @register_backend('atomic')
 class AtomicLocalBackend(LocalBackend):
-    """Local files that are replaced as a whole: after a full disk or a kill, the previous content is still there.
+    """Local files replaced atomically: if the disk is full or the process is killed, the previous content remains.
 
-    For MMEngine's ``CheckpointHook``: ``backend_args=dict(backend='atomic')``. Note that the hook deletes what exceeds
-    ``max_keep_ckpts`` *before* it writes, so a failed write leaves a checkpoint only with ``max_keep_ckpts >= 2``.
+    For MMEngine's ``CheckpointHook``: ``backend_args=dict(backend='atomic')``. The hook deletes surplus checkpoints
+    *before* it writes, so ``max_keep_ckpts`` must be at least 2 for one to survive a failed write.
     """
 
     def put(self, obj: bytes, filepath: PathLike) -> None:
-        """Write bytes, as :meth:`mmengine.fileio.LocalBackend.put` does.
+        """Like :meth:`mmengine.fileio.LocalBackend.put`.
 
         Raises:
             OSError: See :func:`save_file_atomically`.
@@ -37,7 +37,7 @@ class AtomicLocalBackend(LocalBackend):
         save_file_atomically(filepath, lambda file: file.write(obj), size=len(obj))
 
     def put_text(self, obj: str, filepath: PathLike, encoding: str = 'utf-8') -> None:
-        """Write text, as :meth:`mmengine.fileio.LocalBackend.put_text` does.
+        """Like :meth:`mmengine.fileio.LocalBackend.put_text`.
 
         Raises:
             OSError: See :func:`save_file_atomically`.
@@ -48,17 +48,17 @@ class AtomicLocalBackend(LocalBackend):
 def save_file_atomically(
     path: PathLike, write: Callable[[BinaryIO], Any], size: Optional[int] = None, durable: bool = True
 ) -> None:
-    """Write a file that is there completely or not at all; an existing one is replaced only once all is written.
+    """Write a file atomically; an existing one is replaced only after everything has been written.
 
     Args:
         path: The file; missing folders are created.
-        write: Receives the open file and writes to it.
-        size: The number of bytes that will be written, if known, for the error message.
-        durable: Whether to wait until the data is on the disk, so that it survives a power failure, too.
+        write: Called with the open file to write its content.
+        size: The number of bytes to be written, if known, for the error message.
+        durable: Whether to wait until the data is on the disk, so that it survives a power failure.
 
     Raises:
-        OSError: If the file cannot be written; the message gives its name, its size and the free space. Only the
-            previous file is left then, as after any error that ``write`` raises.
+        OSError: If the file cannot be written; the message gives its name, its size and the free space. The previous
+            file then remains, as after any error in ``write``.
     """
     final = Path(os.path.realpath(path))  # a link stays a link
     temporary = final.with_name(f'.{final.name[:200]}.{uuid.uuid4().hex}.tmp')
@@ -98,14 +98,14 @@ def _explained(error: OSError, path: Path, size: Optional[int]) -> OSError:
     folder = next((folder for folder in path.parents if folder.is_dir()), None)
     if folder is not None:
         text += f', with {shutil.disk_usage(folder).free} bytes free'
-    return OSError(number, f'{text}: {error.strerror or error}; what was there before is unchanged')
+    return OSError(number, f'{text}: {error.strerror or error}; the previous file, if any, is unchanged')
 
 
 def write_json(path: PathLike, obj: Any) -> None:
     """Write an object as indented JSON, atomically.
 
     Raises:
-        TypeError: If ``obj`` cannot be serialized; nothing is written then.
+        TypeError: If ``obj`` cannot be serialized; nothing is written.
         OSError: See :func:`save_file_atomically`.
     """
     data = (json.dumps(obj, indent=2, ensure_ascii=False) + '\n').encode()
@@ -117,8 +117,8 @@ def save_tensors(path: PathLike, kind: str, content: dict[str, Any]) -> None:
 
     Args:
         path: The file.
-        kind: What the file is, such as ``'mmadvdefense purifier'``.
-        content: What it holds.
+        kind: The format identifier, such as ``'mmadvdefense purifier'``.
+        content: The values to save.
 
     Raises:
         OSError: See :func:`save_file_atomically`.
@@ -131,13 +131,13 @@ def load_tensors(path: PathLike, kind: str, name: str, made_with: str) -> dict[s
 
     Args:
         path: The file.
-        kind: What the file is, as it was saved.
-        name: A name for such a file, for error messages.
-        made_with: The command that makes one, for error messages.
+        kind: The format identifier with which it was saved.
+        name: The name of the format in error messages.
+        made_with: The command that creates such a file, for error messages.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is something else, such as a training checkpoint.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file has another format, such as a training checkpoint.
         mmadvdefense.compat.CheckpointRefused: If it holds more than data.
     """
     if not Path(path).exists():
@@ -145,5 +145,5 @@ def load_tensors(path: PathLike, kind: str, name: str, made_with: str) -> dict[s
     compat.check_checkpoint(path)
     content = torch.load(path, map_location='cpu', weights_only=True)
     if not isinstance(content, dict) or content.get('format') != kind:
-        raise UsageError(f'{path} is not a {name}; make one with {made_with}')
+        raise UsageError(f'{path} is not a {name}; create one with {made_with}')
     return content

@@ -1,4 +1,4 @@
-"""The adversary: raw pixels in, raw pixels out, inside a norm ball. A new attack goes into the room of its kind."""
+"""Adversarial attacks on raw pixels. A new attack goes into the subpackage of its kind."""
 
 from ..randomness import Randomness, derive_seed
 from .base import Attack, AttackResult, attack_names, attack_settings, build_attack

@@ -1,4 +1,4 @@
-"""Norm balls in pixel space: where an attack may go, where it starts, and which step is steepest."""
+"""Norm balls in pixel space: projection, random starts, and steepest steps."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ class Ball(ABC):
     """All images within ``eps`` of a clean image, inside the pixel range 0-255. Images are ``(N, 3, H, W)``.
 
     Args:
-        eps: radius in pixels (0-255): one for all images, or a tensor with the radius of each, ``(N,)`` or
-            ``(N, 1, 1, 1)``.
+        eps: radius in pixels (0-255): a float, or a tensor with one radius per image, ``(N,)`` or ``(N, 1, 1, 1)``.
 
     Attributes:
-        eps: as given, a tensor always ``(N, 1, 1, 1)``.
+        eps: the radius; a tensor is reshaped to ``(N, 1, 1, 1)``.
     """
 
     def __init__(self, eps: Union[float, Tensor]):
@@ -32,7 +31,7 @@ class Ball(ABC):
 
     @abstractmethod
     def project(self, images: Tensor, clean: Tensor) -> Tensor:
-        """The nearest images that lie in the ball and in the pixel range."""
+        """Project images into the ball and the pixel range."""
 
     @abstractmethod
     def random_delta(self, clean: Tensor, randomness: Randomness) -> Tensor:
@@ -40,7 +39,7 @@ class Ball(ABC):
 
     @abstractmethod
     def steepest(self, gradient: Tensor) -> Tensor:
-        """The direction of unit size in which a linear function with this gradient grows fastest."""
+        """The unit-norm direction of steepest ascent for this gradient."""
 
     @abstractmethod
     def size(self, delta: Tensor) -> Tensor:
@@ -48,10 +47,10 @@ class Ball(ABC):
 
 
 class LinfBall(Ball):
-    """Every pixel value changes by at most ``eps``."""
+    """L-infinity: every pixel value changes by at most ``eps``."""
 
     def project(self, images: Tensor, clean: Tensor) -> Tensor:
-        # One pass: the two bounds in pixels instead of a difference, a clamp, a sum and another clamp.
+        # Clamping to both bounds at once saves computing the difference and a second clamp.
         low, high = (clean - self.eps).clamp_(min=0), (clean + self.eps).clamp_(max=PIXEL_MAX)
         return torch.minimum(torch.maximum(images, low), high)
 
@@ -66,7 +65,7 @@ class LinfBall(Ball):
 
 
 class L2Ball(Ball):
-    """The Euclidean length of the change of an image is at most ``eps``."""
+    """L2: the Euclidean norm of an image's perturbation is at most ``eps``."""
 
     def project(self, images: Tensor, clean: Tensor) -> Tensor:
         delta = images - clean
@@ -80,7 +79,7 @@ class L2Ball(Ball):
 
     def steepest(self, gradient: Tensor) -> Tensor:
         tiny = torch.finfo(gradient.dtype).tiny
-        # The gradient of a confident model can be so small that its square is 0.
+        # Rescaled first, because the square of a confident model's gradient can underflow to 0.
         gradient = gradient / gradient.flatten(1).abs().amax(1).clamp(min=tiny).view(-1, 1, 1, 1)
         return gradient / self.size(gradient).clamp(min=tiny).view(-1, 1, 1, 1)
 

@@ -1,4 +1,4 @@
-"""What all attacks share: raw pixels in, raw pixels out, and an honest account of queries and failures."""
+"""Base class of all attacks: raw pixels in, raw pixels out, with counts of queries and non-finite values."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class AttackResult:
     Attributes:
         images: the adversarial images, in the layout of the clean ones; always finite.
         queries: ``(N,)``, the number of queries for each image.
-        nonfinite: ``(N,)``, how many gradients, scores and results of each image were NaN or infinite and were
-            replaced; above 0 the attack may be weaker than it looks.
+        nonfinite: ``(N,)``, number of gradients, scores and results per image that were NaN or infinite and were
+            replaced; if above 0, the attack may be weaker than it appears.
     """
 
     images: Pixels
@@ -38,27 +38,27 @@ class AttackResult:
 
 
 class Attack(ABC):
-    """Changes images so that a source model errs.
+    """Perturbs images so that a source model errs.
 
-    A subclass implements :meth:`perturb`; this class takes care of everything that all attacks share: layouts, ground
-    truth, target classes, the model's state, and a last projection, so that no attack leaves its ball or the pixel
-    range, or returns NaN or infinity, whatever its loop does.
+    A subclass implements :meth:`perturb`; this class handles everything that attacks share: layouts, ground truth,
+    target classes, the model's state, and a final projection, which guarantees finite images inside the ball and the
+    pixel range.
 
     Attributes:
-        access: what it needs from the model: ``'gradients'``, ``'scores'``, ``'decisions'`` or ``'nothing'``.
-        needs_ball: whether it cannot do without ``eps``.
+        access: what the attack needs from the model: ``'gradients'``, ``'scores'``, ``'decisions'`` or ``'nothing'``.
+        needs_ball: whether ``eps`` is required.
         supports_eot: whether it can average its gradient over samples of a random defense (EOT).
-        stochastic: whether its images depend on the seed.
+        stochastic: whether its result depends on the seed.
 
     Args:
-        eps: radius of the ball in pixels (0-255), 8 is the literature's 8/255; None for minimum-norm attacks, which
-            have no ball.
+        eps: radius of the ball in pixels (0-255); 8 corresponds to 8/255 in the literature. None for minimum-norm
+            attacks, which have no ball.
         norm: ``'linf'`` or ``'l2'``.
         targeted: False, or how the target class is chosen: a name of ``mmadvdefense.attacks.targets``, where
             ``'top_wrong_2'`` is the second most likely wrong class, and so on.
 
     Raises:
-        ValueError: for a negative ``eps``, none where one is needed, or an unknown name.
+        ValueError: for a negative or missing ``eps``, or an unknown name.
     """
 
     access: str = 'gradients'
@@ -81,48 +81,50 @@ class Attack(ABC):
         self.eps = None if eps is None else float(eps)
         self.norm = norm
         self.targeted = targeted
-        # Without a budget, only its norm and its steepest steps are used.
+        # Without a budget, only the ball's norm and steepest steps are used.
         self.ball: Ball = BALLS[norm](math.inf if self.eps is None else self.eps)
 
     @abstractmethod
     def perturb(self, batch: AttackBatch) -> Tensor:
-        """Adversarial images, ``(N, 3, H, W)`` like ``batch.clean``; gradients are off, and the source undisturbed."""
+        """Return adversarial images, ``(N, 3, H, W)`` like ``batch.clean``; called under ``no_grad`` and
+        ``undisturbed``.
+        """
 
     def check_source(self, source: AttackSource) -> None:
-        """Raise a ``ValueError`` that says why, if this attack cannot run on a source."""
+        """Raise a ``ValueError`` with the reason if this attack cannot run on a source."""
         if self.access == 'gradients' and not source.gradients:
-            raise UsageError(f'{type(self).__name__} needs gradients, and this attacker may only ask for outputs')
+            raise UsageError(f'{type(self).__name__} needs gradients, but this attacker can only query outputs')
         if source.eot_samples > 1 and not self.supports_eot:
             raise UsageError(f'{type(self).__name__} does not average its gradient over samples of a random defense')
 
     def describe(self) -> str:
-        """The attack with its budget, as tables show it: ``'PGD (L-inf 8, 10 steps)'``."""
+        """The attack with its budget, as shown in tables: ``'PGD (L-inf 8, 10 steps)'``."""
         return f'{self.title} ({", ".join(self.details())})'
 
     @property
     def needs_labels(self) -> bool:
-        """Whether it uses the true class, so that its source must know the classes of the tested model."""
+        """Whether it uses the true class, which requires a source with the same classes as the tested model."""
         return True
 
     @property
     def title(self) -> str:
-        """The name of the attack, for :meth:`describe`."""
+        """The attack's name for :meth:`describe`."""
         return type(self).__name__
 
     def details(self) -> list[str]:
-        """What :meth:`describe` puts in parentheses; a subclass adds the options that distinguish it."""
+        """The text that :meth:`describe` puts in parentheses; subclasses add their options."""
         norm = _NORM_NAMES[self.norm]
         budget = f'minimal {norm}' if self.eps is None else f'{norm} {self.eps:g}'
         target = [f'target class: {self.targeted.replace("_", " ")}'] if self.targeted else []
         return [budget, *self.length(), *target]
 
     def length(self) -> list[str]:
-        """Its number of steps, for :meth:`details`."""
+        """The number of steps, for :meth:`details`."""
         steps = getattr(self, 'steps', None)
         return [f'{steps} steps'] if steps and steps > 1 else []
 
     def choose_targets(self, batch: AttackBatch) -> Optional[Tensor]:
-        """Class indices to move towards, None for an untargeted attack."""
+        """Target class indices; None for an untargeted attack."""
         if not self.targeted:
             return None
         logits = batch.reference.logits
@@ -140,14 +142,14 @@ class Attack(ABC):
         """Attack a batch.
 
         Args:
-            source: the model that is attacked; it is left exactly as it was.
+            source: the attacked model; its state is restored.
             images: float pixels 0-255 on the source's device, ``(N, 3, H, W)`` or a list of ``(3, H_i, W_i)``.
-            data_samples: the host's data samples; not changed.
-            randomness: where random starts and targets come from.
-            reference: the source's output on ``images`` if the caller has it already.
+            data_samples: the host's data samples; not modified.
+            randomness: source of random starts and targets.
+            reference: the source's output on ``images``, if already computed.
 
         Raises:
-            ValueError: for images without three channels, or a source that this attack cannot run on.
+            ValueError: for images without three channels, or an unsuitable source.
         """
         check_channels(images, [sample.get('img_path') or f'image {i}' for i, sample in enumerate(data_samples)])
         self.check_source(source)
@@ -162,7 +164,7 @@ class Attack(ABC):
         return AttackResult(unstack(self._inside(adversarial, batch), layout), batch.queries, batch.nonfinite)
 
     def _inside(self, images: Tensor, batch: AttackBatch) -> Tensor:
-        """Images in the ball and the pixel range; values that are not finite become those of the clean image."""
+        """Project into the ball and the pixel range; non-finite values are replaced by those of the clean image."""
         finite = images.isfinite()
         batch.nonfinite += ~finite.flatten(1).all(1)
         images = images.where(finite, batch.clean)
@@ -170,7 +172,7 @@ class Attack(ABC):
         return images if batch.mask is None else images * batch.mask
 
     def __call__(self, *args: Any, **kwargs: Any) -> Pixels:
-        """The images of :meth:`run`."""
+        """Like :meth:`run`, but return only the images."""
         return self.run(*args, **kwargs).images
 
 
@@ -178,28 +180,28 @@ _NORM_NAMES = {'linf': 'L-inf', 'l2': 'L2'}
 
 
 def attack_names() -> list[str]:
-    """All registered attacks, sorted."""
+    """The names of all registered attacks, sorted."""
     return sorted(ATTACKS.module_dict)
 
 
 def attack_settings(config: dict[str, Any]) -> dict[str, Any]:
-    """A copy of an attack's config that can be saved: the attack, and all within it, go by their short names."""
+    """A serializable copy of an attack's config, with short type names throughout."""
     settings: dict[str, Any] = named_types(dict(config), ATTACKS, OBJECTIVES)
     return settings
 
 
 def largest_budget(attacks: Iterable[Attack]) -> Optional[float]:
-    """The largest radius of several attacks, in pixels; None if one of them has no ball."""
+    """The largest radius among several attacks, in pixels; None if one of them has no ball."""
     budgets = [attack.eps for attack in attacks]
     given = [eps for eps in budgets if eps is not None]
     return max(given) if len(given) == len(budgets) else None
 
 
 def build_attack(config: Union[dict[str, Any], Attack]) -> Attack:
-    """An attack from its config; an attack is passed through.
+    """Build an attack from its config; an attack object is returned unchanged.
 
     Raises:
-        ValueError: for an unknown name (the message suggests similar ones), or bad or unknown parameters.
+        ValueError: for an unknown name (the message suggests similar ones), or invalid or unknown parameters.
     """
     if isinstance(config, Attack):
         return config

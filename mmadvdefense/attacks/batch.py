@@ -1,4 +1,4 @@
-"""What an attack knows about its images, besides their pixels."""
+"""The state of a batch under attack."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class AttackBatch:
         samples: the host's data samples, prepared for the source model.
         reference: the source model's output on the clean images.
         clean: ``(N, 3, H, W)`` pixels 0-255, smaller images padded with zeros.
-        layout: where the images lie in ``clean``.
-        target: class indices to move towards, None for an untargeted attack.
+        layout: the original sizes of the images in ``clean``.
+        target: target class indices; None for an untargeted attack.
         queries: ``(N,)``, the number of queries for each image; counted by :meth:`logits` and by
             objectives through :meth:`count`.
-        nonfinite: ``(N,)`` on the device, how many gradients, scores and results of each image were NaN or infinite;
-            zeros, the lowest score and clean pixels take their place.
-        last_value: of the objective, at the last gradient.
+        nonfinite: ``(N,)`` on the device, number of gradients, scores and results per image that were NaN or infinite
+            and were replaced by zeros, the lowest score and clean pixels.
+        last_value: value of the objective at the last gradient.
     """
 
     source: AttackSource
@@ -55,7 +55,7 @@ class AttackBatch:
         return len(self.samples)
 
     def choose(self, options: Sequence[str]) -> str:
-        """One of the options, the same for all steps of the batch."""
+        """Choose one of the options at random, the same for all steps of the batch."""
         if self._choice is None:
             self._choice = options[self.randomness.choice(len(options))]
         return self._choice
@@ -67,15 +67,15 @@ class AttackBatch:
         return self._labels
 
     def pixels(self, images: Tensor) -> Pixels:
-        """A stacked ``(N, 3, H, W)`` batch in the form in which the images were given."""
+        """Convert a stacked ``(N, 3, H, W)`` batch to the original layout."""
         return unstack(images, self.layout)
 
     def count(self, times: int = 1) -> None:
-        """Count queries of every image of the batch."""
+        """Add queries to the count of every image."""
         self.queries += times
 
     def guarded(self, images: Pixels) -> Pixels:
-        """Images for a query, whose gradient is kept finite: see :attr:`nonfinite`."""
+        """Images for a query, with non-finite gradients replaced: see :attr:`nonfinite`."""
         return with_finite_gradient(images, self.nonfinite)
 
     def logits(self, images: Pixels) -> Tensor:
@@ -90,7 +90,7 @@ class AttackBatch:
         return self.source.losses(self.guarded(images), samples, self.randomness)
 
     def select(self: Batch, index: Sequence[int]) -> Batch:
-        """The part of this batch with these positions, padded as the whole is (see :meth:`cropped`).
+        """The part of this batch at these positions, with the same padding (see :meth:`cropped`).
 
         Its queries and non-finite values are counted separately: see :meth:`merge`.
         """
@@ -109,18 +109,18 @@ class AttackBatch:
         return part
 
     def cropped(self: Batch) -> Batch:
-        """The same images, padded no further than the largest of them, as if they had come in a batch of their own."""
+        """The same images, padded only to the largest of them, as if they formed a batch of their own."""
         height, width = (max(sides) for sides in zip(*self.layout.sizes))
         return replace(self, clean=self.clean[..., :height, :width])
 
     def merge(self, part: AttackBatch, index: Sequence[int]) -> None:
-        """Add the counts of a part made by :meth:`select`."""
+        """Add the counts of a part returned by :meth:`select`."""
         at = torch.tensor(list(index), dtype=torch.long)
         self.queries[at] += part.queries
         self.nonfinite.index_add_(0, at.to(self.nonfinite.device), part.nonfinite)
 
     def _part_of(self, target: Tensor, index: Sequence[int]) -> Tensor:
-        # A detector's targets are boxes, image after image.
+        # A detector's targets are concatenated over the boxes of all images.
         counts = self.source.task.label_counts(self.samples)
         parts = target.split(counts)
         return torch.cat([parts[i] for i in index])

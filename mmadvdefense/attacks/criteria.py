@@ -1,4 +1,4 @@
-"""When an attack on an image has succeeded."""
+"""Success criteria of attacks."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from .objectives import is_labelled
 
 
 def is_misclassified(logits: Tensor, batch: AttackBatch, success_threshold: float = 1.0) -> Tensor:
-    """Whether the model puts each image in a wrong class, or, of a targeted attack, in its target class.
+    """Whether each image is assigned a wrong class or, for targeted attacks, the target class.
 
     Args:
-        logits: ``(N, K)``, or ``(N, K, h, w)`` of a segmentor.
-        batch: labels or targets of the images.
-        success_threshold: share of the labelled pixels of an image for which it must hold.
+        logits: ``(N, K)``, or ``(N, K, h, w)`` for a segmentor.
+        batch: provides labels or targets.
+        success_threshold: required share of the labelled pixels of an image.
 
     Returns:
-        ``(N,)`` bool, false where no pixel is labelled.
+        ``(N,)`` bool, false if no pixel is labelled.
     """
     task = batch.source.task
     labels = batch.labels if batch.target is None else batch.target
@@ -29,10 +29,10 @@ def is_misclassified(logits: Tensor, batch: AttackBatch, success_threshold: floa
 
 
 def misleads_all_sources(images: Tensor, batch: AttackBatch) -> Tensor:
-    """Whether every source model misclassifies an image, as :func:`is_misclassified` has it; one query.
+    """Whether all source models misclassify each image in the sense of :func:`is_misclassified`; one query.
 
     Args:
-        images: ``(N, 3, H, W)`` pixels 0-255 of a classifier.
+        images: ``(N, 3, H, W)`` pixels 0-255; the source must be a classifier.
 
     Returns:
         ``(N,)`` bool.
@@ -42,15 +42,15 @@ def misleads_all_sources(images: Tensor, batch: AttackBatch) -> Tensor:
 
 
 def meets_threshold(hits: Tensor, labelled: Tensor, success_threshold: float) -> Tensor:
-    """Whether hits are a large enough share of the labelled pixels of each image.
+    """Whether the share of hits among each image's labelled pixels reaches the threshold.
 
     Args:
         hits: ``(N, ...)`` bool.
-        labelled: ``(N, ...)`` bool, pixels that belong to a class; of a classifier one flag for each image.
+        labelled: ``(N, ...)`` bool, pixels that belong to a class; for a classifier one flag per image.
         success_threshold: the share, in (0, 1].
 
     Returns:
-        ``(N,)`` bool, false where no pixel is labelled.
+        ``(N,)`` bool, false if no pixel is labelled.
     """
     count, total = (flags.view(len(flags), -1).sum(1) for flags in (hits & labelled, labelled))
     return count / total.clamp(min=1) >= success_threshold

@@ -1,4 +1,4 @@
-"""A defense that the attacker knows, and what it uses as the gradient of that defense."""
+"""A defense known to the attacker, and the gradient used for it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import Tensor
 from ..pixels import Pixels
 from ..randomness import Randomness
 
-# Pixels and the source of random numbers to cleaned pixels, in the same layout.
+# Maps pixels, with a source of random numbers, to cleaned pixels in the same layout.
 Defense = Callable[[Pixels, Randomness], Pixels]
 
 
 class BackwardPass:
-    """A defense whose backward pass is another function's: BPDA (Athalye et al., ICML 2018).
+    """A defense with the backward pass of another function: BPDA (Athalye et al., ICML 2018).
 
     Args:
-        defense: what the forward pass computes; its own gradient, if it has one, is not used.
-        substitute: whose gradient the backward pass takes, e.g. a purifier trained by the attacker; None for the
+        defense: the function of the forward pass; its own gradient, if any, is not used.
+        substitute: the function that provides the gradient, e.g. a purifier trained by the attacker; None for the
             identity.
     """
 
@@ -37,7 +37,7 @@ class BackwardPass:
 
 
 def _replace(smooth: Tensor, value: Tensor) -> Tensor:
-    # An ensemble of purifiers gives several views of an image, one below the other in the channels.
+    # An ensemble of purifiers returns several views of an image, concatenated along the channels.
     views = value.shape[-3] // smooth.shape[-3]
     replaced: Tensor = _Replace.apply(torch.cat([smooth] * views, -3), value)
     return replaced

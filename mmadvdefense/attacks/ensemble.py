@@ -1,4 +1,4 @@
-"""Several source models attacked as one."""
+"""An ensemble of source models, attacked as one."""
 
 from __future__ import annotations
 
@@ -19,26 +19,25 @@ from .source import AttackSource, CleanReference, ModelInputs
 
 
 class EnsembleSource(AttackSource):
-    """Takes the place of an :class:`AttackSource` in every attack; each model sees images through its own preprocessor.
+    """Can replace an :class:`AttackSource` in any attack; each model sees images through its own preprocessor.
 
     Prepared data samples are tuples, one sample per model. A query to the ensemble counts once.
 
     Args:
-        sources: at least one, of one task, with the same classes, on one device.
-        combine: where the models are combined. ``'logits'``: their mean is taken, so that an objective sees
-            one model (Dong et al., CVPR 2018; HGD). ``'losses'``: each model has an objective of its
-            own, and gradient attacks climb their mean, as they do in either case if the objective does not use class
-            scores but the host's losses or features.
+        sources: at least one source; all must share task, classes and device.
+        combine: how the models are combined. ``'logits'``: objectives use the mean of the models' class scores (Dong et
+            al., CVPR 2018; HGD). ``'losses'``: the objective is evaluated per model and gradient attacks maximize the
+            mean. Objectives on the host's losses or on features are always averaged.
 
     Raises:
-        ValueError: for sources that do not belong together, or an unknown way to combine them.
+        ValueError: for incompatible sources, or an unknown ``combine``.
     """
 
     task: EnsembleTask
 
     def __init__(self, sources: Sequence[AttackSource], combine: str = 'logits'):
         if combine not in ('logits', 'losses'):
-            raise UsageError(f"an ensemble combines 'logits' or 'losses', got {combine!r}")
+            raise UsageError(f"combine must be 'logits' or 'losses', got {combine!r}")
         if not sources:
             raise UsageError('an ensemble needs at least one source model')
         _check_alike(sources)
@@ -52,9 +51,9 @@ class EnsembleSource(AttackSource):
         self.eot_samples = max(source.eot_samples for source in sources)
         self.gradients = all(source.gradients for source in sources)
         self.channel_order = sources[0].channel_order
-        # Each model sees images in its own order.
+        # Each model sees images in its own channel order.
         self.swaps_channels = [bool(source.swaps_channels) for source in sources]
-        # Each model's own stands in front of it.
+        # Each source applies its own defense.
         self.defense = None
 
     @property
@@ -75,7 +74,7 @@ class EnsembleSource(AttackSource):
         return super().logits(images, randomness)
 
     def preprocess(self, images: Pixels, randomness: Optional[Randomness] = None) -> list[Tensor]:
-        """What each model takes."""
+        """The inputs of each model."""
         return [source.preprocess(images, randomness) for source in self.sources]
 
     def losses(
@@ -92,8 +91,8 @@ class EnsembleSource(AttackSource):
         return list(zip(*(source.prepare_samples(images, data_samples) for source in self.sources)))
 
     def members(self, batch: AttackBatch) -> list[AttackBatch]:
-        """A batch as each model sees it for itself. The first one's queries are the batch's own, and all of them count
-        non-finite values into the batch's own.
+        """The batch from the perspective of each model. Queries are counted by the first one only; all share the count
+        of non-finite values.
         """
         views = [
             replace(
@@ -117,12 +116,12 @@ class EnsembleSource(AttackSource):
 
 
 def members(batch: AttackBatch) -> list[AttackBatch]:
-    """The batch as each source model sees it for itself; the batch alone where there is one model."""
+    """The batch from the perspective of each source model; just the batch itself for a single model."""
     return batch.source.members(batch) if isinstance(batch.source, EnsembleSource) else [batch]
 
 
 def views(batch: AttackBatch, objective: Objective) -> list[AttackBatch]:
-    """The batches over which an objective is averaged."""
+    """The views of a batch over which an objective is averaged."""
     source = batch.source
     if isinstance(source, EnsembleSource) and not (source.combine == 'logits' and objective.of_scores):
         return source.members(batch)
@@ -152,16 +151,16 @@ def _check_alike(sources: Sequence[AttackSource]) -> None:
 class EnsembleTask(Task):
     """Delegates to each model's own task. Inputs are lists and data samples tuples, one entry per model.
 
-    Where native preprocessors pad differently (below and on the right, as all hosts do), pixel-wise scores and labels
-    are those of the region that all models have.
+    If native preprocessors pad differently (at the bottom and on the right, as in all hosts), pixel-wise scores and
+    labels cover the region common to all models.
 
     Args:
-        tasks: of the models, all of one kind.
+        tasks: the models' tasks, all of one kind.
     """
 
     def __init__(self, tasks: Sequence[Task]):
         self.tasks = list(tasks)
-        # They are all for one task, so that the first can do what all of them can.
+        # All have the same capabilities, so the first is representative.
         first = tasks[0]
         self.name, self.noun = first.name, first.noun
         self.dense, self.one_label = first.dense, first.one_label
@@ -187,12 +186,12 @@ class EnsembleTask(Task):
         return all(task.reference_has_logits for task in self.tasks)
 
     def check_scores(self, inputs: ModelInputs, logits: Optional[Tensor] = None) -> None:
-        """Each model is compared with its own prediction."""
+        """Check each model's scores against its own prediction."""
         for task, own in zip(self.tasks, inputs):
             task.check_scores(own)
 
     def merge_losses(self, losses: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """One dict for all models whose entries add up to the mean over the models."""
+        """One dict for all models, whose loss entries sum to the mean over the models."""
         return {
             f'{index}.{name}': _divide(value, len(losses)) if 'loss' in name else value
             for index, entries in enumerate(losses)
@@ -221,7 +220,7 @@ class EnsembleTask(Task):
     def score_samples(
         self, predictions: Sequence[Any], annotations_in_input_frame: bool = False, ignored_are_crowds: bool = True
     ) -> NoReturn:
-        raise UsageError('an ensemble is attacked, not scored; score each of its models')
+        raise UsageError('an ensemble cannot be scored; score each of its models')
 
     def labels(self, data_samples: Sequence[tuple[Any, ...]], device: torch.device) -> Tensor:
         samples = self.samples_of(data_samples)
@@ -269,7 +268,7 @@ class EnsembleTask(Task):
 
 
 def pad_to(labels: Tensor, target: Tensor, ignore_index: Optional[int]) -> Tensor:
-    """A target for the region that all models have, at the size of one model's own labels."""
+    """Pad a target for the common region to the size of one model's own labels."""
     if target.shape == labels.shape:
         return target
     below, right = (theirs - ours for theirs, ours in zip(labels.shape[-2:], target.shape[-2:]))
@@ -277,7 +276,7 @@ def pad_to(labels: Tensor, target: Tensor, ignore_index: Optional[int]) -> Tenso
 
 
 def _common_part(maps: Sequence[Tensor]) -> list[Tensor]:
-    """Pixel-wise tensors ``(N, ..., H_i, W_i)`` cut to the smallest of their sizes; others as they are."""
+    """Crop pixel-wise tensors ``(N, ..., H_i, W_i)`` to the smallest size; others are unchanged."""
     if len({m.shape for m in maps}) == 1:
         return list(maps)
     height, width = (min(sides) for sides in zip(*(m.shape[-2:] for m in maps)))

@@ -1,4 +1,4 @@
-"""Keeps NaN and infinity out of attacks, and counts where they occurred."""
+"""Replaces NaN and infinity in attacks, and counts their occurrences."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ..pixels import Pixels
 
 
 def with_finite_gradient(images: Pixels, counts: Tensor) -> Pixels:
-    """The same images; where a gradient that reaches them is NaN or infinite, zero is passed on.
+    """The same images, with NaN and infinite entries of their gradient replaced by zero.
 
-    Where the gradient of a model is not finite in places, an attack follows the rest of it, and no later step
-    (momentum, smoothing, a norm) can spread NaN over the image.
+    If parts of a gradient are not finite, the attack follows the rest, and no later operation (momentum, smoothing, a
+    norm) can spread NaN over the image.
 
     Args:
         images: ``(N, 3, H, W)``, or a list of ``(3, H_i, W_i)``; also k versions of each, ``(k * N, 3, H, W)``.
-        counts: ``(N,)`` integers: gains one for each gradient of an image that is not finite, when the gradient is
-            taken and without waiting for the device.
+        counts: ``(N,)`` integers, incremented for each image with a non-finite gradient during the backward pass,
+            without synchronizing with the device.
     """
     if isinstance(images, Tensor):
         return _guarded(images, counts)
@@ -29,7 +29,7 @@ def with_finite_gradient(images: Pixels, counts: Tensor) -> Pixels:
 def _guarded(images: Tensor, counts: Tensor) -> Tensor:
     if not (images.requires_grad and torch.is_grad_enabled()):
         return images
-    # A tensor of its own, so that the hook goes with the graph and does not stay on the caller's.
+    # A new tensor, so that the hook is released with the graph and does not stay on the caller's tensor.
     images = images.view_as(images)
     images.register_hook(partial(_finite, counts))
     return images

@@ -1,4 +1,4 @@
-"""Attacks of increasing strength, of which each image gets no more than it needs."""
+"""Attacks of increasing strength, applied to each image until one succeeds."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _BY_NEED = ('gradients', 'scores', 'decisions', 'nothing')
 
 @ATTACKS.register_module()
 class FirstSuccess(Attack):
-    """Each image keeps the first attack that misleads all source models, or else the last.
+    """Each image keeps the result of the first attack that fools all source models, or else of the last.
 
-    With IFGSM of more and more steps this is adaIFGSM (HGD, Liao et al., CVPR 2018, appendix D). For classification
-    only. Images on which an attack succeeded are not passed to the next ones.
+    With BIM of increasing numbers of steps this is adaIFGSM (HGD, Liao et al., CVPR 2018, appendix D). For
+    classification only. Images on which an attack succeeded are not attacked again.
 
     Args:
-        attacks: configs, weakest first, of one norm and one choice of target; each keeps its own budget.
+        attacks: configs, weakest first, with the same norm and choice of target; each keeps its own budget.
 
     Raises:
-        ValueError: for no attacks, or ones that differ in norm or target; when run, for a source that is not a
+        ValueError: without attacks, or for attacks that differ in norm or target; when run, for a source that is not a
             classifier.
     """
 
@@ -48,7 +48,7 @@ class FirstSuccess(Attack):
     def check_source(self, source: AttackSource) -> None:
         if not source.task.one_label:
             raise UsageError(
-                f'FirstSuccess asks which class an image is in, which a {source.task.name} model does not say; '
+                f'FirstSuccess needs one predicted class per image, which a {source.task.name} model does not have; '
                 'use restarts of one attack'
             )
         for attack in self.attacks:

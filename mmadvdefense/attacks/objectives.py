@@ -1,4 +1,4 @@
-"""What an attack maximizes. A targeted attack minimizes the same towards its target."""
+"""Objectives that attacks maximize. For a targeted attack the label is the target and the sign is reversed."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from .batch import AttackBatch
 
 
 class Objective:
-    """A function of each image that an attack maximizes."""
+    """A per-image objective that an attack maximizes."""
 
     targetable: ClassVar[bool] = True
-    # Whether it is about the true classes, which a source of other data cannot know.
+    # Whether it uses the true classes, which a source trained on other data does not have.
     needs_labels: bool = True
-    # Whether it is a function of class scores, which those of an ensemble can be averaged for.
+    # Whether it is a function of class scores, so that an ensemble's scores can be averaged.
     of_scores: ClassVar[bool] = True
-    # Whether it is drawn at random for each batch.
+    # Whether it makes a random choice for each batch.
     stochastic: bool = False
 
     def check_task(self, name: str, task: Task) -> None:
-        """Raise a ``ValueError`` that begins with the attack's ``name``, if models of a task lack what it needs."""
+        """Raise a ``ValueError``, prefixed with the attack's ``name``, if models of a task are unsuitable."""
         if self.of_scores:
             task.require_class_scores(name, "use an objective on its losses: 'cls', 'loc' or 'cls+loc'")
 
     def __call__(self, images: Pixels, batch: AttackBatch) -> Tensor:
-        """A scalar: the sum over the batch, so that the gradient of an image does not depend on its neighbours."""
+        """The sum over the batch, so that the gradient of an image does not depend on the others."""
         return self.values(images, batch).sum()
 
     def values(self, images: Pixels, batch: AttackBatch) -> Tensor:
@@ -43,7 +43,7 @@ class Objective:
 
 
 class HostLossObjective(Objective):
-    """Made of the host's own losses, which it averages over the batch."""
+    """An objective built from the host's own losses, which are averages over the batch."""
 
     of_scores = False
 
@@ -51,7 +51,7 @@ class HostLossObjective(Objective):
         raise NotImplementedError
 
     def values(self, images: Pixels, batch: AttackBatch) -> Tensor:
-        """``(N,)``, each image queried alone."""
+        """``(N,)``, with each image queried separately."""
         values = []
         for index, image in enumerate(images):
             part = batch.select([index])
@@ -72,7 +72,7 @@ class CrossEntropyObjective(Objective):
 
 
 def is_labelled(labels: Tensor, ignore_index: Optional[int]) -> Tensor:
-    """Which of the labels stand for a class, bool like ``labels``."""
+    """Which labels denote a class, bool like ``labels``."""
     return torch.ones_like(labels, dtype=torch.bool) if ignore_index is None else labels != ignore_index
 
 
@@ -82,7 +82,7 @@ def margins(logits: Tensor, labels: Tensor, ignore_index: Optional[int] = None) 
     Args:
         logits: ``(N, K, ...)``.
         labels: ``(N, ...)``, class indices.
-        ignore_index: label without a class, where the margin is 0.
+        ignore_index: label of ignored pixels, whose margin is 0.
 
     Returns:
         ``(N, ...)``, one per image or pixel.
@@ -96,12 +96,12 @@ def margins(logits: Tensor, labels: Tensor, ignore_index: Optional[int] = None) 
 
 @OBJECTIVES.register_module()
 class MarginObjective(Objective):
-    """By how much the best wrong class beats the true one; targeted: the target the best other one.
+    """The margin of the best wrong class over the true one; targeted: of the target over the best other class.
 
-    For segmentation the sum over pixels, each counted up to ``confidence``: pixels that are wrong need no more.
+    For segmentation the sum over pixels, each capped at ``confidence``, so that no effort is spent on wrong pixels.
 
     Args:
-        confidence: the margin beyond which nothing is gained (kappa of Carlini and Wagner); None for no bound.
+        confidence: the margin at which the objective is capped (kappa of Carlini and Wagner); None for no cap.
     """
 
     def __init__(self, confidence: Optional[float] = None):
@@ -120,7 +120,7 @@ class MarginObjective(Objective):
 class KLObjective(Objective):
     """``KL(softmax O(x_c) || softmax O(x))``, the criterion of TRADES, as its authors compute it; needs no labels.
 
-    At ``x = x_c`` its gradient is zero, so the attack must start elsewhere.
+    Its gradient vanishes at ``x = x_c``, so the attack needs a random start.
     """
 
     targetable = False
@@ -134,7 +134,7 @@ class KLObjective(Objective):
 
 @OBJECTIVES.register_module()
 class TaskLossObjective(HostLossObjective):
-    """The host's own training loss: the sum of what it returns under names with ``loss``."""
+    """The host's own training loss: the sum of its entries with ``loss`` in their name."""
 
     def __call__(self, images: Pixels, batch: AttackBatch) -> Tensor:
         samples = batch.samples
@@ -147,10 +147,10 @@ class TaskLossObjective(HostLossObjective):
 
 @OBJECTIVES.register_module()
 class DetectionObjective(HostLossObjective):
-    """A part of a detector's own loss (Zhang and Wang, ICCV 2019): what is there, or where it is.
+    """The classification or localization part of a detector's own loss (Zhang and Wang, ICCV 2019).
 
     Args:
-        part: ``'cls'``, ``'loc'``, ``'cls+loc'``, or ``'random'``: cls or loc, drawn for each batch.
+        part: ``'cls'``, ``'loc'``, ``'cls+loc'``, or ``'random'``: one of the two, drawn for each batch.
     """
 
     targetable = False
@@ -178,7 +178,7 @@ def _sum(value: Union[Tensor, Sequence[Tensor]]) -> Tensor:
     return value.mean() if isinstance(value, Tensor) else reduce(torch.add, (item.mean() for item in value))
 
 
-# What configs and the command line may say in place of a whole config.
+# Short names that configs and the command line accept in place of a config.
 WORDS: dict[str, dict[str, str]] = {
     'cross_entropy': dict(type='CrossEntropyObjective'),
     'margin': dict(type='MarginObjective'),
@@ -192,11 +192,11 @@ WORDS: dict[str, dict[str, str]] = {
 
 
 def build_objective(config: Union[str, dict[str, Any]]) -> Objective:
-    """An objective from its word or config.
+    """Build an objective from its short name or config.
 
     Raises:
-        ValueError: for an unknown word or class (the message lists those that are known), a class that is registered
-            among the attacks, or bad or unknown parameters.
+        ValueError: for an unknown name or class (the message lists the known ones), a class registered among the
+            attacks, or invalid or unknown parameters.
     """
     if isinstance(config, str):
         if config not in WORDS:

@@ -1,4 +1,4 @@
-"""The model whose gradients the attacker has, seen through its native preprocessor and left exactly as it was found."""
+"""The source model of an attack, which takes raw pixels and keeps its state."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from ..randomness import Randomness
 from ..tasks import FeatureTap, Task, task_of
 from .defense import Defense
 
-# What a model takes: a tensor, of an ensemble a list with one for each model. Only the source's own task looks inside.
+# Model inputs: a tensor, or a list of tensors for an ensemble. Only the source's own task interprets them.
 ModelInputs = Any
 
 
 class AttackSource:
     """A host model whose inputs are raw pixels.
 
-    A purifier in front of it is bypassed (it offers the preprocessor it wraps as ``native``): the attacker
-    knows the model, not its defense, unless it is given as ``defense``.
+    A purifier in front of it is bypassed (via the preprocessor it wraps, ``native``): the attacker knows the model but
+    not its defense, unless ``defense`` is given.
 
-    The first class scores that are requested are compared with the model's own prediction, which costs one forward pass
-    once (see :meth:`check_scores`).
+    The first class scores are compared with the model's own prediction, which costs one extra forward pass (see
+    :meth:`check_scores`).
 
     Args:
-        model: any host model with a ``data_preprocessor``; wrappers are looked through.
-        task: what kind of model it is; found from its type by default.
+        model: any host model with a ``data_preprocessor``; wrappers are removed.
+        task: the model's task; inferred from its type by default.
         training: preprocess as the host does in training (segmentation pads to its crop size there).
-        defense: what images go through before the model, for an attacker who knows of it.
-        eot_samples: number of samples of a random defense that a gradient is averaged over (EOT, Athalye et al., ICML
+        defense: the defense in front of the model, for an attacker who knows it.
+        eot_samples: number of samples of a random defense over which gradients are averaged (EOT, Athalye et al., ICML
             2018).
-        gradients: whether the attacker has gradients; otherwise it sees outputs only.
-        channel_order: of the images that it will be given, ``'bgr'``, ``'rgb'`` or None if that is not known.
-        trained_on: likewise, of the images that the model was trained on; it sees those it is given in this order.
+        gradients: whether the attacker has access to gradients, or to outputs only.
+        channel_order: channel order of the images passed in, ``'bgr'``, ``'rgb'`` or None if unknown.
+        trained_on: channel order of the model's training images; images are converted to it.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class AttackSource:
             channel_order and trained_on and channel_order != trained_on
         )
         self._scores_checked = False
-        # A wrapper's preprocessor is not the host's.
+        # A wrapper has its own preprocessor.
         self.model = model = unwrap(model)
         self.task = task or task_of(model)
         preprocessor: BaseDataPreprocessor = model.data_preprocessor
@@ -76,7 +76,7 @@ class AttackSource:
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
-        """Eval mode and no parameter gradients inside; every training flag and ``requires_grad`` as before after."""
+        """Set eval mode and disable parameter gradients; on exit, restore every training flag and ``requires_grad``."""
         training = [module for module in self.model.modules() if module.training]
         tracked = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         for module in training:
@@ -95,7 +95,7 @@ class AttackSource:
         """Class scores of raw pixels.
 
         Raises:
-            ValueError: for the first ones of a source that is not for training, from :meth:`check_scores`.
+            ValueError: from :meth:`check_scores`, on first use of a source that is not for training.
         """
         inputs = self.preprocess(images, randomness)
         scores = self.task.logits(inputs)
@@ -104,12 +104,12 @@ class AttackSource:
         return scores
 
     def check_scores(self, images: Pixels, randomness: Optional[Randomness] = None) -> None:
-        """Compare the class scores with the model's own prediction, which sources for training do only when told to.
+        """Compare the class scores with the model's own prediction; sources for training do so only on request.
 
-        Training iterations must not wait for a result, so call it before them. A second call does nothing.
+        Training iterations must not synchronize with the device, so call it beforehand. Further calls do nothing.
 
         Raises:
-            ValueError: if the model decides on something else, or has no class scores.
+            ValueError: if the model's decision is not based on these scores, or it has no class scores.
         """
         if not self._scores_checked:
             with torch.no_grad(), self.undisturbed():
@@ -117,38 +117,38 @@ class AttackSource:
 
     def _hold_against_prediction(self, inputs: ModelInputs, scores: Optional[Tensor] = None) -> None:
         if any(module.training for module in self.model.modules()):
-            # Scores with dropout are not those that the model predicts with.
+            # Scores computed with dropout differ from those used for prediction.
             scores = None
         with torch.no_grad(), self.undisturbed():
             self.task.check_scores(inputs, scores)
         self._scores_checked = True
 
     def preprocess(self, images: Pixels, randomness: Optional[Randomness] = None) -> ModelInputs:
-        """Raw pixels as the model takes them, through the defense if the attacker knows one.
+        """Convert raw pixels to model inputs, through the defense if the attacker knows one.
 
         Args:
             images: pixels.
-            randomness: what a random defense draws from.
+            randomness: random numbers of a random defense.
         """
         if self.defense is not None:
             images = self.defense(images, Randomness(0) if randomness is None else randomness)
         return self.task.preprocess(self.preprocessor, self.in_own_order(images), self.training)
 
     def in_own_order(self, images: Pixels) -> Pixels:
-        """Images with their channels in the order that the model was trained on, where that is known to differ."""
+        """Swap the channels to the order of the model's training images if it is known to differ."""
         return swap_channels(images) if self.swaps_channels else images
 
     def losses(
         self, images: Pixels, data_samples: Sequence[Any], randomness: Optional[Randomness] = None
     ) -> dict[str, Tensor]:
-        """The host's own losses of raw pixels; ``data_samples`` as :meth:`prepare_samples` gives them."""
+        """The host's own losses on raw pixels; ``data_samples`` as returned by :meth:`prepare_samples`."""
         inputs = self.preprocess(images, randomness)
         with self.as_in_losses():
             return self.task.losses(inputs, data_samples)
 
     @contextmanager
     def as_in_losses(self) -> Iterator[None]:
-        """Inside, the modules whose training flag decides what the host's losses return have it set."""
+        """Set the training flag of the modules that need it to compute the host's losses."""
         flagged = [module for module in self.task.loss_modules() if not module.training]
         for module in flagged:
             module.training = True
@@ -163,13 +163,13 @@ class AttackSource:
 
 
 class CleanReference:
-    """``O(x_c)`` without a purifier: computed on first use, then shared by the attack and the loss terms.
+    """``O(x_c)`` without a purifier, computed on first use and shared by the attack and the loss terms.
 
     Args:
         source: the model.
         images: clean pixels.
-        tap: where to read features, if they will be needed.
-        randomness: what a random defense that the attacker knows of draws from.
+        tap: records features, if they are needed.
+        randomness: random numbers of a random defense known to the attacker.
     """
 
     def __init__(
@@ -187,7 +187,7 @@ class CleanReference:
         self._features: Optional[Tensor] = None
 
     def _run(self, tap: FeatureTap) -> Tensor:
-        """Run the layers of the tap, once; the class scores come along where they are those that attacks see."""
+        """Run the layers of the tap once; the class scores are kept if they are those used by attacks."""
         if self._features is not None:
             return self._features
         with torch.no_grad(), self._source.undisturbed():
@@ -201,7 +201,7 @@ class CleanReference:
         return features
 
     def select(self, index: Sequence[int]) -> CleanReference:
-        """The reference of some images of the batch; what has been computed is kept."""
+        """The reference of some images of the batch; computed values are reused."""
         randomness = self._randomness and self._randomness.select(index)
         part = CleanReference(self._source, self._images_at(index), self._tap, randomness)
         part._logits = None if self._logits is None else self._logits[list(index)]
@@ -215,7 +215,7 @@ class CleanReference:
 
     @property
     def logits(self) -> Tensor:
-        """The class scores that attacks see; a task without any raises an error."""
+        """The class scores used by attacks; raises an error for tasks without class scores."""
         if self._tap is not None:
             self._run(self._tap)
         if self._logits is not None:

@@ -1,9 +1,8 @@
-"""Which wrong class a targeted attack moves towards.
+"""Choice of the target class of a targeted attack.
 
 Class scores are ``(N, K, ...)``, labels ``(N, ...)``: one per image, or one per pixel. A label outside the model's
-classes (padding, void) is kept. ``classes`` are those of the K that can be targets, as the task's ``target_classes``
-gives them; None for all. If an ignored class has an index among the K, it is never a target, and what is labelled so
-has no target.
+classes (padding, void) is kept. ``classes`` are the indices that can be targets, from the task's ``target_classes``;
+None for all K. An ignored class among the K is never a target, and pixels with that label have none.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from ..randomness import Randomness
 
 
 def random_target(logits: Tensor, labels: Tensor, randomness: Randomness, classes: Optional[Tensor] = None) -> Tensor:
-    """A class drawn uniformly from all but the true one.
+    """A class drawn uniformly from all wrong classes.
 
-    For pixels, one shift in the list of classes is drawn for each image, so that pixels of one class share a target.
+    For segmentation, one cyclic shift of the classes is drawn per image, so that pixels of one class share a target.
     """
     classes = _mask(logits, classes)
     draw = randomness.uniform_like(logits.new_zeros(len(labels), 1)).view(-1, *[1] * (labels.ndim - 1))
@@ -37,19 +36,19 @@ def random_target(logits: Tensor, labels: Tensor, randomness: Randomness, classe
 def least_likely_target(
     logits: Tensor, labels: Tensor, randomness: Randomness, classes: Optional[Tensor] = None
 ) -> Tensor:
-    """The wrong class that the model finds least likely on the clean image."""
+    """The wrong class with the lowest score on the clean image."""
     known, others = _wrong(logits, labels, classes, float('inf'))
     return others.argmin(1).where(known, labels)
 
 
 def top_wrong_targets(logits: Tensor, labels: Tensor, number: int, classes: Optional[Tensor] = None) -> Tensor:
-    """The wrong classes that the model finds most likely on the clean image, best first.
+    """The wrong classes with the highest scores on the clean image, best first.
 
-    Align, section 4.10, after AutoAttack (Croce and Hein, ICML 2020), which takes 9.
+    Align, section 4.10, following AutoAttack (Croce and Hein, ICML 2020), which uses 9.
 
     Returns:
-        ``(number, N, ...)``; fewer if the model has fewer wrong classes. A decision between fewer classes than others
-        of the model repeats its best one in place of the missing ones.
+        ``(number, N, ...)``; fewer if the model has fewer wrong classes. If some labels have fewer candidates than
+        others, their best one is repeated in place of the missing ones.
     """
     known, others = _wrong(logits, labels, classes, -float('inf'))
     most = logits.shape[1] if classes is None else int(classes.sum(1).max())
@@ -61,14 +60,14 @@ def top_wrong_targets(logits: Tensor, labels: Tensor, number: int, classes: Opti
 def top_wrong_target(
     logits: Tensor, labels: Tensor, randomness: Randomness, classes: Optional[Tensor] = None
 ) -> Tensor:
-    """The wrong class that the model finds most likely on the clean image."""
+    """The wrong class with the highest score on the clean image."""
     return top_wrong_targets(logits, labels, 1, classes)[0]
 
 
 def ranked_wrong_target(
     logits: Tensor, labels: Tensor, randomness: Randomness, classes: Optional[Tensor] = None, *, rank: int
 ) -> Tensor:
-    """The wrong class that the model finds the ``rank``-th most likely on the clean image, counted from 1.
+    """The wrong class with the ``rank``-th highest score on the clean image, counted from 1.
 
     Raises:
         ValueError: if the model has fewer wrong classes.
@@ -98,7 +97,7 @@ def _at(table: Tensor, index: Tensor) -> Tensor:
 
 
 def _wrong(logits: Tensor, labels: Tensor, classes: Optional[Tensor], score: float) -> tuple[Tensor, Tensor]:
-    """Whether each label is a class, and the scores with ``score`` in place of all that cannot be targets."""
+    """Whether each label is a class, and the scores with ``score`` for all classes that cannot be targets."""
     mask = _mask(logits, classes)
     known, index = _known(labels, mask)
     return known, logits.where(mask, score).scatter(1, index, score)
@@ -112,10 +111,10 @@ TARGETS: dict[str, Callable[[Tensor, Tensor, Randomness, Optional[Tensor]], Tens
 
 
 def target_choice(name: str) -> Callable[[Tensor, Tensor, Randomness, Optional[Tensor]], Tensor]:
-    """How a target class is chosen: a name of :data:`TARGETS`, or ``'top_wrong_2'`` for the second most likely, etc.
+    """The target choice by name: one of :data:`TARGETS`, or ``'top_wrong_2'`` for the second most likely class, etc.
 
     Raises:
-        ValueError: for another name.
+        ValueError: for an unknown name.
     """
     ranked = re.fullmatch(r'top_wrong_([1-9]\d*)', str(name))
     if name in TARGETS:

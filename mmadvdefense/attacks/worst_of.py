@@ -1,4 +1,4 @@
-"""Several attacks, of which for each image the one counts under which the tested model does worst."""
+"""The worst case over several attacks, for each image, on the tested model."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _BY_NEED = ('gradients', 'scores', 'decisions')
 
 
 class Candidate(NamedTuple):
-    """One of the attacks on an image.
+    """One of the attacks to be tried on each image.
 
     Attributes:
         attack: the attack.
         config: its config.
-        restart: 0 for the first run, else the number of the restart, which has random numbers of its own.
-        rank: rank of its target among the wrong classes, if it is skipped where there are fewer; else 0.
+        restart: 0 for the first run, else the number of the restart, which draws its own random numbers.
+        rank: rank of its target among the wrong classes, if it is skipped when there are fewer; else 0.
     """
 
     attack: Attack
@@ -34,27 +34,27 @@ class Candidate(NamedTuple):
 
 
 def num_target_classes(task: Task) -> int:
-    """How many classes an attack can aim at: an ignored one does not count, even if the model scores it."""
+    """Number of classes that can be targets: an ignored class is excluded, even if the model has a score for it."""
     classes = task.num_classes or 0
     return classes - (task.ignore_index is not None and 0 <= task.ignore_index < classes)
 
 
 @ATTACKS.register_module()
 class WorstOf(Attack):
-    """Every image gets all attacks, and its result is that of the tested model under the worst of them.
+    """Runs all attacks on every image and keeps the one under which the tested model does worst.
 
-    An attacker with another model cannot know which that is: the evaluation decides, as in AutoAttack (Croce and Hein,
-    ICML 2020) and in "all or nothing" (Xie et al., CVPR 2019). So this attack cannot be run by itself:
-    :class:`mmadvdefense.hooks.AttackHook` makes the images of each attack, runs the tested model, with its purifier, on
-    all of them, and keeps the one with the lowest score, the first of several.
+    An attacker with another model cannot know which one that is: the evaluation decides, as in AutoAttack (Croce and
+    Hein, ICML 2020) and in "all or nothing" (Xie et al., CVPR 2019). Therefore this attack cannot be run on its own:
+    :class:`mmadvdefense.hooks.AttackHook` crafts the images of each attack, runs the tested model with its purifier on
+    all of them, and keeps the one with the lowest score, or the first in case of ties.
 
     Args:
-        attacks: configs, of one norm; each keeps its own budget. Another ``WorstOf`` among them counts as its attacks.
-        restarts: how often each attack is run, with other random numbers. The ``restarts`` of an attack itself differ:
-            they keep the image that is strongest on the source.
+        attacks: configs with the same norm; each keeps its own budget. A nested ``WorstOf`` is flattened.
+        restarts: how often each attack is run, with different random numbers. In contrast, an attack's own ``restarts``
+            keep the image that is strongest on the source.
 
     Raises:
-        ValueError: for no attacks, several norms, or restarts of an attack that is not random; when run.
+        ValueError: without attacks, for different norms, or for restarts of a deterministic attack; always when run.
     """
 
     def __init__(self, attacks: Sequence[dict[str, Any]], restarts: int = 1):
@@ -66,7 +66,7 @@ class WorstOf(Attack):
             attack = build_attack(config)
             if self.restarts > 1 and not attack.stochastic:
                 raise UsageError(
-                    f'{name}: all restarts of {attack.describe()} would be the same, since it draws nothing at random'
+                    f'{name}: all restarts of {attack.describe()} would be the same, since it is deterministic'
                 )
             single = [Candidate(attack, dict(config))]
             parts = attack._candidates if isinstance(attack, WorstOf) else single
@@ -107,26 +107,26 @@ class WorstOf(Attack):
 
     def _refusal(self) -> UsageError:
         return UsageError(
-            f'{type(self).__name__} takes what is worst for the model that is tested, so it is for tests alone '
-            '(tools/test.py, tools/robustness.py, AttackHook); anywhere else name one attack'
+            f'{type(self).__name__} takes the worst case over the tested model, so it works in tests only '
+            '(tools/test.py, tools/robustness.py, AttackHook); elsewhere, use a single attack'
         )
 
 
 @ATTACKS.register_module()
 class EachTarget(WorstOf):
-    """A targeted attack towards each of the most likely wrong classes; the worst for the tested model counts.
+    """A targeted attack towards each of the most likely wrong classes; the worst case on the tested model counts.
 
-    The targeted evaluation of AutoAttack, which Align follows in section 4.10: nine target classes, those with the
-    highest scores on the clean image, and an image counts as correct only if it is correct under all nine.
+    The targeted evaluation of AutoAttack, which Align follows in section 4.10: the nine wrong classes with the highest
+    scores on the clean image are targets, and an image counts as correct only if it is correct under all nine.
 
     Args:
         attack: config of any attack that takes ``targeted``.
-        num_targets: how many classes; all wrong ones if there are fewer.
+        num_targets: number of target classes; all wrong ones if there are fewer.
         restarts: as for :class:`WorstOf`.
-        settings: on top of those of ``attack``, such as ``eps``.
+        settings: override those of ``attack``, such as ``eps``.
 
     Raises:
-        ValueError: for an attack without a targeted form, or one that chooses its target otherwise; when run.
+        ValueError: for an attack without a targeted form, or with its own choice of target; always when run.
     """
 
     def __init__(self, attack: dict[str, Any], num_targets: int = 9, restarts: int = 1, **settings: Any):
@@ -134,7 +134,7 @@ class EachTarget(WorstOf):
         check_integer('EachTarget', num_targets=num_targets)
         if config.pop('targeted', 'top_wrong') != 'top_wrong':
             raise UsageError(
-                "EachTarget chooses the targets of its attack, the most likely wrong classes: leave its 'targeted' out"
+                "EachTarget sets the targets of its attack to the most likely wrong classes: omit 'targeted' there"
             )
         ranks = range(1, int(num_targets) + 1)
         super().__init__([{**config, 'targeted': f'top_wrong_{rank}'} for rank in ranks], restarts)

@@ -1,4 +1,4 @@
-"""Hooks of MMEngine's runner."""
+"""Hooks for MMEngine's runner."""
 
 from .adversarial_train import AdversarialTrainingHook
 from .amplification import ErrorAmplificationHook

@@ -1,4 +1,4 @@
-"""How a perturbation grows from layer to layer (HGD: Liao et al., CVPR 2018, section 5.1)."""
+"""Measures how a perturbation grows from layer to layer (HGD: Liao et al., CVPR 2018, section 5.1)."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from ..threats.measurements import Measurements
 class ErrorAmplificationHook(Hook):
     """Adds ``amplification/<layer>`` to the metrics of a test: ``|f(x*) - f(x)|_1 / |f(x)|_1``, the mean over images.
 
-    ``f`` is the output of a layer of the target, ``x`` the clean image without the purifier, and ``x*`` what the target
-    is tested on: attacked or not, purified or not. It costs one more forward pass per batch.
+    ``f`` is the output of a layer of the target, ``x`` the clean image without the purifier, and ``x*`` the image that
+    the target is tested on: attacked or not, purified or not. Costs one extra forward pass per batch.
 
     Args:
         layers: names as in ``model.named_modules()``.
 
     Raises:
-        ValueError: for a name that the model does not have; the message lists near ones. During the test, for a layer
-            whose output does not have one entry per image, or has another shape for attacked than for clean images.
+        ValueError: for a layer that the model does not have; the message suggests similar names. During the test, for a
+            layer whose output does not have one entry per image, or differs in shape between attacked and clean images.
     """
 
-    # Before the attack, so that images are still clean.
+    # Runs before the attack, while images are still clean.
     priority = 'HIGH'
 
     def __init__(self, layers: Sequence[str]):
         self.layers = list(layers)
-        # Holds the taps of the batch that is being tested.
+        # Holds the layer hooks of the current batch.
         self._open = ExitStack()
 
     def before_test_epoch(self, runner) -> None:
@@ -49,7 +49,7 @@ class ErrorAmplificationHook(Hook):
 
     def before_test_iter(self, runner, batch_idx: int, data_batch: dict) -> None:
         with switched(self._model.data_preprocessor, False), self._recording():
-            # A copy, because native preprocessors change the samples.
+            # A copy, because native preprocessors modify the samples.
             self._model.test_step(copy.deepcopy(data_batch))
             self._clean = self._take()
         self._open.enter_context(self._recording())
@@ -66,7 +66,7 @@ class ErrorAmplificationHook(Hook):
             metrics.update({f'amplification/{layer}': sum(table[layer]) / len(table[layer]) for layer in self.layers})
 
     def close(self) -> None:
-        """Leave no hook in the model, when an epoch ends early."""
+        """Remove all layer hooks if an epoch ends early."""
         self._open.close()
 
     @contextmanager
@@ -84,9 +84,9 @@ def _ratio(layer: str, attacked: Tensor, clean: Tensor, images: int) -> Tensor:
     if attacked.shape != clean.shape or len(clean) != images:
         raise UsageError(
             f'layer {layer!r} gives {tuple(clean.shape)} for {images} clean images and {tuple(attacked.shape)} for '
-            'attacked ones; name a layer whose output has a place for every image'
+            'attacked ones; name a layer whose output has one entry per image'
         )
     size = clean.flatten(1).abs().double().sum(1)
     change = (attacked - clean).flatten(1).abs().double().sum(1)
-    # A layer whose output is zero and stays zero has amplified nothing.
+    # If the output is zero in both cases, nothing was amplified.
     return torch.where(change == 0, change, change / size)

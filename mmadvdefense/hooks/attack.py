@@ -1,4 +1,4 @@
-"""Attacks validation or test batches, and measures what the attack actually did."""
+"""Attacks validation or test batches, and measures the actual perturbation."""
 
 from __future__ import annotations
 
@@ -33,49 +33,49 @@ from ..threats.worst_case import craft_worst, scores_in_test
 
 @HOOKS.register_module()
 class AttackHook(Hook):
-    """Replaces the images of each validation or test batch by adversarial ones, before the purifier sees them.
+    """Replaces the images of each validation or test batch with adversarial ones, before the purifier sees them.
 
-    The metrics of the epoch gain ``perturbation/linf_mean``, ``linf_max``, ``l2_mean`` and ``l2_max`` (pixels),
-    measured on every image, and ``purified/psnr`` (dB, of what the model sees against the clean image: the mean over
-    the images where they differ, infinite if there are none). Attacks add ``attack/queries_mean``, ``queries_max`` and
+    Adds to the epoch's metrics ``perturbation/linf_mean``, ``linf_max``, ``l2_mean`` and ``l2_max`` (pixels), measured
+    on every image, and ``purified/psnr`` (dB, of the image that the model sees against the clean one: the mean over the
+    images where they differ, infinite if none do). Attacks add ``attack/queries_mean``, ``queries_max`` and
     ``attack/nonfinite_images``, the number of images on which gradients (or scores) were NaN or infinite and were
-    replaced by zeros: these may be less robust than they look. With ``score_samples``, transfer attacks also give
+    replaced; these may be less robust than they appear. With ``score_samples``, transfer attacks also report
     ``source/<config>``, the mean score (per cent) of the source itself on the clean images.
 
-    Images from the data loader are checked in main memory, before they are copied to the device; images of 8-bit
-    integers need no check.
+    Images from the data loader are checked in main memory, before they are copied to the device; 8-bit images need no
+    check.
 
     Args:
-        attack: config of the attack; None leaves images clean and only measures. With a
+        attack: config of the attack; None only measures the clean images. With a
             :class:`~mmadvdefense.attacks.WorstOf`, all its attacks run on each image, and the one that is worst for the
             tested model counts.
         source: None to attack the target itself (gray-box on O), or ``dict(config=..., checkpoint=...)`` of another
-            model (transfer), or a list of those (an ensemble); ``trust=True`` loads a checkpoint that holds more than
-            data.
-        threat_model: what the attacker has and knows: a name in :data:`mmadvdefense.threats.THREAT_MODELS`, or a dict
-            with it as ``name`` and the other settings of :class:`~mmadvdefense.threats.ThreatModel`; by default
+            model (transfer), or a list of those (an ensemble); ``trust=True`` allows loading a checkpoint that contains
+            more than data.
+        threat_model: the attacker's knowledge and access: a name in :data:`mmadvdefense.threats.THREAT_MODELS`, or a
+            dict with this ``name`` and further settings of :class:`~mmadvdefense.threats.ThreatModel`; by default
             ``'transfer'`` with a source and ``'gray-box'`` without one.
-        seed: of random starts and targets; the random numbers of an image depend only on it and the image's name.
-        quantize: round adversarial images to integers, as saving them in a file would.
-        cache_dir: folder where adversarial images are kept, and found again if they were made in the same way, whatever
-            the batch size and the number of processes.
-        stages: the loops in which to attack, of ``'val'`` and ``'test'``.
-        score_samples: whether to score each image, in :attr:`samples`.
+        seed: seed of random starts and targets; an image's random numbers depend only on the seed and the image's name.
+        quantize: round adversarial images to integers, as saving them to a file would.
+        cache_dir: folder in which adversarial images are cached, to be reused if they were made with the same settings,
+            whatever the batch size and the number of processes.
+        stages: the loops in which to attack: ``'val'``, ``'test'`` or both.
+        score_samples: whether to record a score for each image in :attr:`samples`.
 
     Attributes:
         samples: after an epoch, on the first process: columns of the same length, one row per image: ``image``,
             ``linf``, ``l2``, ``psnr``; ``queries`` and ``nonfinite`` with an attack; and with ``score_samples`` the
             columns of :class:`~mmadvdefense.tasks.SampleScores`, ``score``, ``correct`` and ``decision``, None for
             images without ground truth, and ``source/<config>``.
-        unscored: why images could not be scored one by one; None if they could.
-        crafting: whether the attack is running, so that an error is its own.
+        unscored: the reason why images could not be scored individually; None if they could.
+        crafting: whether the attack is running, so that an error can be attributed to it.
         batch: the images of the current batch: clean, adversarial and purified.
 
     Raises:
-        UsageError: for a bad attack or threat model, a source that predicts other classes than the target, or images
+        UsageError: for an invalid attack or threat model, a source whose classes differ from the target's, or images
             that are not raw pixels.
-        UnsupportedAttackError: for an attack that is meaningless under the threat model or against this purifier, or
-            annotations that cannot be brought to where the pipeline has moved the image.
+        UnsupportedAttackError: for an attack that is meaningless under the threat model or against this purifier, or if
+            annotations cannot be mapped to the frame of the transformed image.
         FileNotFoundError: if the source's checkpoint is missing.
     """
 
@@ -119,7 +119,7 @@ class AttackHook(Hook):
 
     def before_train(self, runner) -> None:
         if self.attack is not None and 'val' in self.stages:
-            # An attack that does not fit the model must not end the training at its first validation.
+            # Fail now rather than at the first validation if the attack does not fit the model.
             fitting_source(self.attack, self.threat_model, unwrap(runner.model))
 
     def _begin(self, runner, dataset) -> None:
@@ -135,13 +135,13 @@ class AttackHook(Hook):
         self._measurements = Measurements()
         preprocessor = preprocessor_of(target)
         if isinstance(preprocessor, Purifier):
-            # This hook checks the images of the loader; adversarial ones may have values that no file has.
+            # This hook checks the loader's images itself; adversarial images may be fractional.
             self._purifier, preprocessor.checks_pixels = preprocessor, False
         native = getattr(preprocessor, 'native', preprocessor)
         self._handle = native.register_forward_pre_hook(self._note_purified)
 
     def _make_crafters(self, attack: Attack, target: nn.Module, dataset) -> list[Crafter]:
-        """One for each attack of which the worst case counts."""
+        """One crafter per attack; for several, the worst case counts."""
         source = fitting_source(attack, self.threat_model, target, channel_order(dataset))
         try:
             if self._task.dense:
@@ -159,7 +159,7 @@ class AttackHook(Hook):
         return crafters
 
     def _note_purified(self, module: nn.Module, args: tuple) -> None:
-        # An attacker who knows the purifier runs it, too; the input of the test itself comes last.
+        # Adaptive attacks run the purifier, too; the last call is that of the test itself.
         if self.batch is not None:
             self.batch.purified = args[0]['inputs']
 
@@ -194,7 +194,7 @@ class AttackHook(Hook):
 
     def _score_sources(self, source: AttackSource, clean: Pixels, samples: Sequence) -> Optional[Callable[[], Tensor]]:
         members = getattr(source, 'sources', [source])
-        # Attacks on features may run on models of other classes, which cannot be scored on these images.
+        # The source of a feature attack may have other classes and cannot be scored on these images.
         same = all(
             self._task.is_like(member.task) and self._task.num_classes == member.task.num_classes for member in members
         )
@@ -203,14 +203,14 @@ class AttackHook(Hook):
         return partial(clean_scores, source, clean, samples, self._annotations_in_input_frame)
 
     def _shown_name(self, position: int, sample) -> str:
-        """What an image is called in messages and tables: its file, or its place in the data set."""
-        # MMEngine's sampler deals images out to the ranks in turn.
+        """The name of an image in messages and tables: its file, or its index in the data set."""
+        # MMEngine's sampler assigns images to the ranks in round-robin order.
         place = (self._count + position) * get_world_size() + get_rank()
         return str(sample.get('img_path') or image_identity(sample) or place)
 
     def _measure(self, outputs: Sequence) -> None:
         if self.batch is None:
-            raise RuntimeError('AttackHook measures a batch that it was not shown before the iteration')
+            raise RuntimeError('AttackHook has no attacked batch to measure: its before-iteration stage did not run')
         columns = self.batch.measure()
         if self.score_samples:
             columns.update(self._score(outputs).columns())
@@ -221,7 +221,7 @@ class AttackHook(Hook):
         try:
             return self._task.score_samples(outputs, self._annotations_in_input_frame, self._ignored_are_crowds)
         except NotScored as error:
-            # The host's metric works without these scores.
+            # The host's metric does not need these scores.
             self.unscored = str(error)
             return SampleScores.unknown(len(outputs))
 
@@ -232,7 +232,7 @@ class AttackHook(Hook):
             metrics.update(summary(self.samples))
 
     def close(self) -> None:
-        """Release source and model; called by whoever ends an epoch early."""
+        """Release source and model; to be called if an epoch ends early."""
         self._crafters, self.batch = [], None
         if self._handle is not None:
             self._handle.remove()

@@ -1,4 +1,4 @@
-"""A few images of a test for reports: clean, adversarial and purified."""
+"""Example images of a test for reports: clean, adversarial and purified."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .attack import AttackHook
 
 
 class ExampleImagesHook(Hook):
-    """Keeps images spread evenly over the data set, rounded to 8 bit.
+    """Keeps images spread evenly over the data set, rounded to 8 bits.
 
     Args:
         attack: the hook whose images are kept.
-        count: how many.
+        count: number of images.
     """
 
-    # After the attack has measured the batch.
+    # Runs after the attack hook has measured the batch.
     priority = 'LOW'
 
     def __init__(self, attack: AttackHook, count: int):
@@ -47,7 +47,7 @@ class ExampleImagesHook(Hook):
             'purified': list(batch.purified),
         }
         for position in range(len(batch.names)):
-            # MMEngine's sampler deals images out to the ranks in turn.
+            # MMEngine's sampler assigns images to the ranks in round-robin order.
             index = (self._seen + position) * get_world_size() + get_rank()
             if index in self._wanted:
                 images = {f'{index}/{state}': _as_8bit(of_state[position]) for state, of_state in states.items()}
@@ -55,7 +55,8 @@ class ExampleImagesHook(Hook):
         self._seen += len(batch.names)
 
     def gather(self) -> Optional[dict[str, np.ndarray]]:
-        """Images by ``'<index in the data set>/<state>'``, ``(3, H, W)`` uint8, and their names by ``'<index>/name'``.
+        """Images ``(3, H, W)`` uint8 under ``'<index in the data set>/<state>'``, and their names under
+        ``'<index>/name'``.
 
         None on all processes but the first.
         """

@@ -1,4 +1,4 @@
-"""Stops a diverged training before it overwrites anything good, without waiting for the device each iteration."""
+"""Stops a diverged training before it overwrites a good checkpoint, without a device sync in every iteration."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..registry import HOOKS
 
 @HOOKS.register_module()
 class FiniteLossGuardHook(Hook):
-    """Raises ``FloatingPointError`` when a loss was NaN or infinite, at the latest before a checkpoint is written.
+    """Raises ``FloatingPointError`` if a loss was NaN or infinite, at the latest before a checkpoint is written.
 
-    The message names the terms that were not finite in the first such iteration, and the last good checkpoint.
+    The message names the non-finite terms of the first such iteration, and the last good checkpoint.
 
     Args:
-        interval: iterations between two checks; each check waits for the device.
+        interval: number of iterations between checks; each check synchronizes with the device.
     """
 
     priority = 'VERY_HIGH'
@@ -33,7 +33,7 @@ class FiniteLossGuardHook(Hook):
 
     def before_train(self, runner) -> None:
         self._unseen.clear()
-        self._last_good = _last_checkpoint(runner)  # there is none, except in a resumed run
+        self._last_good = _last_checkpoint(runner)  # exists only in a resumed run
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs: Optional[dict] = None) -> None:
         self._iteration = runner.iter + 1
@@ -53,7 +53,7 @@ class FiniteLossGuardHook(Hook):
         ]
         if broken:
             self._stop(self._iteration, f'parameter {broken[0]}')
-        # The one about to be written; if writing fails, that error ends the run.
+        # The checkpoint about to be written; if that fails, the run ends anyway.
         self._last_good = _last_checkpoint(runner)
 
     def _check(self) -> None:
@@ -64,7 +64,7 @@ class FiniteLossGuardHook(Hook):
         for iteration, names, _ in seen:
             broken = [name for name in names if not next(flags)]
             if broken:
-                # From the next iteration on every term is broken; in this one all but its total are to blame.
+                # In later iterations every term is non-finite; in this one, blame all terms but the total.
                 self._stop(iteration, ', '.join([name for name in broken if name != 'loss'] or broken))
 
     def _stop(self, iteration: int, what: str) -> None:
@@ -76,5 +76,5 @@ class FiniteLossGuardHook(Hook):
 
 
 def _last_checkpoint(runner) -> Optional[str]:
-    """The path that MMEngine's ``CheckpointHook`` notes, before it writes the file."""
+    """The path that MMEngine's ``CheckpointHook`` records, before it writes the file."""
     return runner.message_hub.get_info('last_ckpt') if 'last_ckpt' in runner.message_hub.runtime_info else None

@@ -29,30 +29,31 @@ _SOURCE_OF_THREAT = {'gray-box': TARGET, 'adaptive': PROTECTED}
 
 @HOOKS.register_module()
 class PurifierTrainHook(Hook):
-    """Makes the adversarial half of each batch, keeps the target frozen, and adds the alignment terms to its losses.
+    """Crafts the adversarial half of each batch, keeps the target frozen, and adds the alignment terms to its losses.
 
-    Algorithm 1 of Align (arXiv 2212.05387). The runner, its loop, optimizer and checkpoints stay the host's.
+    Algorithm 1 of Align (arXiv 2212.05387). Runner, loop, optimizer and checkpoints remain the host's.
 
     Args:
         attack: config of the attack on the target, e.g. ``dict(type='PGD', eps=8, step_size=2, steps=4)``, or several;
             one is drawn for each batch.
         losses: configs of the terms (``mmadvdefense.losses``).
         task_weight: weight of the host's own loss on each half, clean and adversarial. The host averages over the joint
-            batch, so its value is multiplied by this once for each half. Its entries are logged as ``task_...``.
-        feature_layer: where the feature terms read: ``'pre_logits'`` (paper), ``'logits'`` (released code), the name of
+            batch, so its loss is multiplied by this weight times the number of halves. Its entries are logged as
+            ``task_...``.
+        feature_layer: layer for the feature terms: ``'pre_logits'`` (paper), ``'logits'`` (released code), the name of
             a layer, or None for the task's default.
-        require_checkpoint: refuse to train in front of a target whose weights were never loaded.
-        train_on: ``'both'`` halves, or ``'adversarial'`` images alone: the generator never sees a clean one (HGD).
-        sources: the models that attacks run on; one is drawn for each batch. See
+        require_checkpoint: refuse to train in front of a target without loaded weights.
+        train_on: ``'both'`` halves, or ``'adversarial'`` images only: the generator never sees a clean image (HGD).
+        sources: the models that are attacked; one is drawn for each batch. See
             :class:`~mmadvdefense.training.training_attack.TrainingAttack`.
-        labels: the labels that attacks move away from; see the same class.
-        threat: what the training attacker knows, where no ``sources`` are given: ``'gray-box'``, the target without its
-            purifier (Align), or ``'adaptive'``, the gradient through purifier and target; or a list of these, such as
-            ``['adaptive', 'adaptive', 'gray-box']``, from which one is drawn for each batch.
+        labels: the labels used by attacks; see the same class.
+        threat: the threat model of the training attack, if ``sources`` is not given: ``'gray-box'``, the target without
+            its purifier (Align), or ``'adaptive'``, the gradient through purifier and target; or a list of these, such
+            as ``['adaptive', 'adaptive', 'gray-box']``, from which one is drawn for each batch.
 
     Raises:
-        ValueError: for a bad attack, source or loss; before training, for a target that does not fit data, checkpoint,
-            source or discriminator.
+        ValueError: for an invalid attack, source or loss; before training, for a target that does not match data,
+            checkpoint, source or discriminator.
     """
 
     def __init__(
@@ -70,17 +71,15 @@ class PurifierTrainHook(Hook):
         threats = [threat] if isinstance(threat, str) else list(threat)
         if not threats or not set(threats) <= _SOURCE_OF_THREAT.keys():
             raise UsageError(
-                f'the threat of a training attack is one or a list of {", ".join(_SOURCE_OF_THREAT)}, got {threat!r}; '
+                f'threat must be one or a list of {", ".join(_SOURCE_OF_THREAT)}, got {threat!r}; '
                 'other models are given as sources=[dict(config=..., checkpoint=...)]'
             )
         if sources is None:
             sources = [_SOURCE_OF_THREAT[name] for name in threats]
         elif threats != ['gray-box']:
-            raise UsageError(
-                "sources say what is attacked already: leave out threat, or add 'protected' to the sources"
-            )
+            raise UsageError("sources already define what is attacked: omit threat, or add 'protected' to the sources")
         if train_on not in ('both', 'adversarial'):
-            raise UsageError(f"train_on is 'both' or 'adversarial', got {train_on!r}")
+            raise UsageError(f"train_on must be 'both' or 'adversarial', got {train_on!r}")
         self.training_attack = TrainingAttack(attack, sources, labels)
         self.train_on = train_on
         self._terms: list[PurifierLoss] = [MODELS.build(in_root_scope(loss)) for loss in losses]
@@ -90,17 +89,17 @@ class PurifierTrainHook(Hook):
         self.require_checkpoint = require_checkpoint
         self._checkpoint_loaded = False
         self._handles: list = []
-        # Of the batch that is in the target, and of no other.
+        # The step of the batch in the target's current forward pass.
         self._step: Optional[TrainingStep] = None
 
     @property
     def attack(self) -> Attack:
-        """The attack, the first of several."""
+        """The attack, or the first of several."""
         return self.training_attack.attacks[0]
 
     @property
     def is_training(self) -> bool:
-        """Whether the model is prepared and being trained."""
+        """Whether training is in progress."""
         return bool(self._handles)
 
     # --- set-up ---------------------------------------------------------------------------------------------
@@ -109,7 +108,7 @@ class PurifierTrainHook(Hook):
         model = unwrap(runner.model)
         state = state_dict_of(checkpoint)
         runner.logger.info(str(check_state_dict(model, state)))
-        # A target's own checkpoint has no purifier.
+        # The target's own checkpoint contains no purifier.
         keep_own(model, state, PREPROCESSOR)
         self._checkpoint_loaded = True
 
@@ -130,7 +129,7 @@ class PurifierTrainHook(Hook):
         discriminator = getattr(purifier, 'discriminator', None)
         if needs_discriminator and discriminator is None:
             raise UsageError(
-                'the objective has a GAN or feature-matching term, but the purifier no discriminator: '
+                'the objective has a GAN or feature-matching term, but the purifier has no discriminator: '
                 "set AlignPurifier(discriminator=dict(type='MultiscaleDiscriminator'))"
             )
         check_num_classes(model, runner.train_dataloader.dataset)
@@ -140,7 +139,7 @@ class PurifierTrainHook(Hook):
             model, training=True, channel_order=channel_order(dataset) or purifier.channel_order
         )
         check_discriminator(discriminator, getattr(purifier, 'condition_on_labels', False), self._source.task)
-        # Images that the pipeline normalizes are not pixels with augmentation.
+        # If the pipeline normalizes, values outside 0-255 are not due to augmentation.
         self._augmented = not normalizes(dataset)
         self._tap = self._source.task.feature_tap(self.feature_layer)
         self.training_attack.prepare(self._source)
@@ -152,8 +151,8 @@ class PurifierTrainHook(Hook):
         ]
 
     def _prepare_losses(self, purifier: GeneratorPurifier) -> None:
-        """Tell the terms what only the model knows."""
-        # Without the number of classes, a term reads it off the device each iteration.
+        """Pass facts about the model to the terms."""
+        # Otherwise a term would read the number of classes from the device in every iteration.
         facts = {'num_classes': self._source.task.num_classes, 'channel_order': purifier.channel_order}
         for term in self._terms:
             for name, value in facts.items():
@@ -168,23 +167,23 @@ class PurifierTrainHook(Hook):
         self.training_attack.release()
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Give averaged weights, which are saved in place of the model's own, the number of updates they come from."""
+        """Store the number of updates with averaged weights, which are saved in place of the model's own."""
         count = _trained_purifier(unwrap(runner.model)).num_updates
         for hook in runner.hooks:
             if isinstance(hook, EMAHook):
-                # The average does not count updates itself. Whichever hook runs first, this very tensor is saved.
+                # The averaged model does not count updates. This tensor itself is saved, whichever hook runs first.
                 _trained_purifier(unwrap(hook.ema_model)).num_updates.copy_(count)
 
     # --- every epoch and iteration --------------------------------------------------------------------------
 
     def before_train_epoch(self, runner) -> None:
-        # Augmentation draws from global state; seeding it by epoch makes a resumed run repeat an uninterrupted one.
+        # Augmentation draws from the global state; seeding it per epoch makes a resumed run match an uninterrupted one.
         seed_epoch(runner)
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: dict) -> None:
         model = unwrap(runner.model)
         purifier = _trained_purifier(model)
-        # The runner calls model.train() whenever it likes.
+        # Repeated, because the runner calls model.train().
         freeze_target(model)
         for module in self._source.task.loss_modules():
             module.training = True
@@ -193,7 +192,7 @@ class PurifierTrainHook(Hook):
         clean = purifier.load_pixels(data_batch['inputs'], samples, self._augmented)
         randomness = Randomness(derive_seed(runner.seed, 'train', runner.iter, get_rank()))
         data_batch[STEP] = self._begin_step(purifier, clean, samples, randomness)
-        # Before the update: averaged weights begin as a copy of the model that some hooks make right after it.
+        # Before the update, because averaged weights start as a copy of the model made right after it.
         purifier.num_updates += 1
 
     def _begin_step(
@@ -213,13 +212,13 @@ class PurifierTrainHook(Hook):
 
     @torch.no_grad()
     def losses_of(self, model: nn.Module, inputs: Pixels, data_samples: Sequence, randomness: Randomness) -> dict:
-        """The terms of a batch that is not trained on, with the purifier in its current mode.
+        """The loss terms of a batch outside training, with the purifier in its current mode.
 
         Args:
-            model: the one that is trained.
-            inputs: images as the data loader gives them.
-            data_samples: of the images, with the ground truth in their frame; they may be changed.
-            randomness: of the attack.
+            model: the model being trained.
+            inputs: images as the data loader returns them.
+            data_samples: the images' data samples, with ground truth in the input frame; may be modified.
+            randomness: random numbers of the attack.
         """
         purifier = _trained_purifier(model)
         clean = purifier.load_pixels(inputs, data_samples)
@@ -237,7 +236,7 @@ class PurifierTrainHook(Hook):
     # --- around the target's forward ------------------------------------------------------------------------
 
     def _enter_target(self, model: nn.Module, args: tuple, kwargs: dict) -> Optional[tuple[tuple, dict]]:
-        """Take the step out of the target's arguments, which the host does not know."""
+        """Remove the step, which the host does not expect, from the target's arguments."""
         if STEP not in kwargs:
             return None
         self._step = kwargs[STEP]
@@ -245,11 +244,11 @@ class PurifierTrainHook(Hook):
         return args, {name: value for name, value in kwargs.items() if name != STEP}
 
     def _leave_target(self, model: nn.Module, args: tuple, kwargs: dict, output: Optional[dict]) -> Optional[dict]:
-        """Add the terms to the host's losses."""
+        """Add the loss terms to the host's losses."""
         if self._step is None or kwargs.get('mode') != 'loss':
             return None
         step, self._step = self._step, None
-        if output is None:  # PyTorch calls this after an error, too
+        if output is None:  # PyTorch also calls this after an error
             step.abandon_target()
             return None
         step.leave_target(kwargs['data_samples'])
@@ -257,7 +256,7 @@ class PurifierTrainHook(Hook):
         for term in self._terms:
             new = term.terms(step)
             if new.keys() & terms.keys():
-                raise UsageError(f'two loss terms are called {", ".join(new.keys() & terms.keys())}')
+                raise UsageError(f'duplicate names of loss terms: {", ".join(new.keys() & terms.keys())}')
             terms.update(new)
         return terms
 
@@ -284,7 +283,7 @@ def _trained_purifier(model: nn.Module) -> GeneratorPurifier:
 
 
 def _share_statistics(runner) -> None:
-    """Give all ranks the mean of their BatchNorm statistics, so that they score and save one and the same generator."""
+    """Average BatchNorm statistics over all ranks, so that they evaluate and save the same generator."""
     purifier = unwrap(runner.model).data_preprocessor
     if isinstance(purifier, GeneratorPurifier):
         buffers = [buffer for buffer in purifier.generator.buffers() if buffer.is_floating_point()]

@@ -1,4 +1,4 @@
-"""The purifier's own objective on validation batches, by which a checkpoint can be chosen."""
+"""The purifier's objective on validation batches, for selecting a checkpoint."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from .purifier_train import PurifierTrainHook
 class PurifierValLossHook(Hook):
     """Adds ``purifier/loss`` and its terms to the metrics of a validation epoch.
 
-    The validation batches are attacked as :class:`PurifierTrainHook` attacks those of training, with the same random
-    numbers in every epoch, and the loss is computed in eval mode. With ``default_hooks=dict(checkpoint=dict(save_best=
-    'purifier/loss', rule='less'))`` the checkpoint of the lowest validation loss is kept, which is the one that HGD
-    tests (Liao et al., CVPR 2018, section 4.2). With GAN terms, the sum holds the losses of
-    both sides and says little about which checkpoint is best.
+    Validation batches are attacked in the same way as :class:`PurifierTrainHook` attacks training batches, with the
+    same random numbers in every epoch, and the loss is computed in eval mode. With
+    ``default_hooks=dict(checkpoint=dict(save_best= 'purifier/loss', rule='less'))`` the checkpoint with the lowest
+    validation loss is kept, which is what HGD evaluates (Liao et al., CVPR 2018, section 4.2). With GAN terms, the sum
+    includes the losses of both players and is no guide to the best checkpoint.
 
     Raises:
         ValueError: unless exactly one :class:`PurifierTrainHook` is training.
     """
 
-    # Before an AttackHook, which replaces the images.
+    # Runs before an AttackHook, which replaces the images.
     priority = 'ABOVE_NORMAL'
 
     def before_val_epoch(self, runner) -> None:
@@ -50,7 +50,7 @@ class PurifierValLossHook(Hook):
     def before_val_iter(self, runner, batch_idx: int, data_batch: dict) -> None:
         model: BaseModel = unwrap(runner.model)
         randomness = Randomness(derive_seed(runner.seed, 'val', batch_idx, get_rank()))
-        # The test that follows has samples of its own: native preprocessors change theirs.
+        # A copy, because native preprocessors modify the samples and the test that follows needs them intact.
         samples = copy.deepcopy(data_batch['data_samples'])
         samples = task_of(model).in_input_frame(samples, self._in_input_frame)
         terms = self._training.losses_of(model, data_batch['inputs'], samples, randomness)

@@ -1,4 +1,4 @@
-"""Networks that purify, judge or look at images, and target networks that the model zoos lack."""
+"""Purification networks, discriminators and perceptual networks, and target networks that the model zoos lack."""
 
 from .cifar_resnet import CIFARResNet
 from .converters import convert_pix2pixhd_discriminator, convert_pix2pixhd_generator

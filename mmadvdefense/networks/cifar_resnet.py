@@ -1,4 +1,4 @@
-"""The small ResNets that He et al. trained on CIFAR."""
+"""The small ResNets of He et al. for CIFAR."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class CIFARResNet(BaseModule):
     <https://arxiv.org/abs/1512.03385>`_.
 
     Three stages of 16, 32 and 64 channels with ``(depth - 2) / 6`` basic blocks each. The shortcuts have no
-    parameters: ResNet-20 with a 10-class linear head has 269,722, ResNet-56 has 853,018. (MMPretrain's
-    ``ResNet_CIFAR`` is another network: the ImageNet ResNet with a small stem.)
+    parameters: ResNet-20 with a 10-class linear head has 269,722, ResNet-56 has 853,018. (MMPretrain's ``ResNet_CIFAR``
+        is a different network: the ImageNet ResNet with a small stem.)
 
     Args:
         depth: ``6n + 2``: 8, 14, 20, 32, 44, 56, 110...

@@ -1,4 +1,4 @@
-"""From the layer names of pix2pixHD, which the released Align checkpoints use, to ours."""
+"""Converters from the layer names of pix2pixHD, which the released Align checkpoints use."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _FIRST_DOWN = 4
 
 
 def convert_pix2pixhd_generator(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the parameters of a pix2pixHD global generator (``model.10.conv_block.1.weight``).
+    """Rename the parameters of a pix2pixHD global generator, such as ``model.10.conv_block.1.weight``.
 
     Args:
         state_dict: theirs, with or without the prefixes ``module.`` and ``netG.``.
 
     Returns:
-        What ``GlobalGenerator.load_state_dict`` takes, for the numbers of down-samplings and blocks found in the names.
+        A state dict for a ``GlobalGenerator`` with the numbers of down-samplings and blocks found in the names.
 
     Raises:
         ValueError: naming the first key that does not belong or is missing.
@@ -31,22 +31,22 @@ def convert_pix2pixhd_generator(state_dict: dict[str, Tensor]) -> dict[str, Tens
         num_downsamples = (blocks[0] - _FIRST_DOWN) // 3
         num_blocks = blocks[-1] - blocks[0] + 1
     else:
-        # The stem and the head are there in any case; each down-sampling has its up-sampling.
+        # Apart from stem and head, every down-sampling is paired with an up-sampling.
         num_downsamples = (len(_numbers(r'model\.(\d+)\.', state_dict)) - 2) // 2
         num_blocks = 0
     return _rename(state_dict, _generator_layers(num_downsamples, num_blocks))
 
 
 def convert_pix2pixhd_discriminator(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the parameters of a pix2pixHD multi-scale discriminator (``scale0_layer0.0.weight``).
+    """Rename the parameters of a pix2pixHD multi-scale discriminator, such as ``scale0_layer0.0.weight``.
 
-    Theirs counts the scales backwards: the highest number belongs to the full-resolution image.
+    pix2pixHD numbers the scales in reverse: the highest number belongs to the full resolution.
 
     Args:
         state_dict: theirs, with or without the prefixes ``module.`` and ``netD.``.
 
     Returns:
-        What ``MultiscaleDiscriminator.load_state_dict`` takes, for the numbers of scales and layers found in the names.
+        A state dict for a ``MultiscaleDiscriminator`` with the numbers of scales and layers found in the names.
 
     Raises:
         ValueError: naming the first key that does not belong or is missing.
@@ -63,7 +63,7 @@ def convert_pix2pixhd_discriminator(state_dict: dict[str, Tensor]) -> dict[str, 
 
 
 def _generator_layers(num_downsamples: int, num_blocks: int) -> dict[str, str]:
-    """Their layer names to ours. Theirs count norms, activations and paddings, so a unit takes three numbers."""
+    """Map pix2pixHD layer names to ours. Theirs also number norms and activations, so a unit takes three numbers."""
     first_block = _FIRST_DOWN + 3 * num_downsamples
     first_up = first_block + num_blocks
     head = first_up + 3 * num_downsamples + 1
@@ -82,7 +82,7 @@ def _numbers(pattern: str, state_dict: dict[str, Tensor]) -> list[int]:
 
 
 def _without_prefix(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Each prefix goes where all keys have it; repeated, because they are nested in either order."""
+    """Strip prefixes that all keys share, repeatedly, because they may be nested in either order."""
     while state_dict and (prefix := next((p for p in _PREFIXES if all(k.startswith(p) for k in state_dict)), None)):
         state_dict = {key.removeprefix(prefix): value for key, value in state_dict.items()}
     return state_dict

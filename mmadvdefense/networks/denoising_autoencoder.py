@@ -1,4 +1,4 @@
-"""The denoising autoencoder that HGD compares its U-Net with."""
+"""The denoising autoencoder that serves as a baseline for HGD's U-Net."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .dunet import DUNet
 @MODELS.register_module()
 class DenoisingAutoEncoder(DUNet):
     """DAE of `HGD <https://arxiv.org/abs/1712.02976>`_, section 3.1.1: DUNET without lateral connections, so that all
-    it learns of an image goes through the bottleneck. 9.7 M parameters by default.
+    information passes through the bottleneck. 9.7 M parameters by default.
 
     Args:
         kwargs: of :class:`DUNet`, without ``lateral``.

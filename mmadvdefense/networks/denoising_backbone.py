@@ -15,7 +15,7 @@ from ..models import find_layer
 from ..registry import MODELS
 from .denoising_block import DenoisingBlock
 
-# Where the blocks are in the backbone, and so in the names of its checkpoint.
+# The blocks' attribute in the backbone, and therefore their prefix in checkpoints.
 BLOCKS = 'denoising'
 
 
@@ -28,20 +28,21 @@ def build_denoising_backbone(
 ) -> nn.Module:
     """A backbone whose layers are followed by denoising blocks (Xie et al., CVPR 2019).
 
-    What is built is the backbone itself, so that all that looks at its type, its layers or its weights finds what it
-    knows: checkpoints of the plain backbone load, and the new model computes what the plain one does until it is
-    trained. The blocks are its child ``denoising``.
+    The result is an instance of the backbone itself, with its type, layers and weight names unchanged: checkpoints of
+    the plain backbone load, and the output is unchanged until the blocks are trained. The blocks are registered as the
+    submodule ``denoising``.
 
     Args:
         backbone: config of the backbone.
         after: ``'stages'`` of a ResNet (the paper's four blocks), its residual ``'blocks'``, or names of layers of the
-            backbone, whose output is a feature map ``(N, C, H, W)``.
+            backbone whose output is a feature map ``(N, C, H, W)``.
         kind: of :class:`DenoisingBlock`.
-        input_size: height and width of an image that the backbone can run on, to see how many channels layers have.
+        input_size: height and width of an input that the backbone accepts, used to determine the channels of its
+            layers.
 
     Raises:
-        ValueError: for a layer that the backbone does not have (the message lists near names), that is not run as a
-            whole, or whose output is no feature map.
+        ValueError: for a layer that the backbone does not have (the message suggests similar names), that is not called
+            as a module, or whose output is not a feature map.
     """
     network = MODELS.build(dict(backbone))
     names = _stages(network, after) if isinstance(after, str) else list(dict.fromkeys(after))
@@ -49,7 +50,7 @@ def build_denoising_backbone(
     blocks = {name.replace('.', '_'): DenoisingBlock(channels[name], kind) for name in names}
     network.add_module(BLOCKS, ModuleDict(blocks))
     for name, block in zip(names, blocks.values()):
-        # A layer in between would change the names of the others, and hosts index the layers of sequences.
+        # Inserting layers would rename the others, and hosts index into sequential containers.
         network.get_submodule(name).register_forward_hook(partial(_denoise, block))
     return network
 
@@ -60,13 +61,13 @@ def _denoise(block: DenoisingBlock, layer: nn.Module, inputs: tuple, output: Ten
 
 def _stages(network: nn.Module, after: str) -> list[str]:
     if after not in ('stages', 'blocks'):
-        raise UsageError(f"after is 'stages', 'blocks' or a list of layers, got {after!r}")
+        raise UsageError(f"after must be 'stages', 'blocks' or a list of layers, got {after!r}")
     stages = [name for name, _ in network.named_children() if re.fullmatch(r'layer\d+', name)]
     if not stages:
         children = ', '.join(name for name, _ in network.named_children())
         raise UsageError(
-            f'{type(network).__name__} has no stages layer1, layer2, ... as ResNets have; name its layers with '
-            f'after=[...]; it consists of {children}'
+            f'{type(network).__name__} has no stages layer1, layer2, ... like a ResNet; name its layers with '
+            f'after=[...]; its children are {children}'
         )
     if after == 'stages':
         return stages
@@ -74,12 +75,12 @@ def _stages(network: nn.Module, after: str) -> list[str]:
 
 
 def _channels(network: nn.Module, names: Sequence[str], input_size: Sequence[int]) -> dict[str, int]:
-    """Channels of each layer's output, seen in a run on one image."""
+    """Number of channels of each layer's output, found by a forward pass on one image."""
     shapes: dict[str, tuple] = {}
     handles = []
     for name in names:
         handles.append(find_layer(network, name).register_forward_hook(partial(_note_shape, shapes, name)))
-    # Statistics must stay; some backbones switch parts of themselves back on train().
+    # Eval mode preserves BatchNorm statistics; flags are restored one by one, because some backbones override train().
     training = [module for module in network.modules() if module.training]
     try:
         for module in training:
@@ -93,9 +94,11 @@ def _channels(network: nn.Module, names: Sequence[str], input_size: Sequence[int
             handle.remove()
     for name in names:
         if name not in shapes:
-            raise UsageError(f'{type(network).__name__} does not run its layer {name!r} as a whole; name one inside it')
+            raise UsageError(
+                f'{type(network).__name__} never calls its layer {name!r} as a module; name a layer inside it'
+            )
         if len(shapes[name]) != 4:
-            raise UsageError(f'the output of layer {name!r} is no feature map (N, C, H, W) but {shapes[name]}')
+            raise UsageError(f'the output of layer {name!r} is not a feature map (N, C, H, W) but {shapes[name]}')
     return {name: shape[1] for name, shape in shapes.items()}
 
 

@@ -1,4 +1,4 @@
-"""Blocks that denoise feature maps."""
+"""Feature denoising blocks."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from torch import Tensor, nn
 from ..errors import UsageError
 from ..registry import MODELS
 
-# Side of the window of the local filters.
+# Window size of the local filters.
 _WINDOW = 3
 
 
 def nonlocal_softmax(theta: Tensor, phi: Tensor, x: Tensor) -> Tensor:
-    """Mean of all positions with weights softmax(theta_i . phi_j / sqrt(E)).
+    """Weighted mean over all positions, with weights softmax(theta_i . phi_j / sqrt(E)).
 
     Args:
-        theta: ``(N, E, H, W)``, of the position that is denoised.
-        phi: ``(N, E, H, W)``, of the positions that are averaged.
-        x: ``(N, C, H, W)``, what is averaged.
+        theta: ``(N, E, H, W)``, embedding of the position being denoised.
+        phi: ``(N, E, H, W)``, embedding of the positions being averaged.
+        x: ``(N, C, H, W)``, the features being averaged.
     """
-    # With vectors of one length, each in one piece, no kernel has to keep the weights of all pairs of positions.
+    # Contiguous inputs let fused attention kernels run, which never store the weights of all pairs of positions.
     query, key, value = (maps.flatten(2).mT.contiguous().unsqueeze(1) for maps in (theta, phi, x))
     padding = (0, x.shape[1] - theta.shape[1])
     query, key = F.pad(query, padding), F.pad(key, padding)
@@ -33,7 +33,7 @@ def nonlocal_softmax(theta: Tensor, phi: Tensor, x: Tensor) -> Tensor:
 
 
 def nonlocal_dot(x: Tensor) -> Tensor:
-    """Sum of all positions with weights x_i . x_j, divided by their number."""
+    """Sum over all positions with weights x_i . x_j, divided by the number of positions."""
     positions = x.flatten(2)
     channels, number = positions.shape[1:]
     if channels < number:
@@ -44,7 +44,7 @@ def nonlocal_dot(x: Tensor) -> Tensor:
 
 
 def bilateral(theta: Tensor, phi: Tensor, x: Tensor) -> Tensor:
-    """:func:`nonlocal_softmax` over the 3x3 window of each position instead of the whole image."""
+    """:func:`nonlocal_softmax` over the 3x3 window around each position instead of the whole map."""
     height, width = x.shape[-2:]
     inside = _windows(x.new_ones(1, 1, height, width))
     scores = (theta.flatten(2).unsqueeze(2) * _windows(phi)).sum(1) / theta.shape[1] ** 0.5
@@ -53,12 +53,12 @@ def bilateral(theta: Tensor, phi: Tensor, x: Tensor) -> Tensor:
 
 
 def mean_filter(x: Tensor) -> Tensor:
-    """Mean of the 3x3 window, as far as it lies inside."""
+    """Mean of the part of the 3x3 window that lies inside the map."""
     return F.avg_pool2d(x, _WINDOW, 1, _WINDOW // 2, count_include_pad=False)
 
 
 def median_filter(x: Tensor) -> Tensor:
-    """Median of the 3x3 window of each channel; the edge is repeated outwards."""
+    """Median of the 3x3 window, per channel; the edge is replicated."""
     margin = _WINDOW // 2
     padded = F.pad(x, (margin,) * 4, mode='replicate')
     return _windows(padded, padding=0).median(2).values.view(x.shape)
@@ -69,7 +69,7 @@ def _windows(x: Tensor, padding: int = _WINDOW // 2) -> Tensor:
     return F.unfold(x, _WINDOW, padding=padding).unflatten(1, (x.shape[1], -1))
 
 
-# Those of the embedded features theta and phi, and those of the features alone.
+# Filters that use the embeddings theta and phi, and filters of the features alone.
 EMBEDDED: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     'nonlocal_embedded': nonlocal_softmax,
     'bilateral': bilateral,
@@ -87,14 +87,14 @@ KINDS = (*EMBEDDED, *PLAIN)
 @MODELS.register_module()
 class DenoisingBlock(BaseModule):
     """``y = x + BN(conv1x1(denoise(x)))`` of Xie et al., "Feature Denoising for Improving Adversarial Robustness" (CVPR
-    2019). It starts as the identity: the scale of BN is 0.
+    2019). Initialized as the identity: the scale of BN is 0.
 
     Args:
-        channels: of the feature map.
+        channels: channels of the feature map.
         kind: ``'nonlocal_embedded'``: the paper's "non-local, Gaussian (softmax)", with 1x1 convolutions theta and phi
-            to half of the channels; ``'nonlocal_gaussian'``: the same without them (equation 2 of Wang et al., CVPR
-            2018); ``'nonlocal_dot'``; ``'bilateral'``, ``'mean'`` and ``'median'`` in 3x3 windows; or ``'null'``, the
-            paper's baseline with the 1x1 convolution alone.
+            to half the channels; ``'nonlocal_gaussian'``: the same without them (equation 2 of Wang et al., CVPR 2018);
+            ``'nonlocal_dot'``; ``'bilateral'``, ``'mean'`` and ``'median'`` in 3x3 windows; or ``'null'``, the paper's
+            baseline with only the 1x1 convolution.
 
     Raises:
         ValueError: for an unknown kind.
@@ -102,7 +102,7 @@ class DenoisingBlock(BaseModule):
 
     def __init__(self, channels: int, kind: str = 'nonlocal_embedded') -> None:
         if kind not in KINDS:
-            raise UsageError(f'unknown kind of denoising {kind!r}; known: {", ".join(KINDS)}')
+            raise UsageError(f'unknown denoising kind {kind!r}; known: {", ".join(KINDS)}')
         super().__init__()
         self.kind = kind
         if kind in EMBEDDED:
@@ -113,7 +113,7 @@ class DenoisingBlock(BaseModule):
         self.init_weights()
 
     def init_weights(self) -> None:
-        """Also undoes what a backbone's own initialisation does to all convolutions and norms in it."""
+        """Also reverts what the backbone's own initialisation has done to these layers."""
         for name in ('theta', 'phi') if self.kind in EMBEDDED else ():
             nn.init.normal_(getattr(self, name).weight, std=0.01)
         nn.init.kaiming_normal_(self.conv.weight, mode='fan_out', nonlinearity='relu')
@@ -129,6 +129,6 @@ class DenoisingBlock(BaseModule):
     def forward(self, x: Tensor) -> Tensor:
         """Denoise a feature map ``(N, C, H, W)``."""
         with torch.autocast(x.device.type, enabled=False):
-            # Sums over all positions leave the range of half precision.
+            # Sums over all positions can overflow half precision.
             full = x.to(torch.promote_types(x.dtype, self.conv.weight.dtype))
             return (full + self.bn(self.conv(self.denoise(full)))).to(x.dtype)

@@ -1,4 +1,4 @@
-"""The discriminator that tells purified adversarial from purified clean images."""
+"""The discriminator that distinguishes purified adversarial from purified clean images."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _PatchDiscriminator(nn.Module):
             if 0 < index <= num_layers:
                 layer.append(nn.InstanceNorm2d(next_width))
             if index <= num_layers:
-                # Not in-place: feature matching keeps every layer's output.
+                # Not in-place: feature matching uses every layer's output.
                 layer.append(nn.LeakyReLU(0.2))
             self.layers.append(nn.Sequential(*layer))
 
@@ -46,9 +46,9 @@ class MultiscaleDiscriminator(nn.Module):
 
     Args:
         in_channels: channels of the input: 3 for images, more where a condition is concatenated to them.
-        base_channels: width of the first layer; doubled by each of the next, up to 512.
-        num_layers: layers that halve the resolution.
-        num_scales: discriminators; each sees the image at half the resolution of the one before it.
+        base_channels: width of the first layer; doubled in each following layer, up to 512.
+        num_layers: number of layers that halve the resolution.
+        num_scales: number of discriminators; each sees the image at half the resolution of the previous one.
     """
 
     def __init__(self, in_channels: int = 3, base_channels: int = 64, num_layers: int = 3, num_scales: int = 2) -> None:
@@ -59,7 +59,7 @@ class MultiscaleDiscriminator(nn.Module):
         self.apply(init_normal)
 
     def forward(self, x: Tensor) -> list[list[Tensor]]:
-        """Judge patches.
+        """Compute patch-wise logits and intermediate features.
 
         Args:
             x: images in [-1, 1], ``(N, in_channels, H, W)``.

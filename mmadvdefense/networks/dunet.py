@@ -30,12 +30,12 @@ class DUNet(nn.Module):
 
     Args:
         in_channels: channels of the image.
-        widths: channels of each encoder stage; every stage but the first halves the resolution. The decoder goes
-            through them in reverse, from the last but one.
+        widths: channels of each encoder stage; every stage but the first halves the resolution. The decoder uses them
+            in reverse, from the second to last.
         encoder_units: convolutions in each encoder stage.
         decoder_units: convolutions in each decoder stage, from deep to shallow.
-        lateral: whether a decoder stage sees the encoder's output at its resolution. False is the paper's DAE.
-        zero_init: start the last convolution at zero, so that an untrained network changes nothing.
+        lateral: whether decoder stages receive the encoder's output at their resolution. False gives the paper's DAE.
+        zero_init: initialize the last convolution to zero, so that an untrained network changes nothing.
 
     Raises:
         ValueError: if ``encoder_units`` or ``decoder_units`` do not fit the number of stages.
@@ -55,7 +55,7 @@ class DUNet(nn.Module):
         super().__init__()
         if len(encoder_units) != len(widths) or len(decoder_units) != len(widths) - 1:
             raise UsageError(
-                f'{len(widths)} widths need as many encoder_units and one less decoder_units, '
+                f'{len(widths)} widths need as many encoder_units and one fewer decoder_units, '
                 f'but there are {len(encoder_units)} and {len(decoder_units)}'
             )
         self.lateral = lateral

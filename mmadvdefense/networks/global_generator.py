@@ -1,4 +1,4 @@
-"""The image-to-image generator that purifies."""
+"""The image-to-image generator used for purification."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ class GlobalGenerator(nn.Module):
     Args:
         in_channels: channels of the input image.
         out_channels: channels of the output image.
-        base_channels: width at full resolution; every down-sampling doubles it.
+        base_channels: width at full resolution, doubled by every down-sampling.
         num_downsamples: how many times the resolution is halved (the Align paper: 2 for 32-64 pixels, 4 otherwise).
         num_blocks: residual blocks at the lowest resolution.
-        residual: predict what is added to the input instead of the image. The last layer then starts at zero, so that
-            an untrained generator changes nothing.
+        residual: predict a residual that is added to the input. The last layer is then initialized to zero, so that an
+            untrained generator changes nothing.
 
     Raises:
-        ValueError: if ``residual`` and the numbers of input and output channels differ.
+        ValueError: if ``residual`` is set and the numbers of input and output channels differ.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class GlobalGenerator(nn.Module):
             Images in [-1, 1], ``(N, out_channels, H, W)``.
 
         Raises:
-            ValueError: if H or W is no multiple of :attr:`divisor`.
+            ValueError: if H or W is not a multiple of :attr:`divisor`.
         """
         height, width = x.shape[-2:]
         if height % self.divisor or width % self.divisor:

@@ -1,4 +1,4 @@
-"""How GAN networks start."""
+"""Weight initialization of GAN networks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 def init_normal(module: nn.Module, std: float = 0.02) -> None:
     """Draw a convolution's weights from N(0, std) and set its bias to 0, as DCGAN and pix2pixHD do.
 
-    For ``nn.Module.apply``; other modules are left alone.
+    For use with ``nn.Module.apply``; other modules are unchanged.
     """
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
         nn.init.normal_(module.weight, 0.0, std)

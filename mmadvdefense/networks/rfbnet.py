@@ -1,4 +1,4 @@
-"""RFBNet300, the second detector of the Align paper, as what turns MMDetection's SSD300 into it."""
+"""The neck and anchors that turn MMDetection's SSD300 into RFBNet300, the second detector of the Align paper."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Conv = tuple[int, int | tuple[int, int], int, int]
 
 
 def _unit(in_channels: int, conv: _Conv, relu: bool, padded: bool = True) -> ConvModule:
-    """Convolution without bias, batch norm and, unless another one comes after a sum, ReLU."""
+    """Convolution without bias, batch norm and, if ``relu``, ReLU."""
     channels, kernel, stride, dilation = conv
     height, width = kernel if isinstance(kernel, tuple) else (kernel, kernel)
     padding = (dilation * (height // 2), dilation * (width // 2)) if padded else 0
@@ -36,7 +36,7 @@ def _unit(in_channels: int, conv: _Conv, relu: bool, padded: bool = True) -> Con
 
 
 class _RFB(nn.Module):
-    """A receptive field block: branches of growing kernels and dilations, fused and added to a shortcut."""
+    """A receptive field block: branches with increasing kernel sizes and dilations, fused and added to a shortcut."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, branches: Sequence[Sequence[_Conv]]) -> None:
         super().__init__()
@@ -79,15 +79,15 @@ def _rfb_a(channels: int) -> _RFB:
 
 @MODELS.register_module()
 class RFBNeck(BaseModule):
-    """What `Receptive Field Block Net <https://arxiv.org/abs/1711.07767>`_ puts between SSD's trunk and head: an RFB-a
-    on conv4_3, an RFB on fc7, two RFBs of stride 2 and two pairs of plain convolutions.
+    """The layers of `Receptive Field Block Net <https://arxiv.org/abs/1711.07767>`_ between SSD's trunk and head: an
+    RFB-a on conv4_3, an RFB on fc7, two RFBs of stride 2 and two pairs of plain convolutions.
 
-    RFBNet300 is ``SSDVGG``, this neck and ``SSDHead`` with 6/6/6/6/4/4 anchors, as
-    ``configs/_base_/models/rfbnet300.py`` puts them together: 36,531,296 parameters for 20 classes and the background.
-    As a neck, it leaves fc7 as the last map of the backbone, where the alignment terms read features.
+    RFBNet300 is ``SSDVGG``, this neck and ``SSDHead`` with 6/6/6/6/4/4 anchors, assembled in
+    ``configs/_base_/models/rfbnet300.py``: 36,531,296 parameters for 20 classes and the background. Since it is a neck,
+    fc7 remains the last map of the backbone, where the alignment terms read features.
 
     Args:
-        in_channels: of conv4_3 and fc7.
+        in_channels: channels of conv4_3 and fc7.
         init_cfg: MMEngine initialisation; He initialisation by default.
     """
 
@@ -122,7 +122,7 @@ class RFBNeck(BaseModule):
 
 @functools.cache
 def _clipped_anchor_generator() -> type:
-    # Only a detector pays for the import of MMDetection.
+    # Imported lazily, so that only detectors need MMDetection.
     from mmdet.models.task_modules import SSDAnchorGenerator
 
     class ClippedSSDAnchorGenerator(SSDAnchorGenerator):
@@ -137,7 +137,7 @@ def _clipped_anchor_generator() -> type:
 
 @TASK_UTILS.register_module()
 def ClippedSSDAnchorGenerator(**kwargs: Any) -> Any:
-    """MMDetection's ``SSDAnchorGenerator`` with centres, widths and heights of anchors limited to the input.
+    """MMDetection's ``SSDAnchorGenerator`` with the centres, widths and heights of anchors clipped to the input.
 
     The authors' checkpoints were trained with such anchors. It matters for the widest ones of the last two levels and
     for the outermost cells of the 10 x 10 level, whose centres would lie outside.

@@ -1,4 +1,4 @@
-"""The network that perceptual losses look through."""
+"""The VGG feature extractor of perceptual losses."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ _WIDTHS = (64, 128, 256, 512, 512)
 
 @MODELS.register_module()
 class TorchvisionVGG(nn.Module):
-    """The convolutional part of `VGG <https://arxiv.org/abs/1409.1556>`_, with the layer names of torchvision's.
-
-    So torchvision's checkpoints fit, and the paper's ReLU1_2 of VGG-16 is ``features.3``.
+    """The convolutional part of `VGG <https://arxiv.org/abs/1409.1556>`_, with torchvision's layer names: its
+    checkpoints load, and the paper's ReLU1_2 of VGG-16 is ``features.3``.
 
     Args:
         depth: 11, 13, 16 or 19.
@@ -27,7 +26,7 @@ class TorchvisionVGG(nn.Module):
     def __init__(self, depth: int = 16) -> None:
         super().__init__()
         if depth not in _CONVS_PER_STAGE:
-            raise UsageError(f'VGG has a depth of {", ".join(map(str, _CONVS_PER_STAGE))}, not {depth}')
+            raise UsageError(f'VGG depth must be one of {", ".join(map(str, _CONVS_PER_STAGE))}, got {depth}')
         layers: list[nn.Module] = []
         channels = 3
         for width, num_convs in zip(_WIDTHS, _CONVS_PER_STAGE[depth]):

@@ -36,8 +36,8 @@ class WideResNet(BaseModule):
     """`Wide Residual Network <https://arxiv.org/abs/1605.07146>`_ in the variant of `TRADES
     <https://arxiv.org/abs/1901.08573>`_: the first stage has stride 1, the other two stride 2.
 
-    WRN-34-10 with a 10-class linear head has 46,160,474 parameters. (TRADES' class also holds a ``sub_block1``
-    that its forward pass never uses; it is left out here.)
+    WRN-34-10 with a 10-class linear head has 46,160,474 parameters. (The class of TRADES also has a ``sub_block1`` that
+    its forward pass never uses; it is omitted here.)
 
     Args:
         depth: ``6n + 4``; every stage has ``n`` blocks.

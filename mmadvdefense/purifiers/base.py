@@ -1,4 +1,4 @@
-"""The base of all purifiers: data preprocessors that clean pixels and then hand them to the host's own."""
+"""Base class of all purifiers: data preprocessors that clean pixels, then hand them to the host's own preprocessor."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from .compression import compress_jpeg
 class Purifier(BaseDataPreprocessor, ABC):
     """Cleans raw pixels, then applies the preprocessor that it replaces in the config.
 
-    A subclass implements :meth:`purify`. All keyword arguments it does not know go to the native preprocessor, so
-    that ``data_preprocessor=dict(type=...)`` merged into an existing config keeps its mean, std and padding.
+    A subclass implements :meth:`purify`. Unknown keyword arguments are passed on to the native preprocessor, so that
+    ``data_preprocessor=dict(type=...)`` merged into an existing config keeps its mean, std and padding.
 
     Args:
-        native_type: type of the preprocessor to wrap, name or class; by default the one of the current default scope.
-        jpeg_quality: compress the purified images as JPEG of this quality (1-100) at test time, a step without a
-            gradient ("Full with JPEG" in the ICLR version of Align). None leaves it out.
-        channel_order: ``'bgr'`` or ``'rgb'``, how the pipeline loads images. JPEG and the perceptual loss need it;
+        native_type: the preprocessor to wrap, as a name or class; by default that of the current default scope.
+        jpeg_quality: at test time, compress the purified images as JPEG of this quality (1-100), which has no gradient
+            ("Full with JPEG" in the ICLR version of Align). None disables it.
+        channel_order: ``'bgr'`` or ``'rgb'``, how the pipeline loads images. Required by JPEG and the perceptual loss;
             by default it is inferred from the native preprocessor's channel conversion.
 
     Raises:
@@ -57,12 +57,12 @@ class Purifier(BaseDataPreprocessor, ABC):
         native_path = type_path(native_type)
         compat.apply_for_scope(native_path.partition('.')[0] if '.' in native_path else scope_name)
         if native.pop('batch_augments', None) and 'ClsDataPreprocessor' in native_path:
-            # Mixup and the like would mix images that the attack never saw, but they also switch on soft labels, on
-            # which the host's loss may rely.
+            # Mixup and similar augmentations are dropped, since they would mix images that the attack never saw; but
+            # they also enable soft labels, which the host's loss may need.
             native['to_onehot'] = True
         channel_order = channel_order or channel_order_of(native)
         if channel_order not in ('bgr', 'rgb', None):
-            raise UsageError(f"channel_order is 'bgr' or 'rgb', how the pipeline loads images; got {channel_order!r}")
+            raise UsageError(f"channel_order must be 'bgr' or 'rgb', as images are loaded; got {channel_order!r}")
         if jpeg_quality is not None and not 1 <= jpeg_quality <= 100:
             raise UsageError(f'jpeg_quality must be in 1-100, got {jpeg_quality}')
         self.jpeg_quality = jpeg_quality
@@ -70,7 +70,7 @@ class Purifier(BaseDataPreprocessor, ABC):
         if jpeg_quality is not None:
             self._require_channel_order('jpeg_quality')
         self.enabled = True
-        # Off while a hook checks the output of the data loader before it is attacked.
+        # Disabled while a hook checks the data loader's output itself, before the attack.
         self.checks_pixels = True
         self.native = MODELS.build(dict(type=native_type, **native))
         if getattr(self.native, 'to_onehot', False):
@@ -78,19 +78,19 @@ class Purifier(BaseDataPreprocessor, ABC):
 
     @abstractmethod
     def purify(self, images: Pixels, *args: Any, **kwargs: Any) -> Pixels:
-        """Cleaned images, pixels 0-255 in the layout of ``images``, which is the only argument.
+        """Return the cleaned images, pixels 0-255 in the layout of ``images``.
 
-        That of a :class:`RandomPurifier` has a second one.
+        A :class:`RandomPurifier` takes ``randomness`` as a second argument.
         """
 
     @property
     def keeps_geometry(self) -> bool:
-        """Whether boxes and masks of an image still fit the cleaned one."""
+        """Whether the boxes and masks of an image remain valid for the cleaned one."""
         return True
 
     @property
     def differentiable(self) -> bool:
-        """Whether :meth:`clean` has the gradient of what it computes, instead of none or zeros."""
+        """Whether :meth:`clean` has a useful gradient, rather than none or zeros."""
         return self.jpeg_quality is None
 
     @property
@@ -99,7 +99,7 @@ class Purifier(BaseDataPreprocessor, ABC):
         return False
 
     def clean(self, images: Pixels, randomness: Optional[Randomness] = None) -> Pixels:
-        """Clean images as :meth:`forward` does at test time before it hands them to the native preprocessor.
+        """Clean images as :meth:`forward` does at test time, without the native preprocessor.
 
         Args:
             images: pixels 0-255, ``(N, 3, H, W)`` or a list of ``(3, H_i, W_i)``.
@@ -118,7 +118,7 @@ class Purifier(BaseDataPreprocessor, ABC):
         return self.purify(images)
 
     def check_ready(self) -> None:
-        """Raise an error if this purifier cannot clean anything yet."""
+        """Raise an error if this purifier is not ready for use, e.g. untrained."""
 
     def load_pixels(
         self,
@@ -128,12 +128,12 @@ class Purifier(BaseDataPreprocessor, ABC):
     ) -> Pixels:
         """The output of the data loader as float pixels on this module's device.
 
-        Values are checked where the loader leaves them, usually in main memory, and bytes are not checked at all, so
-        that nothing waits for the device.
+        Values are checked where the loader leaves them, usually in main memory, to avoid synchronizing with the device.
+        8-bit images need no check.
 
         Args:
             inputs: images of any type.
-            data_samples: the samples of these images, to name one in an error message.
+            data_samples: the samples of these images, used to name an image in error messages.
             augmented: see :func:`~mmadvdefense.pixels.check_pixels`.
 
         Raises:
@@ -172,20 +172,20 @@ class Purifier(BaseDataPreprocessor, ABC):
         host = host_of_class(type(self.native))
         if not purifier.keeps_geometry and host is not None and host.dense:
             raise UsageError(
-                f'{type(purifier).__name__} moves what images show, and boxes and masks would stay where they are: '
-                f'it is for classifiers alone, not for {type(self.native).__name__}'
+                f'{type(purifier).__name__} moves the image content, so boxes and masks would no longer match: '
+                f'use it with classifiers only, not with {type(self.native).__name__}'
             )
 
     def _require_channel_order(self, what: str) -> str:
         if self.channel_order is None:
-            raise UsageError(f"{what} needs channel_order='bgr' or 'rgb': how the pipeline loads images")
+            raise UsageError(f"{what} needs channel_order='bgr' or 'rgb', as the pipeline loads images")
         return self.channel_order
 
     def _share_device(self) -> Purifier:
         self.native._device = self._device
         return self
 
-    # Each of MMEngine's preprocessors records its own device in these.
+    # MMEngine's preprocessors record their device in these methods.
     def to(self, *args: Any, **kwargs: Any) -> Purifier:
         super().to(*args, **kwargs)
         return self._share_device()
@@ -200,12 +200,12 @@ class Purifier(BaseDataPreprocessor, ABC):
 
 
 class RandomPurifier(Purifier):
-    """A purifier that draws random numbers, for each image from nothing but the seed and the image's name.
+    """A purifier whose random numbers depend only on the seed and each image's name.
 
-    Images without a name (``sample_idx`` or ``img_path``), as inference APIs pass them, are told apart by their pixels.
+    Images without a name (``sample_idx`` or ``img_path``), as passed by inference APIs, are identified by their pixels.
 
     Args:
-        seed: the defender's seed; what an attacker does must not depend on it.
+        seed: the defender's seed, which attacks must not depend on.
         kwargs: see :class:`Purifier` and the native preprocessor.
     """
 
@@ -219,7 +219,7 @@ class RandomPurifier(Purifier):
 
     @abstractmethod
     def purify(self, images: Pixels, randomness: Randomness) -> Pixels:
-        """Cleaned images, pixels 0-255 in the layout of ``images``, with numbers drawn from ``randomness``."""
+        """Return the cleaned images, pixels 0-255 in the layout of ``images``; all draws come from ``randomness``."""
 
     def _purify(self, images: Pixels, randomness: Optional[Randomness]) -> Pixels:
         return self.purify(images, self._randomness(images, None) if randomness is None else randomness)
@@ -229,7 +229,7 @@ class RandomPurifier(Purifier):
 
 
 def _soften(native: nn.Module, args: tuple[Any, ...], output: dict[str, Any]) -> None:
-    """MMPretrain's one-hot labels are integers, but its cross-entropy takes them as floats, like mixed ones."""
+    """Convert MMPretrain's integer one-hot labels to floats, as its cross-entropy expects soft labels."""
     for sample in output['data_samples'] or ():
         if 'gt_score' in sample:
             sample.set_gt_score(sample.gt_score.float())
@@ -237,7 +237,7 @@ def _soften(native: nn.Module, args: tuple[Any, ...], output: dict[str, Any]) ->
 
 @contextmanager
 def switched(preprocessor: nn.Module, enabled: bool) -> Iterator[None]:
-    """Turn a purifier on or off for a while; other preprocessors are left as they are."""
+    """Temporarily enable or disable a purifier; other preprocessors are left unchanged."""
     if not isinstance(preprocessor, Purifier):
         yield
         return
@@ -252,7 +252,7 @@ channel_order_of = native_channel_order
 
 
 def purifier_names() -> list[str]:
-    """All purifiers that configs can name, sorted."""
+    """The registered names of all purifiers, sorted."""
     return sorted(
         name for name, cls in MODELS.module_dict.items() if isinstance(cls, type) and issubclass(cls, Purifier)
     )

@@ -1,4 +1,4 @@
-"""How a purifier is trained: from a config to a runner, and from a batch to its losses."""
+"""Training of purifiers: from a config to a runner, and from a batch to its losses."""
 
 from .mixed_precision import BFloat16OptimWrapper
 from .preparation import prepare_for_testing, prepare_for_training

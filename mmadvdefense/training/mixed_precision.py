@@ -1,4 +1,4 @@
-"""Mixed precision where MMEngine has none: its ``AmpOptimWrapper`` asks for a GPU."""
+"""Mixed precision without a GPU, which MMEngine's ``AmpOptimWrapper`` requires."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _PRECISION = ('loss_scale', 'dtype', 'use_fsdp')
 
 @OPTIM_WRAPPERS.register_module()
 class BFloat16OptimWrapper(OptimWrapper):
-    """Forward passes under autocast to bfloat16, which has the range of float32, so that no loss needs scaling. On
-    CPUs with instructions for it (AVX512-BF16, AMX) and on GPUs since Ampere.
+    """Runs forward passes under autocast to bfloat16, which has the range of float32 and needs no loss scaling. For
+    CPUs with bfloat16 instructions (AVX512-BF16, AMX) and GPUs since Ampere.
 
     Args:
         kwargs: of MMEngine's ``OptimWrapper``.
@@ -34,26 +34,26 @@ class BFloat16OptimWrapper(OptimWrapper):
 
 
 def wrapper_settings(wrapper: dict) -> dict:
-    """What an optimizer wrapper keeps when its optimizer is replaced: how often it steps, and with what precision."""
+    """The settings of an optimizer wrapper that are independent of its optimizer: accumulation and precision."""
     mixed = any(builds(wrapper, name, OPTIM_WRAPPERS) for name in ('AmpOptimWrapper', 'BFloat16OptimWrapper'))
     keys = ('accumulative_counts', *(('type', *_PRECISION) if mixed else ()))
     return {key: value for key, value in dict.items(wrapper) if key in keys}
 
 
 def use_mixed_precision(config: Config) -> None:
-    """Float16 on a GPU, bfloat16 on a CPU.
+    """Enable mixed precision: float16 on a GPU, bfloat16 on a CPU.
 
     Raises:
         ValueError: for a config without an optimizer.
     """
     wrapper = config.get('optim_wrapper')
     if not wrapper:
-        raise UsageError('mixed precision is a setting of optim_wrapper, and the config has none')
+        raise UsageError('mixed precision is a setting of optim_wrapper, which the config lacks')
     if is_cuda_available():
         wrapper.type = 'AmpOptimWrapper'
         wrapper.setdefault('loss_scale', 'dynamic')
     else:
-        # MMEngine's own refuses to run without a GPU.
+        # MMEngine's wrapper does not run without a GPU.
         wrapper.type = 'BFloat16OptimWrapper'
         for name in _PRECISION:
             wrapper.pop(name, None)

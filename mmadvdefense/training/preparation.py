@@ -1,4 +1,4 @@
-"""From a config to one that trains or tests: the two entrances, and the steps behind them."""
+"""Preparing a config for training or testing: the two entry points, and their steps."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ def prepare_for_training(
     trust_checkpoint: bool = False,
     random_weights: bool = False,
 ) -> None:
-    """Make a config of any host fit to train its purifier, or, without one, its model; ``build_runner`` takes it then.
+    """Prepare a config of any host for training its purifier, or its model if it has none, with ``build_runner``.
 
     Args:
         config: changed in place. One with a purifier and no ``PurifierTrainHook`` gets the default recipe.
-        overrides: settings by dotted key that beat those of the recipe, too.
-        launcher: as MMEngine names it.
+        overrides: settings by dotted key, which take precedence over the recipe.
+        launcher: MMEngine's name of the launcher.
         resume: of :func:`~mmadvdefense.training.resume.choose_checkpoint`.
-        trust_checkpoint: load a checkpoint that holds more than weights and plain data.
-        random_weights: load and download nothing, and train in front of a target with random weights; for checks and
-            measurements.
+        trust_checkpoint: allow loading a checkpoint that contains more than weights and plain data.
+        random_weights: load and download nothing, and train in front of a target with random weights, for tests and
+            benchmarks.
 
     Raises:
-        ValueError: if the config has no recipe and needs one; for a checkpoint that is none.
+        ValueError: if there is no recipe for a config that needs one; for an invalid checkpoint.
         FileNotFoundError: if the checkpoint is missing.
-        mmadvdefense.compat.CheckpointRefused: for a checkpoint that holds more than data and is not trusted.
+        mmadvdefense.compat.CheckpointRefused: for an untrusted checkpoint that contains more than data.
     """
     enter_scope(config)
     prepare_purifier(config)
@@ -61,19 +61,19 @@ def prepare_for_training(
 
 
 def prepare_for_testing(config: Config, launcher: str = 'none') -> None:
-    """Make a config of any host, with a purifier or without, fit to be tested; ``Runner.from_cfg`` takes it then.
+    """Prepare a config of any host, with or without a purifier, for testing with ``Runner.from_cfg``.
 
     Call it once: it drops the config's hooks, from which a second call could no longer tell what was trained.
 
     Args:
-        config: changed in place; a purifier whose networks it does not name gets those of the default recipe.
-        launcher: as MMEngine names it.
+        config: changed in place; a purifier without configured networks gets those of the default recipe.
+        launcher: MMEngine's name of the launcher.
     """
     enter_scope(config)
     prepare_purifier(config)
     complete_purifier(config)
     prepare_dataloaders(config)
-    # Hooks of the config are for training; an AttackHook among them would attack twice.
+    # The config's hooks are for training; an AttackHook among them would attack twice.
     config.custom_hooks = []
     config.resume = False
     config.pop('model_wrapper_cfg', None)
@@ -84,7 +84,7 @@ def prepare_for_testing(config: Config, launcher: str = 'none') -> None:
 
 
 def enter_scope(config: Config) -> None:
-    """Make types without a prefix resolve as they will in the runner, and apply the patches that the host needs."""
+    """Make types without a prefix resolve as in the runner, and apply the host's compatibility patches."""
     scope = host_scope(config)
     if config.get('default_scope') is None and scope != 'mmengine':
         config.default_scope = scope  # tells a purifier which preprocessor to wrap
@@ -93,7 +93,7 @@ def enter_scope(config: Config) -> None:
 
 
 def prepare_dataloaders(config: Config) -> None:
-    """Set for every data loader what the host's own tools would set."""
+    """Apply the data loader settings that the host's own tools would apply."""
     host = HOSTS.get(host_scope(config))
     if host is None or not host.fills_loaders:
         return
@@ -105,14 +105,14 @@ def prepare_dataloaders(config: Config) -> None:
 
 
 def drop_pretrained_backbones(node) -> None:
-    """Remove ``init_cfg=dict(type='Pretrained')`` from a model whose checkpoint overwrites it: no needless download."""
+    """Remove ``init_cfg=dict(type='Pretrained')`` where the checkpoint overwrites it, to avoid a needless download."""
     if isinstance(node, dict):
         if node.get('init_cfg'):
             node['init_cfg'] = _without_downloads(node['init_cfg'])
         if isinstance(node.get('pretrained'), str):
             node['pretrained'] = None
         for key, value in node.items():
-            # A purifier's init_cfg is its own export and stays.
+            # A purifier's init_cfg refers to its export and is kept.
             if key != 'data_preprocessor':
                 drop_pretrained_backbones(value)
     elif isinstance(node, (list, tuple)):
@@ -121,7 +121,7 @@ def drop_pretrained_backbones(node) -> None:
 
 
 def _without_downloads(init_cfg: Any) -> Any:
-    """``init_cfg``, which is one dict or several, without those that load a file."""
+    """``init_cfg`` (one dict or several) without entries that load a file."""
     if isinstance(init_cfg, (list, tuple)):
         return [item for item in init_cfg if _without_downloads(item) is not None] or None
     pretrained = isinstance(init_cfg, dict) and builds(init_cfg, 'Pretrained', WEIGHT_INITIALIZERS)
@@ -136,7 +136,7 @@ def _expect_random_weights(config: Config) -> None:
 
 
 def _check_checkpoint(config: Config, trust: bool) -> None:
-    """Fail now, and not after minutes of set-up."""
+    """Fail now rather than after minutes of set-up."""
     if not config.get('load_from'):
         return
     try:
@@ -146,25 +146,25 @@ def _check_checkpoint(config: Config, trust: bool) -> None:
 
 
 def join_processes(launcher: str) -> None:
-    """Join the other processes of a distributed run now, where the first runner would be too late."""
+    """Initialize the process group of a distributed run, for code that needs it before the first runner exists."""
     if launcher == 'none' or is_distributed():
         return
     if torch.cuda.is_available():
         init_dist(launcher)
     else:
-        # MMEngine's launcher selects a CUDA device whatever the backend; it steps aside if a group exists.
+        # MMEngine's launcher selects a CUDA device whatever the backend, but skips this if a process group exists.
         torch.distributed.init_process_group('gloo')
 
 
 def prepare_distributed(config: Config, launcher: str, training: bool = True) -> None:
-    """Wrap the model so that the frozen target does not stall DDP, and run without GPUs over gloo."""
+    """Wrap the model so that the frozen target does not stall DDP, and use gloo without GPUs."""
     if launcher == 'none':
         return
     if training and trains_purifier(config) and not config.get('model_wrapper_cfg'):
         config.model_wrapper_cfg = ConfigDict(type='PurifierDistributedDataParallel')
     if torch.cuda.is_available():
         return
-    # MMEngine passes a device, which DDP refuses on a CPU.
+    # MMEngine passes device_ids, which DDP rejects on a CPU.
     wrapper = config.get('model_wrapper_cfg') or ConfigDict(type='MMDistributedDataParallel', broadcast_buffers=False)
     config.model_wrapper_cfg = ConfigDict({'device_ids': None, **wrapper})
     join_processes(launcher)

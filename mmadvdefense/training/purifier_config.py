@@ -1,4 +1,4 @@
-"""Where a config keeps its purifier, and how one takes the place of the preprocessor that a host looks for."""
+"""Locating the purifier in a config, and substituting it wherever a host looks for its preprocessor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..registry import MODELS, find_class, type_name
 
 
 def purifier_config(config: Config) -> Optional[ConfigDict]:
-    """The data preprocessor in ``config`` if it is a purifier, wherever it stands."""
+    """The data preprocessor in ``config``, at whichever level, if it is a purifier."""
     places = purifier_places(config)
     return places[0].data_preprocessor if places else None
 
@@ -28,24 +28,24 @@ def purifier_places(config: Config) -> list[Union[Config, ConfigDict]]:
 
 
 def trains_purifier(config: Config) -> bool:
-    """Whether ``config`` has a purifier that training is about; others leave training to the model behind them."""
+    """Whether ``config`` has a trainable purifier; with others, training updates the model behind them."""
     purifier = purifier_config(config)
     return purifier is not None and is_purifier(purifier, GeneratorPurifier)
 
 
 def is_purifier(preprocessor: Optional[dict], kind: type = Purifier) -> bool:
-    # MMPretrain's configs give no type.
+    # MMPretrain's configs omit the type.
     found = find_class((preprocessor or {}).get('type'), MODELS)
     return found is not None and issubclass(found, kind)
 
 
 def prepare_purifier(config: Config) -> None:
-    """Let a purifier count wherever a host looks for it, with the settings of the preprocessor that it replaces.
+    """Put the purifier wherever a host looks for a preprocessor, with the settings of the one that it replaces.
 
     MMSegmentation and MMDetection copy the top-level preprocessor into the model when the config is written, and the
-    runner and the inference APIs prefer the copy: a purifier in the top-level one would be silently ignored.
-    MMPretrain keeps mean and std in the top-level one, and test-time augmentation prefers that: a purifier in the model
-    would do without them. So where there are two, both become the same.
+    runner and the inference APIs prefer the copy: a top-level purifier would be silently ignored. MMPretrain keeps mean
+    and std in the top-level one, which test-time augmentation prefers: a purifier in the model would lack them. So if
+    there are two, both are set to the same purifier.
     """
     if purifier_config(config) is None:
         return
@@ -57,13 +57,13 @@ def prepare_purifier(config: Config) -> None:
     names = imports.get('imports') or []
     names = [names] if isinstance(names, str) else list(names)
     if 'mmadvdefense' not in names:
-        # So that the host's own tools and inference API can read the config that the run writes down.
+        # So that the host's own tools and inference API can load the dumped config.
         names.append('mmadvdefense')
     config.custom_imports = ConfigDict({'allow_failed_imports': False, **imports, 'imports': names})
 
 
 def override_purifier(config: Config, settings: dict) -> None:
-    """Merge ``settings`` into a config's purifier, wherever it stands, or else into the top-level preprocessor."""
+    """Merge ``settings`` into a config's purifier, at whichever level, or else into the top-level preprocessor."""
     places = purifier_places(config)
     if not places and config.get('data_preprocessor') is None:
         config.pop('data_preprocessor', None)  # MMEngine cannot merge into None
@@ -89,7 +89,7 @@ def _share_purifier(config: Config, model: ConfigDict) -> None:
 
 
 def _merged_purifiers(own: ConfigDict, top: ConfigDict) -> ConfigDict:
-    """One purifier of the model's preprocessor and the top-level one, of which at least one is a purifier."""
+    """Merge the model's preprocessor and the top-level one, at least one of which is a purifier."""
     purifier, other = (own, top) if is_purifier(own) else (top, own)
     if not is_purifier(other):
         inherited = joined(other)
@@ -112,14 +112,14 @@ def _merged_purifiers(own: ConfigDict, top: ConfigDict) -> ConfigDict:
 
 
 def joined(*parts: dict) -> ConfigDict:
-    """A copy of all settings, of which later ones win. What plain-Python configs import stays unbuilt, because only
-    that can be written to a file.
+    """A merged copy of all settings; later ones take precedence. Lazy imports of plain-Python configs stay unresolved,
+    because only then can the config be written to a file.
     """
     return copy.deepcopy(ConfigDict({key: value for part in parts for key, value in dict.items(part)}))
 
 
 def fill_discriminator_channels(config: Config, purifier: ConfigDict) -> None:
-    """Give a discriminator that sees labels, and does not say in how many channels, one for each class of the head."""
+    """Set the input channels of a label-conditioned discriminator from the head's number of classes, if not given."""
     discriminator = purifier.get('discriminator')
     if not purifier.get('condition_on_labels') or not discriminator or 'in_channels' in discriminator:
         return

@@ -1,4 +1,4 @@
-"""The default recipes: what a config leaves out that names a purifier in one line."""
+"""The default recipes, which complete configs that name a purifier in one line."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from .purifier_config import (
 )
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-# Inside the package where setup.py packed them, beside it in a clone.
+# Inside the package if installed by setup.py, next to it in a clone.
 CONFIGS = (_PACKAGE / '.mim' / 'configs') if (_PACKAGE / '.mim').is_dir() else (_PACKAGE.parent / 'configs')
-# By the host's scope; the gap is for the method, `align` or `hgd`.
+# By the host's scope; the placeholder is the method, `align` or `hgd`.
 DEFAULT_RECIPES = {scope: f'_base_/defenses/{{}}_default_{host.recipe}.py' for scope, host in HOSTS.items()}
 
 
 def complete_purifier(config: Config) -> None:
-    """Give a config that names a purifier with networks, but not which, those of the default recipe.
+    """Add the networks of the default recipe to a config whose purifier does not specify them.
 
-    Those of a config with a ``PurifierTrainHook`` are left alone, and the generator that an export brings along counts.
-    Purifiers that are not trained are complete.
+    A config with a ``PurifierTrainHook`` is left unchanged, a generator from an export takes precedence, and untrained
+    purifiers are complete as they are.
     """
     recipe = _load_default_recipe(config)
     if recipe is None:
@@ -51,11 +51,11 @@ def complete_purifier(config: Config) -> None:
 
 
 def complete_training(config: Config) -> None:
-    """Give a config that names a purifier but not how to train it the default recipe of its task.
+    """Add the default recipe of its task to a config that names a purifier but not how to train it.
 
-    The hook, objective, discriminator, optimizer and schedule are the recipe's; data, epochs, evaluation and
-    everything else stay. A config with a ``PurifierTrainHook`` is complete and is left alone, and one with a purifier
-    that is not trained trains its model on purified images.
+    Hook, objective, discriminator, optimizer and schedule come from the recipe; data, epochs, evaluation and everything
+    else are kept. A config with a ``PurifierTrainHook`` is complete and left unchanged; one with a purifier that needs
+    no training trains its model on purified images.
 
     Raises:
         ValueError: if there is no recipe for the config's default scope.
@@ -78,7 +78,7 @@ def complete_training(config: Config) -> None:
         print_log('AmpOptimWrapper needs a GPU: training under bfloat16 on the CPU', 'current', logging.WARNING)
         use_mixed_precision(config)
     config.param_scheduler = linear_decay(config.get('train_cfg'))
-    # The host's batch size belongs to the learning rate that has just been replaced.
+    # The base batch size belonged to the learning rate that has just been replaced.
     config.pop('auto_scale_lr', None)
     if 'auto_scale_lr' in recipe:
         config.auto_scale_lr = recipe.auto_scale_lr
@@ -93,7 +93,7 @@ def _needs_recipe(config: Config) -> bool:
 
 
 def default_recipe(config: Config) -> Optional[str]:
-    """The file, below :data:`CONFIGS`, with what a config leaves out that names a purifier; None for other hosts."""
+    """The default recipe for a config, relative to :data:`CONFIGS`; None for other hosts."""
     recipe = DEFAULT_RECIPES.get(host_scope(config))
     return recipe and recipe.format('hgd' if is_purifier(purifier_config(config), HGDPurifier) else 'align')
 
@@ -104,19 +104,19 @@ def _load_default_recipe(config: Config) -> Optional[Config]:
 
 
 def linear_decay(train_cfg: Optional[dict]) -> list:
-    """Constant in the first half of training, then linear to 0.
+    """A schedule that is constant in the first half of training, then decays linearly to 0.
 
-    The form of the released code's default, 100 constant and 100 decaying epochs; the paper states no decay.
+    As in the released code, which has 100 constant and 100 decaying epochs; the paper states no decay.
 
     Raises:
-        ValueError: if ``train_cfg`` does not say how long training is.
+        ValueError: if ``train_cfg`` does not state the length of training.
     """
-    # MMEngine's loops by epoch and by iteration each take one of the two, and refuse the other.
+    # MMEngine's epoch-based and iteration-based loops each accept only one of the two.
     by_epoch = 'max_epochs' in (train_cfg or {})
     length = (train_cfg or {}).get('max_epochs' if by_epoch else 'max_iters')
     if length is None:
         raise UsageError(
-            f'train_cfg says neither max_epochs nor max_iters, which the default recipe needs; it is {train_cfg}'
+            f'train_cfg has neither max_epochs nor max_iters, which the default recipe needs; got {train_cfg}'
         )
     if length < 2:
         return []

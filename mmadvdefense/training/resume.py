@@ -1,4 +1,4 @@
-"""Which checkpoint a training continues from, and with which seed."""
+"""Resuming a training: choice of checkpoint and seed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ def choose_checkpoint(config: Config, resume: Optional[str] = None) -> None:
     """Set ``resume`` and ``load_from``.
 
     Args:
-        config: its own ``resume=True`` without a ``load_from`` means the latest checkpoint, too.
-        resume: ``'auto'`` for the latest checkpoint of the work directory, or a checkpoint; None for what the config
-            says.
+        config: ``resume=True`` without ``load_from`` in the config also means the latest checkpoint.
+        resume: ``'auto'`` for the latest checkpoint of the work directory, or a checkpoint; None to follow the config.
     """
     from_latest = config.get('resume') and not config.get('load_from') and not resume
     if resume == 'auto' or from_latest:
-        # Before the first checkpoint there is nothing to continue from: begin as if it had not been asked for.
+        # Without a checkpoint there is nothing to resume: start from the beginning.
         work_dir = config.get('work_dir')
         latest = latest_checkpoint(Path(work_dir)) if work_dir else None
         config.resume = latest is not None
@@ -31,26 +30,27 @@ def choose_checkpoint(config: Config, resume: Optional[str] = None) -> None:
 
 
 def latest_checkpoint(work_dir: Path) -> Optional[Path]:
-    """The checkpoint that MMEngine noted last, or the newest one there is.
+    """The checkpoint that MMEngine recorded last, or else the newest file.
 
-    The note is empty if the process was killed or the disk was full when it was written, and wrong if the folder moved.
+    The record is empty if the process was killed or the disk was full while writing it, and stale if the folder was
+    moved.
     """
     note = work_dir / 'last_checkpoint'
     noted = Path(note.read_text().strip()) if note.exists() else Path()
     if noted.is_file():
         return noted
     checkpoints = [*work_dir.glob('epoch_*.pth'), *work_dir.glob('iter_*.pth')]
-    # Written within one tick of the clock, the higher number is the later one.
+    # Equal modification times are resolved by number.
     return max(checkpoints, key=lambda path: (path.stat().st_mtime, int(path.stem.rpartition('_')[2])), default=None)
 
 
 def keep_seed(config: Config) -> None:
-    """Continue with the seed of the run that is resumed.
+    """Use the seed of the resumed run.
 
-    MMEngine does so too, but only after it has given the data loader another one.
+    MMEngine does so, too, but only after seeding the data loader differently.
     """
     if config.get('resume') and Path(config.get('load_from') or '').is_file():
-        # No weights are read.
+        # Does not read the weights.
         seed = torch.load(config.load_from, map_location='meta').get('meta', {}).get('seed')
         if seed is not None:
             if config.get('randomness') is None:

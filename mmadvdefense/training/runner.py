@@ -1,4 +1,4 @@
-"""The runner that a purifier or a model is trained with."""
+"""The runner for training a purifier or a model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..registry import HOOKS, builds
 
 
 def build_runner(config: Config) -> Runner:
-    """A runner whose checkpoints nothing can spoil and that stops at the first loss that is not finite.
+    """A runner that writes checkpoints atomically and stops at the first non-finite loss.
 
     Args:
         config: after :func:`~mmadvdefense.training.preparation.prepare_for_training`.
@@ -24,16 +24,16 @@ def build_runner(config: Config) -> Runner:
 
 
 def protect_checkpoints(config: Config) -> None:
-    """Have checkpoints written so that neither a full disk nor a killed process can spoil them."""
+    """Write checkpoints atomically, so that neither a full disk nor a killed process can corrupt them."""
     if config.get('default_hooks') is None:
         config.default_hooks = ConfigDict()
     checkpoint = config.default_hooks.setdefault('checkpoint', ConfigDict())
-    if checkpoint is None:  # the config wants none
+    if checkpoint is None:  # disabled in the config
         return
     checkpoint.setdefault('type', 'CheckpointHook')
     if checkpoint.get('backend_args') is None:
         checkpoint.backend_args = dict(backend='atomic')
     if checkpoint.get('max_keep_ckpts') == 1:
-        # MMEngine removes the old one before it writes the new one.
+        # MMEngine removes the old checkpoint before it writes the new one.
         print_log('max_keep_ckpts=1 leaves no checkpoint if writing the next one fails; keeping 2', 'current')
         checkpoint.max_keep_ckpts = 2

@@ -1,4 +1,4 @@
-"""One training step: filled by the hook, the purifier and the target in turn, then read by the loss terms."""
+"""One training step, filled by the hook, the purifier and the target in turn, then read by the loss terms."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ _Value = TypeVar('_Value')
 
 
 class TrainingStep:
-    """All that is known of one batch while it is trained on.
+    """The state of one training batch.
 
-    The training hook makes it and puts it into the data batch. The purifier takes it out, leaves its images in it and
-    passes it on with the preprocessed batch. The target leaves its features and the prepared samples, and the loss
-    terms read all of it. Only the runner's own training step keeps it longer, until the update, so it is gone after the
-    iteration, and after an error too.
+    The training hook creates it and puts it into the data batch. The purifier removes it, stores its images in it and
+    passes it on with the preprocessed batch. The target adds its features and the prepared samples, and the loss terms
+    read everything. Only the runner's own training step keeps it longer, until the update, so it is gone after the
+    iteration, and after an error, too.
 
-    Implements ``losses.base.PurifierBatch`` and ``purifiers.trained.step.PurifierStep``. What the loss terms read is
-    computed on demand, once.
+    Implements ``losses.base.PurifierBatch`` and ``purifiers.trained.step.PurifierStep``. Values for the loss terms are
+    computed on demand and only once.
 
     Args:
         clean: float pixels 0-255 on the target's device.
         adversarial: the same images after the attack, in the layout of ``clean``.
         reference: the target's output on the clean images without a purifier.
-        tap: where the target's features are read.
-        task: of the target.
+        tap: records the target's features.
+        task: the target's task.
         purifies_clean: whether the generator runs on the clean images, too.
-        discriminator: None where the objective has no GAN term.
+        discriminator: None if the objective has no GAN term.
         condition_on_labels: append the one-hot ground truth to the discriminator's input.
     """
 
@@ -70,14 +70,14 @@ class TrainingStep:
     # --- filled by the target -------------------------------------------------------------------------------
 
     def enter_target(self) -> None:
-        """Record the features of the forward pass that follows."""
+        """Start recording the features of the next forward pass."""
         self._recording.enter_context(self._tap)
 
     def leave_target(self, data_samples: Sequence) -> None:
-        """Keep what the target made of the purified images.
+        """Store the target's features of the purified images.
 
         Args:
-            data_samples: prepared samples; of both halves, those of the clean one come first.
+            data_samples: prepared samples; with both halves, the clean ones come first.
         """
         self._recording.close()
         features = self._tap.take()
@@ -86,7 +86,7 @@ class TrainingStep:
         self._samples = data_samples[: len(self.adversarial)]
 
     def abandon_target(self) -> None:
-        """Leave no trace in a target whose forward pass ended in an error."""
+        """Clean up after a forward pass of the target that raised an error."""
         self._recording.close()
         self._tap.value = None
 
@@ -115,7 +115,7 @@ class TrainingStep:
         return _once(self._classed, name, lambda: self._task.class_features(self.features(name).float(), self._samples))
 
     def discriminate(self, name: str) -> list[list[Tensor]]:
-        """For the generator's losses: gradients reach the image, the discriminator's parameters are not tracked."""
+        """For the generator's losses: gradients flow to the image, but not to the discriminator's parameters."""
 
         def compute() -> list[list[Tensor]]:
             discriminator = self._given_discriminator
@@ -125,7 +125,7 @@ class TrainingStep:
         return _once(self._discriminated, (name, False), compute)
 
     def discriminate_detached(self, name: str) -> list[list[Tensor]]:
-        """For the discriminator's losses: its parameters are tracked, the image is detached."""
+        """For the discriminator's losses: gradients flow to its parameters, but the image is detached."""
         return _once(
             self._discriminated,
             (name, True),
@@ -135,7 +135,7 @@ class TrainingStep:
     @property
     def _given_discriminator(self) -> nn.Module:
         if self._discriminator is None:
-            raise UsageError('a loss term asks for the output of a discriminator, and the purifier has none')
+            raise UsageError('a loss term needs the output of a discriminator, but the purifier has none')
         return self._discriminator
 
     def _with_labels(self, images: Tensor) -> Tensor:
@@ -159,7 +159,7 @@ def _once(known: dict[_Key, _Value], key: _Key, compute: Callable[[], _Value]) -
 def _known(name: str, value: Optional[Tensor]) -> Tensor:
     if value is None:
         raise UsageError(
-            f"a loss asks for {name}, but the purifier is trained with train_on='adversarial': "
+            f"a loss needs {name}, but the purifier is trained with train_on='adversarial': "
             "set its clean_weight=0 and adv_guide='clean', or train_on='both'"
         )
     return value

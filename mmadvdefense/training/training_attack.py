@@ -1,4 +1,4 @@
-"""What makes the adversarial images of a training batch: attacks on the target or on other models."""
+"""Crafts the adversarial images of a training batch, by attacks on the target or on other models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..threats.sources import build_source
 
 TARGET = 'target'
 PROTECTED = 'protected'
-# The target, the target behind its purifier, or dict(config=..., checkpoint=...), or several of these as an ensemble.
+# The target, the target behind its purifier, another model, or several of these as an ensemble.
 SourceConfig = Union[str, dict, Sequence[Union[str, dict]]]
 _Model = Union[str, ModelSpec]
 
@@ -23,16 +23,15 @@ class TrainingAttack:
     """Draws an attack and a source for each batch, and runs the attack on the source.
 
     Args:
-        attack: config of an attack, or several. One with its own ``sources`` runs on those.
-        sources: what attacks run on: ``'target'``, ``'protected'`` (the target behind the purifier as it is at that
-            moment, in eval mode, with the gradient through both), another model as
-            ``dict(config=..., checkpoint=...)``, or a list of those, which is one source, an ensemble whose class
-            scores are averaged. None for the target alone.
-        labels: ``'truth'``, or ``'predicted'`` for what the source itself predicts on the clean images, which keeps
-            one-step attacks from leaking the label (Kurakin et al., ICLR 2017).
+        attack: config of an attack, or several. An attack with its own ``sources`` runs on those.
+        sources: the attacked models: ``'target'``, ``'protected'`` (the target behind the current purifier, in eval
+            mode, with the gradient through both), another model as ``dict(config=..., checkpoint=...)``, or a list of
+            those, which forms one source, an ensemble with averaged class scores. None for the target only.
+        labels: ``'truth'``, or ``'predicted'`` for the source's own predictions on the clean images, which avoids label
+            leaking by one-step attacks (Kurakin et al., ICLR 2017).
 
     Raises:
-        ValueError: for a bad attack, source or kind of label.
+        ValueError: for an invalid attack, source or kind of labels.
     """
 
     def __init__(
@@ -42,7 +41,7 @@ class TrainingAttack:
         labels: str = 'truth',
     ):
         if labels not in ('truth', 'predicted'):
-            raise UsageError(f"labels of a training attack are 'truth' or 'predicted', got {labels!r}")
+            raise UsageError(f"labels of a training attack must be 'truth' or 'predicted', got {labels!r}")
         configs: list[dict] = [attack] if isinstance(attack, dict) else list(attack)
         if not configs:
             raise UsageError("training needs at least one attack, e.g. attack=dict(type='FGSM', eps=8)")
@@ -60,12 +59,12 @@ class TrainingAttack:
         """Load the source models.
 
         Raises:
-            ValueError: for a source of other classes than the target, or an attack that cannot run on its source.
+            ValueError: for a source whose classes differ from the target's, or an attack that cannot run on its source.
             FileNotFoundError: if a source's checkpoint is missing.
         """
         if self.labels == 'predicted' and not target.task.has_class_scores:
             raise UsageError(
-                f"a {target.task.noun} does not predict a label for each true one: labels='predicted' is not for "
+                f"a {target.task.noun} does not predict one label per true label: labels='predicted' is not for "
                 f'{target.task.name}'
             )
         self._target = target
@@ -80,11 +79,11 @@ class TrainingAttack:
 
     @property
     def all_sources(self) -> list[AttackSource]:
-        """What the attacks run on, each source once."""
+        """All attacked sources, without duplicates."""
         return list({id(source): source for sources in self._sources for source in sources}.values())
 
     def release(self) -> None:
-        """Forget the source models."""
+        """Release the source models."""
         self._target, self._sources = None, []
 
     def __call__(
@@ -94,13 +93,13 @@ class TrainingAttack:
 
         Args:
             clean: float pixels 0-255 on the target's device.
-            data_samples: the host's; not changed.
-            randomness: of the batch.
+            data_samples: the host's data samples; not modified.
+            randomness: random numbers of the batch.
             reference: the target's output on ``clean``.
         """
         target = self._target
         if target is None:
-            raise StateError('a TrainingAttack runs after prepare() and before release()')
+            raise StateError('a TrainingAttack can only run between prepare() and release()')
         number = randomness.derive('attack').choice(len(self.attacks))
         sources = self._sources[number]
         source = sources[randomness.derive('source').choice(len(sources))]
@@ -116,12 +115,14 @@ def _checked(sources: Optional[Sequence[SourceConfig]]) -> list[list[_Model]]:
     if sources is None:
         return [[TARGET]]
     if isinstance(sources, (str, dict)) or not sources:
-        raise UsageError(f"sources is a list, such as ['target', dict(config=..., checkpoint=...)], got {sources!r}")
+        raise UsageError(
+            f"sources must be a list, such as ['target', dict(config=..., checkpoint=...)], got {sources!r}"
+        )
     checked = [_members(source) for source in sources]
     for source in checked:
         if not source or not all(isinstance(model, dict) or model in (TARGET, PROTECTED) for model in source):
             raise UsageError(
-                "a source is 'target', 'protected', dict(config=..., checkpoint=...), or a list of those, "
+                "a source must be 'target', 'protected', dict(config=..., checkpoint=...), or a list of those, "
                 f'got {source!r}'
             )
     return [
@@ -142,7 +143,7 @@ def _members(source: SourceConfig) -> list[Union[str, dict]]:
 def _build(
     source: list[_Model], target: AttackSource, models: dict[_Model, AttackSource], attack: Attack
 ) -> AttackSource:
-    """A source of an attack; ``models`` keeps those that have been loaded, since several sources may share them."""
+    """Build the source of an attack; ``models`` caches loaded models, since several sources may share them."""
     members = []
     for model in source:
         if model not in models:
@@ -158,8 +159,10 @@ def _load(model: _Model, target: AttackSource, attack: Attack) -> AttackSource:
     if isinstance(model, str):
         purifier = target.model.data_preprocessor
         if not isinstance(purifier, Purifier):
-            raise UsageError(f'{PROTECTED!r} is the target behind its purifier; {type(purifier).__name__} is not one')
-        # Not purifier.clean, which refuses a purifier that has not been trained yet.
+            raise UsageError(
+                f'{PROTECTED!r} means the target behind its purifier, but {type(purifier).__name__} is not a purifier'
+            )
+        # Not purifier.clean, which rejects an untrained purifier.
         return AttackSource(
             target.model,
             training=True,

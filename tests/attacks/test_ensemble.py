@@ -194,7 +194,7 @@ def test_features_are_those_of_one_model(two):
 def test_models_that_do_not_belong_together(make_classifier, two):
     with pytest.raises(ValueError, match='at least one source'):
         EnsembleSource([])
-    with pytest.raises(ValueError, match="combines 'logits' or 'losses', got 'votes'"):
+    with pytest.raises(ValueError, match="combine must be 'logits' or 'losses', got 'votes'"):
         ensemble_of(two, 'votes')
     seven = make_classifier(num_classes=7)
     with pytest.raises(

@@ -71,7 +71,7 @@ def test_what_it_needs_is_what_its_attacks_need():
         (dict(type='WorstOf', attacks=[PGD], restarts=0), 'WorstOf: restarts must be an integer >= 1'),
         (dict(type='WorstOf', attacks=[dict(type='FGSM', eps=4)], restarts=2), r'all restarts of FGSM \(L-inf'),
         (dict(type='EachTarget', attack=PGD, num_targets=0), 'EachTarget: num_targets must be an integer >= 1'),
-        (dict(type='EachTarget', attack={**PGD, 'targeted': 'random'}), 'chooses the targets of its attack'),
+        (dict(type='EachTarget', attack={**PGD, 'targeted': 'random'}), 'sets the targets of its attack'),
         (dict(type='EachTarget', attack={**PGD, 'objective': 'kl'}), "objective 'kl' has no targeted form"),
         (dict(type='EachTarget', attack=dict(type='SSP', eps=8, step_size=2, steps=4)), 'SSP: .*targeted'),
         (dict(type='EachTarget', attack={**PGD, 'num_targets': 9}), "num_targets needs targeted='top_wrong'"),
@@ -86,5 +86,5 @@ def test_it_cannot_run_where_nothing_is_tested(tiny_classifier, image_batch):
     source = AttackSource(tiny_classifier)
     nested = dict(type='FirstSuccess', attacks=[dict(type='EachTarget', attack=PGD)])
     for attack in (EachTarget(PGD), build_attack(nested)):
-        with pytest.raises(ValueError, match='EachTarget takes what is worst for the model that is tested'):
+        with pytest.raises(ValueError, match='EachTarget takes the worst case over the tested model'):
             attack(source, image_batch.images, image_batch.samples, Randomness(0))

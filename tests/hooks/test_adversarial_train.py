@@ -278,7 +278,7 @@ def test_the_plain_model_s_checkpoint_fills_a_denoising_one(robust, target_check
 @pytest.mark.parametrize(
     ('given', 'message'),
     [
-        (dict(clean_start=1.5), 'clean_start is a share of the batches, 0 to 1, got 1.5'),
+        (dict(clean_start=1.5), 'clean_start must be a share of the batches, 0 to 1, got 1.5'),
         (dict(attack=FGSM, clean_start=0.2), 'clean_start=0.2 does nothing: FGSM has no random start to replace'),
         (dict(attack=dict(type='PGDD', eps=8)), "unknown attack 'PGDD'"),
     ],
@@ -291,7 +291,7 @@ def test_bad_settings(given, message):
 def test_a_purifier_is_trained_by_another_hook(train, settings):
     changes = settings()
     del changes['data_preprocessor']
-    with pytest.raises(ValueError, match='has a purifier to be trained in front of it.*PurifierTrainHook'):
+    with pytest.raises(ValueError, match='has a trainable purifier in front of it.*PurifierTrainHook'):
         train(**changes)
 
 

@@ -117,7 +117,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint(make_config, saving, tmp_pat
     with monkeypatch.context() as patch:
         patch.setattr(files.os, 'fsync', full)
         patch.setattr(files, 'save_file_atomically', counted)
-        with pytest.raises(OSError, match=r'cannot write .*epoch_2\.pth.*No space left.*before is unchanged') as raised:
+        with pytest.raises(OSError, match=r'cannot write .*epoch_2\.pth.*No space left.*, is unchanged') as raised:
             _guarded(make_config, **_settings(saving, calls=99)).train()
     assert raised.value.errno == errno.ENOSPC
     work = tmp_path / 'work'

@@ -115,9 +115,9 @@ def test_guidance_by_hand(step):
 
 
 def test_a_loss_of_purified_clean_images_has_none(step):
-    with pytest.raises(ValueError, match="asks for purified_clean.*train_on='adversarial'.*adv_guide='clean'"):
+    with pytest.raises(ValueError, match="needs purified_clean.*train_on='adversarial'.*adv_guide='clean'"):
         step('label', losses=[dict(type='PixelReconstructionLoss', clean_weight=0.0)])
-    with pytest.raises(ValueError, match='asks for purified_clean'):
+    with pytest.raises(ValueError, match='needs purified_clean'):
         step('label', losses=[dict(type='FeatureReconstructionLoss')])
 
 
@@ -136,5 +136,5 @@ def test_images_of_different_sizes(train):
 
 
 def test_unknown_half():
-    with pytest.raises(ValueError, match="train_on is 'both' or 'adversarial', got 'clean'"):
+    with pytest.raises(ValueError, match="train_on must be 'both' or 'adversarial', got 'clean'"):
         PurifierTrainHook(attack=dict(type='FGSM', eps=8), train_on='clean')

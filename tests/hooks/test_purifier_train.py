@@ -416,7 +416,7 @@ def test_checkpoints_that_do_not_fit(train, tmp_path, target_checkpoint):
         (
             {'hook': dict(losses=[dict(type='PixelReconstructionLoss')] * 2)},
             ValueError,
-            'two loss terms are called loss_pixel',
+            'duplicate names of loss terms: loss_pixel',
         ),
     ],
 )

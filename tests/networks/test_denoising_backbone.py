@@ -115,19 +115,19 @@ def test_gradients_reach_all_blocks():
     ('backbone', 'settings', 'message'),
     [
         (RESNET, dict(after=['layer5']), "ResNet has no layer 'layer5'; did you mean .*layer4"),
-        (RESNET, dict(after='layer1'), "after is 'stages', 'blocks' or a list of layers, got 'layer1'"),
-        (RESNET, dict(kind='gauss'), "unknown kind of denoising 'gauss'"),
+        (RESNET, dict(after='layer1'), "after must be 'stages', 'blocks' or a list of layers, got 'layer1'"),
+        (RESNET, dict(kind='gauss'), "unknown denoising kind 'gauss'"),
         (RESNET, dict(after=['layer1.0.drop_path']), None),
         (
             dict(type='VGG', depth=11),
             {},
-            r'VGG has no stages layer1.*after=\[...\]; it consists of features',
+            r'VGG has no stages layer1.*after=\[...\]; its children are features',
         ),
-        (dict(type='VGG', depth=11), dict(after=['features']), "VGG does not run its layer 'features' as a whole"),
+        (dict(type='VGG', depth=11), dict(after=['features']), "VGG never calls its layer 'features' as a module"),
         (
             dict(type='VGG', depth=11, num_classes=10),
             dict(after=['classifier'], input_size=(224, 224)),
-            r"output of layer 'classifier' is no feature map \(N, C, H, W\) but \(1, 10\)",
+            r"output of layer 'classifier' is not a feature map \(N, C, H, W\) but \(1, 10\)",
         ),
     ],
 )

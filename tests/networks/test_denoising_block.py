@@ -136,5 +136,5 @@ def test_mixed_precision_does_not_overflow(kind):
 
 
 def test_unknown_kind():
-    with pytest.raises(ValueError, match="unknown kind of denoising 'gauss'; known: nonlocal_embedded, bilateral"):
+    with pytest.raises(ValueError, match="unknown denoising kind 'gauss'; known: nonlocal_embedded, bilateral"):
         DenoisingBlock(4, 'gauss')

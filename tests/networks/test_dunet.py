@@ -63,5 +63,5 @@ def test_one_stage():
 
 @pytest.mark.parametrize('units', [dict(encoder_units=(1, 1)), dict(decoder_units=(1, 1, 1))])
 def test_units_must_fit_the_stages(units):
-    with pytest.raises(ValueError, match='3 widths need as many encoder_units and one less decoder_units'):
+    with pytest.raises(ValueError, match='3 widths need as many encoder_units and one fewer decoder_units'):
         DUNet(**{**SMALL, **units})

@@ -145,7 +145,7 @@ def _seeds(*indices: int) -> Randomness:
 
 def _skip_what_moves(case: Case, scope: str) -> None:
     if not case.keeps_geometry and scope != 'mmpretrain':
-        pytest.skip('for classifiers alone, which test_random_resize_pad.py tests')
+        pytest.skip('for classifiers only, which test_random_resize_pad.py tests')
 
 
 # What is cleaned -----------------------------------------------------------------------------------------------------

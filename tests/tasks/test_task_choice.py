@@ -165,10 +165,10 @@ def build_mmpretrain(config):
 
 WITHOUT = {
     'self_supervised': (lambda: build_mmpretrain(self_supervised), 'SimSiam learns without labels'),
-    'retriever': (lambda: build_mmpretrain(retriever), 'ImageToImageRetriever looks for similar images'),
+    'retriever': (lambda: build_mmpretrain(retriever), 'ImageToImageRetriever retrieves similar images'),
     'headless': (lambda: build_mmpretrain(headless), 'ImageClassifier was built without a head'),
     'depth': (build_depth_estimator, 'DepthEstimator estimates depth'),
-    'tracker': (build_tracker, 'Tracker follows objects from frame to frame'),
+    'tracker': (build_tracker, 'Tracker tracks objects from frame to frame'),
 }
 
 

@@ -63,7 +63,7 @@ def test_mistakes_end_in_one_line(run_tool, defended, target_checkpoint, tmp_pat
     assert 'does not say how images are loaded; use --channel-order' in silent.error
     assert run_tool('build_patches', DIGITS, tmp_path / 'patches.pth', *BGR, '--count', 0).code == 2
     large = run_tool('build_patches', DIGITS, tmp_path / 'patches.pth', *BGR, '--patch-size', 40)
-    assert 'an image of 32 x 32 pixels has no patch of 40 x 40' in large.error
+    assert 'an image of 32 x 32 pixels is too small for patches of 40 x 40' in large.error
     assert not (tmp_path / 'patches.pth').exists()
     for line, message in (
         ("type='QuiltingPurifier', channel_order='bgr'", 'QuiltingPurifier needs patches'),

@@ -483,7 +483,7 @@ def test_mistakes_end_in_one_line(run_tool, grid, variant, save_target, config, 
         "unknown threat model 'graybox'; did you mean gray-box": "threat_models = ['graybox']",
         "unknown attack 'CW'; known": own.format(name='gray-box', rest="attacks=['CW']"),
         "'gray-box' takes no eot_samples": own.format(name='gray-box', rest='eot_samples=3'),
-        "has 'gray-box' twice": "threat_models = ['gray-box', 'gray-box']",
+        "contains 'gray-box' twice": "threat_models = ['gray-box', 'gray-box']",
         'config of a source of .* not found: nowhere.py': own.format(
             name='transfer', rest="source=dict(config='nowhere.py', checkpoint='a.pth')"
         ),
@@ -496,7 +496,7 @@ def test_mistakes_end_in_one_line(run_tool, grid, variant, save_target, config, 
             "defenses = dict(bits=dict(data_preprocessor=dict(_delete_=True, type='JPGPurifier')))"
         ),
         'num_images must be in 1-500': 'num_images = 501',
-        'leave one out': 'indices = [1]',
+        'omit one': 'indices = [1]',
         'indices are positions in a data set of 500 images: 500 is none': 'num_images = None\nindices = [0, 500]',
         "has no layer 'backbone.layer9'; did you mean backbone.layer": "layers = ['backbone.layer9']",
         "unknown setting 'quantise' of a grid; did you mean 'quantize'": 'quantise = True',

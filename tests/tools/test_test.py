@@ -76,7 +76,7 @@ def test_the_worst_of_several_targets(run_tool, config, trained, tmp_path):
     assert measured['attack/queries_mean'] == 2 * 2 and measured['perturbation/linf_max'] == pytest.approx(8)
     assert '--num-targets' in run_tool('test', config, trained, '--num-targets', 2).error
     random = run_tool('test', config, trained, '--attack', 'BIM', *call[:4], '--targeted')
-    assert "leave its 'targeted' out" in random.error
+    assert "omit 'targeted' there" in random.error
 
 
 @pytest.mark.usefixtures('hooks_for_tests')

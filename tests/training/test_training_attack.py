@@ -139,9 +139,9 @@ def test_in_training(train, other, source_files):
     [
         (dict(labels='guessed'), "'truth' or 'predicted', got 'guessed'"),
         (dict(attack=[]), 'at least one attack'),
-        (dict(sources='target'), r"sources is a list, such as \['target'.*got 'target'"),
-        (dict(sources=[]), 'sources is a list'),
-        (dict(sources=['me']), r"a source is 'target', 'protected', dict\(config=.*got \['me'\]"),
+        (dict(sources='target'), r"sources must be a list, such as \['target'.*got 'target'"),
+        (dict(sources=[]), 'sources must be a list'),
+        (dict(sources=['me']), r"a source must be 'target', 'protected', dict\(config=.*got \['me'\]"),
         (dict(sources=[[]]), r'or a list of those, got \[\]'),
         (dict(sources=[dict(config='a.py')]), r'no checkpoint: it must be dict\(config=..., checkpoint=...'),
         (dict(attack=dict(type='FGSM', eps=-1)), 'eps is a radius'),
@@ -202,7 +202,7 @@ def test_a_share_of_the_batches(train):
     [
         (dict(threat='white-box'), 'one or a list of gray-box, adaptive'),
         (dict(threat=[]), 'one or a list of gray-box, adaptive'),
-        (dict(threat='adaptive', sources=['target']), "leave out threat, or add 'protected' to the sources"),
+        (dict(threat='adaptive', sources=['target']), "omit threat, or add 'protected' to the sources"),
     ],
 )
 def test_threats_that_are_none(settings, message):

@@ -1,1 +1,1 @@
-"""Attacks of other libraries, behind this package's interface."""
+"""Wrappers for the attacks of other libraries."""

@@ -1,4 +1,4 @@
-"""Attacks of torchattacks (Kim, arXiv 2010.01950) on any classifier of the package."""
+"""Attacks of torchattacks (Kim, arXiv 2010.01950) on any supported classifier."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ..source import AttackSource
 from .library import LibraryAttack, UnitRangeClassifier, class_count, import_library
 
 NORMS = {'linf': 'Linf', 'l2': 'L2'}
-# These use class scores only; the others take gradients.
+# These use class scores only; the others use gradients.
 _ASK_FOR_SCORES = ('OnePixel', 'Pixle', 'Square')
-# How many class scores the DLR losses compare; with fewer, the library itself fails with an IndexError.
+# Number of classes that the DLR losses compare; with fewer, the library fails with an IndexError.
 _LEAST_CLASSES = {'APGDT': 4, 'dlr': 3}
 
 
 class TorchattacksAttack(LibraryAttack):
-    """An attack built from those of torchattacks.
+    """An attack built from attacks of torchattacks.
 
-    It keeps the library's objects from image to image: the library remembers every object that it was ever given.
+    The library's objects are reused for all images, because the library keeps a reference to every object it is given.
     """
 
     package = 'torchattacks'
@@ -37,7 +37,7 @@ class TorchattacksAttack(LibraryAttack):
 
     @abstractmethod
     def build(self, library: Any, model: UnitRangeClassifier, num_classes: int) -> tuple[Any, list[Any]]:
-        """The library's attack, and those of its parts that have a seed."""
+        """The library's attack, and its components that have a seed."""
 
     def attack_image(self, model: UnitRangeClassifier, image: Tensor, label: Tensor, seed: int) -> Tensor:
         if self._model is not model:
@@ -45,7 +45,7 @@ class TorchattacksAttack(LibraryAttack):
             self._whole, self._members = self.build(library, model, model.num_classes)
             self._model = model
         for member in self._members:
-            # Past the library's own setter, which would remember each seed.
+            # Bypasses the library's setter, which would keep every seed.
             vars(member)['seed'] = seed
         found: Tensor = self._whole(image, label)
         return found
@@ -53,15 +53,15 @@ class TorchattacksAttack(LibraryAttack):
 
 @ATTACKS.register_module()
 class TorchAttack(TorchattacksAttack):
-    """Any attack of torchattacks by its name there, such as ``'APGD'``, ``'VMIFGSM'`` or ``'Jitter'``.
+    """Any attack of torchattacks by class name, such as ``'APGD'``, ``'VMIFGSM'`` or ``'Jitter'``.
 
     Args:
         name: a class of ``torchattacks``.
-        eps: radius of the ball in pixels (0-255), which the result is projected into; None for attacks without one.
-        step_size: the library's ``alpha``, in pixels; its default if None.
-        norm: of the ball; handed on to attacks that have a choice of norms.
+        eps: radius of the ball in pixels (0-255) into which the result is projected; None for attacks without a ball.
+        step_size: the library's ``alpha``, in pixels; None for the library's default.
+        norm: norm of the ball; passed to attacks that take one.
         targeted: False, or how the target class is chosen.
-        settings: further arguments of the class, in the library's words and units.
+        settings: further arguments of the class, with the library's names and units.
 
     Raises:
         ImportError: if torchattacks is not installed.
@@ -105,7 +105,7 @@ class TorchAttack(TorchattacksAttack):
         super().check_source(source)
         least = max(_LEAST_CLASSES.get(word, 0) for word in (self.name, str(self._settings.get('loss'))))
         if class_count(source) < least:
-            raise UsageError(f'{self.name} compares {least} classes, and the model has {source.task.num_classes}')
+            raise UsageError(f'{self.name} needs {least} classes, but the model has {source.task.num_classes}')
 
     def build(self, library: Any, model: UnitRangeClassifier, num_classes: int) -> tuple[Any, list[Any]]:
         classes = dict(n_classes=num_classes) if self._knows_classes else {}

@@ -1,4 +1,4 @@
-"""AutoAttack, assembled from torchattacks (Kim, arXiv 2010.01950)."""
+"""AutoAttack, built from torchattacks (Kim, arXiv 2010.01950)."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from ..source import AttackSource
 from .adapters import NORMS, TorchattacksAttack
 from .library import UnitRangeClassifier, class_count
 
-# The number of target classes that its authors use.
+# Number of target classes in the authors' code.
 _TARGET_CLASSES = 9
 
 
 @ATTACKS.register_module()
 class AutoAttack(TorchattacksAttack):
-    """Four attacks in a row, each on the images that the ones before did not change (Croce and Hein, ICML 2020).
+    """A sequence of attacks, each run on the images that the previous ones failed on (Croce and Hein, ICML 2020).
 
     Version ``'standard'``: APGD on the cross-entropy, targeted APGD, targeted FAB, Square. Version ``'rand'``, for
-    random defenses: APGD on the cross-entropy and on the DLR loss, with the mean gradient over 20 draws. The settings
-    are the published ones; the ``AutoAttack`` of torchattacks 3.5 takes 10 steps instead of 100. An image on which all
-    fail comes back unchanged.
+    random defenses: APGD on the cross-entropy and on the DLR loss, with gradients averaged over 20 draws. The settings
+    are the published ones; the ``AutoAttack`` of torchattacks 3.5 uses 10 steps instead of 100. An image on which all
+    attacks fail is returned unchanged.
 
     Args:
         eps: radius of the ball in pixels (0-255).
         norm: ``'linf'`` or ``'l2'``.
         version: ``'standard'`` or ``'rand'``.
-        steps: of APGD and FAB.
-        queries: of Square.
+        steps: number of steps of APGD and FAB.
+        queries: number of queries of Square.
 
     Raises:
         ImportError: if torchattacks is not installed.
-        ValueError: for an unknown version, or when run on a model with fewer classes than the losses compare, or in L2
-            on images that are not square.
+        ValueError: for an unknown version, or when run on a model with too few classes for the losses, or in L2 on
+            images that are not square.
     """
 
     needs_ball = True
@@ -57,14 +57,14 @@ class AutoAttack(TorchattacksAttack):
         least = 4 if self.version == 'standard' else 3
         if class_count(source) < least:
             raise UsageError(
-                f'AutoAttack ({self.version}) compares {least} classes, and the model has {source.task.num_classes}'
+                f'AutoAttack ({self.version}) needs {least} classes, but the model has {source.task.num_classes}'
             )
 
     def attack_image(self, model: UnitRangeClassifier, image: Tensor, label: Tensor, seed: int) -> Tensor:
         height, width = image.shape[-2:]
         if height != width and self.norm == 'l2' and self.version == 'standard':
             raise UsageError(
-                "AutoAttack: in L2 the library's Square takes square images only, and one has "
+                "AutoAttack: in L2 the library's Square takes square images only, but one has "
                 f'{height} x {width} pixels'
             )
         return super().attack_image(model, image, label, seed)

@@ -1,4 +1,4 @@
-"""What attacks of other libraries run on: a classifier of images in [0, 1]."""
+"""Adapts sources to other libraries, which expect a classifier of images in [0, 1]."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from ..source import AttackSource
 
 
 def import_library(name: str, user: str) -> ModuleType:
-    """An optional package.
+    """Import an optional package.
 
     Raises:
-        ImportError: if it is not installed, with what to install and for what.
+        ImportError: if it is not installed; the message names the package and its use.
     """
     try:
         return importlib.import_module(name)
@@ -37,26 +37,26 @@ def import_library(name: str, user: str) -> ModuleType:
 
 
 class UnitRangeClassifier(nn.Module):
-    """A source in the form that libraries take: ``(M, 3, H, W)`` images in [0, 1] to ``(M, K)`` class scores.
+    """A source as other libraries expect it: maps ``(M, 3, H, W)`` images in [0, 1] to ``(M, K)`` class scores.
 
-    All its inputs count as queries of the one image in :attr:`batch`.
+    All inputs count as queries of the single image in :attr:`batch`.
 
     Attributes:
         batch: the image under attack; None between two images.
-        num_classes: how many class scores it gives.
+        num_classes: number of class scores.
     """
 
     def __init__(self, device: torch.device, num_classes: int):
         super().__init__()
         self.num_classes = num_classes
-        # Libraries read the device off a parameter. The host itself is not a submodule: they would change its mode.
+        # Libraries read the device from a parameter. The host is not a submodule, because they would change its mode.
         self.device_of = nn.Parameter(torch.empty(0, device=device), requires_grad=False)
         self.batch: Optional[AttackBatch] = None
 
     def forward(self, images: Tensor) -> Tensor:
         batch = self.batch
         if batch is None:
-            raise StateError('a library asked for class scores between two images')
+            raise StateError('class scores were requested while no image is under attack')
         batch.count(len(images))
         pixels = batch.guarded(images * PIXEL_MAX)
         return batch.source.logits(pixels, batch.randomness.select([0] * len(images)))
@@ -65,8 +65,8 @@ class UnitRangeClassifier(nn.Module):
 class LibraryAttack(Attack):
     """An attack of another library on classifiers, one image at a time.
 
-    Libraries draw from global state, so that in a batch an image's numbers would depend on its neighbours. Here each
-    image has a seed of its own, and global random states are as before afterwards.
+    Libraries draw from the global state, so an image's random numbers would depend on its neighbours in the batch. Here
+    each image has its own seed, and the global random states are restored afterwards.
 
     Raises:
         ImportError: if the library is not installed.
@@ -87,15 +87,15 @@ class LibraryAttack(Attack):
         Args:
             model: the attacked model; the same object for all images of a batch.
             image: ``(1, 3, H, W)`` in [0, 1].
-            label: ``(1,)``, the true class, or the wanted one if the attack is targeted.
-            seed: for generators that the library seeds itself; global generators are seeded with it already.
+            label: ``(1,)``, the true class, or the target class of a targeted attack.
+            seed: for generators that the library seeds itself; global generators have already been seeded with it.
         """
 
     def check_source(self, source: AttackSource) -> None:
         super().check_source(source)
         if not source.task.one_label:
             raise UsageError(
-                f'{type(self).__name__}: the attacks of {self.package} take classifiers, and this is a model for '
+                f'{type(self).__name__}: the attacks of {self.package} take classifiers, but this is a model for '
                 f'{source.task.name}'
             )
 
@@ -116,19 +116,19 @@ class LibraryAttack(Attack):
 
 
 def class_count(source: AttackSource) -> int:
-    """How many classes a source predicts, 0 if none."""
+    """Number of classes that a source predicts, 0 if none."""
     return source.task.num_classes or 0
 
 
 def library_seed(batch: AttackBatch, index: int) -> int:
-    """The seed of one image of a batch."""
+    """The library's seed for one image of a batch."""
     seeds = batch.randomness.derive('library').seeds
     return derive_seed(seeds, index) if isinstance(seeds, int) else seeds[index]
 
 
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed the global generators of Python, NumPy and torch, and put them back afterwards."""
+    """Seed the global generators of Python, NumPy and torch, and restore them afterwards."""
     python, numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[device] if device.type == 'cuda' else []):
         torch.manual_seed(seed)

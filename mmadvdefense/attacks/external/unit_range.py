@@ -1,4 +1,4 @@
-"""A host in the form in which other libraries take models."""
+"""A host model as other libraries expect it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from ...pixels import PIXEL_MAX
 class UnitRangeHost(nn.Module):
     """A classifier of ``(N, 3, H, W)`` images in [0, 1]: its own preprocessor, then its ``(N, K)`` logits.
 
-    To compare with other libraries, which run their attacks on it as they would on any model;
-    :class:`~mmadvdefense.attacks.external.library.UnitRangeClassifier` is what runs their attacks within this package.
+    For comparisons with other libraries, which can attack it like any other model;
+    :class:`~mmadvdefense.attacks.external.library.UnitRangeClassifier` is used to run their attacks within this
+    package.
 
     Args:
         host: a model of MMPretrain.

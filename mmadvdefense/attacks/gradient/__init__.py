@@ -1,1 +1,1 @@
-"""Attacks that follow the gradient of an objective."""
+"""Gradient-based attacks."""

@@ -1,4 +1,4 @@
-"""Attacks on a backbone's features, which need no labels and transfer between tasks."""
+"""Attacks on a backbone's features, which need no labels (by default) and transfer between tasks."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .loop import GradientAttack
 
 
 class FeatureAttack(GradientAttack):
-    """Raises an objective of a backbone's features, by default from a random start.
+    """Maximizes an objective on a backbone's features, by default from a random start.
 
-    A subclass names the objective, and those of its settings that the attack takes and hands on.
+    A subclass names the objective, and the settings that are passed on to it.
 
     Args:
         args: ``eps``, ``step_size`` and ``steps`` of :class:`GradientAttack`.
-        random_start: as there, but ``'uniform'`` by default.
-        options: settings of the objective, such as ``layers``, and all others of :class:`GradientAttack`.
+        random_start: as in :class:`GradientAttack`, but ``'uniform'`` by default.
+        options: settings of the objective, such as ``layers``, and all other options of :class:`GradientAttack`.
     """
 
     objective_type: ClassVar[str]
@@ -34,7 +34,8 @@ class FeatureAttack(GradientAttack):
 
 @ATTACKS.register_module()
 class SSP(FeatureAttack):
-    """Self-supervised perturbation: away from the clean features, from a random start (Naseer et al., CVPR 2020).
+    """Self-supervised perturbation: moves features away from the clean ones, from a random start (Naseer et al., CVPR
+    2020).
 
     Options are those of :class:`FeatureAttack` and of
     :class:`~mmadvdefense.attacks.gradient.feature_objectives.FeatureDistanceObjective`.
@@ -45,9 +46,10 @@ class SSP(FeatureAttack):
 
 @ATTACKS.register_module()
 class FDA(FeatureAttack):
-    """Feature disruptive attack: weak features up, strong ones down, at all layers (Ganeshan et al., ICCV 2019).
+    """Feature disruptive attack: raises weak features and lowers strong ones, at all layers (Ganeshan et al., ICCV
+    2019).
 
-    It starts at random, as the authors' code does. Options are those of :class:`FeatureAttack` and of
+    Uses a random start, as in the authors' code. Options are those of :class:`FeatureAttack` and of
     :class:`~mmadvdefense.attacks.gradient.feature_objectives.FeatureDisruptionObjective`.
     """
 
@@ -56,7 +58,7 @@ class FDA(FeatureAttack):
 
 @ATTACKS.register_module()
 class TAP(FeatureAttack):
-    """Transferable adversarial perturbations: far and smooth (Zhou et al., ECCV 2018).
+    """Transferable adversarial perturbations: large feature distance, smooth perturbation (Zhou et al., ECCV 2018).
 
     By default without labels; ``label_weight=1`` adds the paper's cross-entropy. Options are those of
     :class:`FeatureAttack` and of
@@ -69,7 +71,7 @@ class TAP(FeatureAttack):
 
 @ATTACKS.register_module()
 class DR(FeatureAttack):
-    """Dispersion reduction: feature maps without contrast (Lu et al., CVPR 2020), from the clean image.
+    """Dispersion reduction: reduces the contrast of feature maps (Lu et al., CVPR 2020), from the clean image.
 
     Options are those of :class:`FeatureAttack` and of
     :class:`~mmadvdefense.attacks.gradient.feature_objectives.DispersionObjective`.

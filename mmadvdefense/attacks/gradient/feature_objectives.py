@@ -1,4 +1,4 @@
-"""What attacks on features maximize; by default without labels."""
+"""Objectives on features; they use no labels by default."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from .feature_maps import FeatureMap, read_feature_maps, read_features_and_score
 
 
 class FeatureObjective(Objective):
-    """A sum over layers of a function of their features.
+    """A per-layer function of features, summed over layers.
 
     Args:
-        layers: names as in ``model.named_modules()``. By default the last layers of the backbone at each resolution
-            (:func:`resolution_layers`), found on the first batch: all of them, or
-            the middle one, as the objective says.
+        layers: names as in ``model.named_modules()``. By default, the last layers of the backbone at each resolution
+            (:func:`resolution_layers`), found on the first batch: all of them or the middle one, depending on the
+            objective.
     """
 
     targetable = False
@@ -50,9 +50,9 @@ class FeatureObjective(Objective):
         return reduce(torch.add, map(self.layer_values, maps, clean)), scores
 
     def layer_values(self, features: FeatureMap, clean: Tensor) -> Tensor:
-        """``(N,)`` for one layer; ``clean`` are the features ``(N, C, P)`` of the clean images.
+        """The value of one layer, ``(N,)``; ``clean`` holds the features ``(N, C, P)`` of the clean images.
 
-        It is empty for an objective that says with ``compares_with_clean`` that it does not need them.
+        ``clean`` is empty for objectives with ``compares_with_clean = False``.
         """
         raise NotImplementedError
 
@@ -67,7 +67,7 @@ class FeatureObjective(Objective):
 
     @torch.no_grad()
     def _clean(self, batch: AttackBatch) -> list[FeatureMap]:
-        # All runs on one batch share its reference.
+        # All runs on a batch share its reference.
         if batch.reference not in self._clean_maps:
             images, randomness = batch.pixels(batch.clean), batch.randomness.derive('reference')
             self._clean_maps[batch.reference] = read_feature_maps(images, self._layers(batch), batch, randomness)
@@ -78,8 +78,8 @@ class FeatureObjective(Objective):
 class FeatureDistanceObjective(FeatureObjective):
     """Mean squared distance from the clean features (SSP, Naseer et al., CVPR 2020, equation 1).
 
-    By default at the backbone's middle resolution, which for VGG-16 is relu3_3 as in the paper. At the clean image its
-    gradient is zero.
+    By default at the backbone's middle resolution, which for VGG-16 is relu3_3 as in the paper. Its gradient vanishes
+    at the clean image.
     """
 
     middle_only = True
@@ -92,7 +92,7 @@ class FeatureDistanceObjective(FeatureObjective):
 class FeatureDisruptionObjective(FeatureObjective):
     """``log ||f at weak|| - log ||f at strong||`` summed over layers (FDA, Ganeshan et al., ICCV 2019, equation 4).
 
-    Strong are the features that exceed the mean over channels at their position in the clean image, weak the others.
+    Features above the mean over channels at their position in the clean image are strong, the others weak.
     """
 
     def layer_values(self, features: FeatureMap, clean: Tensor) -> Tensor:
@@ -103,22 +103,22 @@ class FeatureDisruptionObjective(FeatureObjective):
 
 @OBJECTIVES.register_module()
 class TransferablePerturbationObjective(FeatureObjective):
-    """Distance of power-normalised features, and how smooth the change is (TAP, Zhou et al., ECCV 2018).
+    """Distance of power-normalised features plus smoothness of the perturbation (TAP, Zhou et al., ECCV 2018).
 
     ``label_weight * CE + feature_weight * sum_l ||T(f_l) - T(f_l clean)||^2 + smooth_weight * sum |box * (x - x_c)|``
-    with ``T(f) = sign(f) |f|^power`` and a box filter that takes the mean. The paper's ``label_weight`` is 1. With 0 it
-    needs no labels, and its gradient at the clean image is zero.
+    with ``T(f) = sign(f) |f|^power`` and a mean filter ``box``. The paper's ``label_weight`` is 1. With 0 no labels are
+    needed, and the gradient vanishes at the clean image.
 
     Args:
         layers: as in :class:`FeatureObjective`.
         feature_weight: lambda in the paper.
-        smooth_weight: eta in the paper, of pixels in 0-255.
+        smooth_weight: eta in the paper, for pixels in 0-255.
         power: alpha in the paper, in (0, 1].
         box_size: side of the box filter, odd.
-        label_weight: of the cross-entropy with the true class (of segmentors: summed over pixels).
+        label_weight: weight of the cross-entropy with the true class (for segmentors summed over pixels).
 
     Raises:
-        ValueError: for a value out of range; with a ``label_weight``, on a model without one set of class scores.
+        ValueError: for a value out of range; with a ``label_weight``, on a model without a single set of class scores.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class TransferablePerturbationObjective(FeatureObjective):
         value = self.feature_weight * distance + self.smooth_weight * smooth.flatten(1).sum(1)
         if not self.label_weight:
             return value
-        # The task says why its models have none.
+        # If there are none, the task raises an error with the reason.
         scores = batch.logits(images) if scores is None else scores
         return value + self.label_weight * batch.source.task.cross_entropy(scores, batch.labels)
 
@@ -160,14 +160,14 @@ class TransferablePerturbationObjective(FeatureObjective):
         return features.total((self._normalise(features.values) - self._normalise(clean)).square())
 
     def _normalise(self, features: Tensor) -> Tensor:
-        # The slope of the power at 0 is infinite.
+        # The derivative of the power is infinite at 0.
         tiny = torch.finfo(features.dtype).tiny
         return features.sign() * features.abs().clamp(min=tiny).pow(self.power)
 
 
 @OBJECTIVES.register_module()
 class DispersionObjective(FeatureObjective):
-    """Minus the standard deviation of all values of a feature map (DR, Lu et al., CVPR 2020, algorithm 1).
+    """Negative standard deviation of all values of a feature map (DR, Lu et al., CVPR 2020, algorithm 1).
 
     By default at the backbone's middle resolution.
     """
@@ -182,5 +182,5 @@ class DispersionObjective(FeatureObjective):
 
 
 def _half_log(squares: Tensor) -> Tensor:
-    """The logarithm of a norm from its square, finite for 0."""
+    """The logarithm of a norm, computed from its square and finite at 0."""
     return squares.clamp(min=torch.finfo(squares.dtype).tiny).log() / 2

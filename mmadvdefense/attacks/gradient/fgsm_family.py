@@ -1,4 +1,4 @@
-"""The gradient attacks by their names: each states which of the loop's defaults it changes."""
+"""The named gradient attacks, each defined by the defaults of the loop that it changes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .loop import GradientAttack
 
 @ATTACKS.register_module()
 class FGSM(GradientAttack):
-    """One step of the whole budget (Goodfellow et al., ICLR 2015)."""
+    """One step with the full budget (Goodfellow et al., ICLR 2015)."""
 
     def __init__(self, eps: float, step_size: Optional[float] = None, **options: Any):
-        # With eps=0 any step leads back to the clean image, but a step must not be 0.
+        # With eps=0 every step is projected back to the clean image, but the step size must be positive.
         super().__init__(eps, (eps or 1.0) if step_size is None else step_size, steps=1, **options)
 
 
@@ -32,7 +32,7 @@ class PGD(GradientAttack):
 
 @ATTACKS.register_module()
 class MIFGSM(GradientAttack):
-    """BIM along the sum of all gradients so far (Dong et al., CVPR 2018)."""
+    """BIM with momentum (Dong et al., CVPR 2018)."""
 
     __init__ = partialmethod(GradientAttack.__init__, momentum=1.0)
 
@@ -50,9 +50,9 @@ class TIFGSM(GradientAttack):
 
     Args:
         args: ``eps``, ``step_size`` and ``steps`` of :class:`GradientAttack`.
-        kernel_size: 15 pixels as in the paper, whose images have 299; small images need smaller kernels.
-        kernel_sigma: by default the Gaussian ends at three standard deviations, as in the authors' code.
-        options: all others of :class:`GradientAttack`.
+        kernel_size: 15 pixels as in the paper, for images of 299 pixels; small images need smaller kernels.
+        kernel_sigma: by default the Gaussian is truncated at three standard deviations, as in the authors' code.
+        options: all other options of :class:`GradientAttack`.
     """
 
     def __init__(

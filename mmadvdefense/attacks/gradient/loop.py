@@ -1,4 +1,4 @@
-"""The one loop that every gradient attack runs, inside a norm ball."""
+"""The loop shared by all gradient attacks inside a norm ball."""
 
 from __future__ import annotations
 
@@ -28,35 +28,36 @@ from .strongest import strongest_run
 class GradientAttack(Attack):
     """Steepest ascent of an objective, projected back into the ball after each step.
 
-    ``x_{t+1} = project(x_t + step_size * steepest(gradient_t))``. All options combine. A subclass states its defaults,
-    or its start (:meth:`start`) or what it does with the gradient (:meth:`direction`).
+    ``x_{t+1} = project(x_t + step_size * steepest(gradient_t))``. All options can be combined. A subclass sets
+    defaults, or overrides the start (:meth:`start`) or the use of the gradient (:meth:`direction`).
 
     Args:
-        eps: radius of the ball in pixels (0-255); 8 is the literature's 8/255.
+        eps: radius of the ball in pixels (0-255); 8 corresponds to 8/255 in the literature.
         step_size: pixels (L-infinity) or length (L2) of one step.
         steps: the number of steps.
         norm: ``'linf'`` or ``'l2'``.
-        objective: what is maximized: ``'cross_entropy'``, ``'kl'``, ``'task_loss'`` or a config.
+        objective: the objective to maximize: ``'cross_entropy'``, ``'kl'``, ``'task_loss'`` or a config.
         targeted: False, or how the target class is chosen: ``'random'``, ``'least_likely'`` or ``'top_wrong'``.
         num_targets: with ``'top_wrong'``: attack towards each of this many classes (or all wrong ones if there are
             fewer), and keep the image that is strongest on the source, as
-            :class:`Strongest` defines it. Where another model is tested, that is weaker
-            than AutoAttack's protocol: see :class:`~mmadvdefense.attacks.worst_of.EachTarget`.
-        step_sizes: a size for each step, in place of ``step_size`` and ``steps``, e.g. decaying ones (HGD, appendix D).
+            :class:`Strongest` defines it. If the tested model is not the source, this is weaker than AutoAttack's
+            protocol: see :class:`~mmadvdefense.attacks.worst_of.EachTarget`.
+        step_sizes: one size per step, instead of ``step_size`` and ``steps``, e.g. decaying ones (HGD, appendix D).
         random_start: ``'uniform'`` in the ball, ``'normal'`` around the clean image, or None.
-        start_std: standard deviation of the normal start in pixels; 0.001 * 255 as in TRADES.
+        start_std: standard deviation of the normal start in pixels; by default 0.001 * 255 as in TRADES.
         momentum: decay of the sum of past gradients, each divided by its L1 norm (Dong et al., CVPR 2018, equation 6,
             with 1); None for the gradient alone.
-        kernel_size: side of the Gaussian that the gradient is smoothed with (Dong et al., CVPR 2019); None for none.
+        kernel_size: side of the Gaussian kernel that smooths the gradient (Dong et al., CVPR 2019); None disables
+            smoothing.
         kernel_sigma: its standard deviation in pixels, a fifth of the side by default.
-        diversity: probability that an image is shown resized at a step, see
-            :class:`~mmadvdefense.attacks.gradient.diversity.InputDiversity` (Xie et al., CVPR 2019); 0 for never.
-        diversity_scales: the smallest and the largest factor that it is resized by.
-        restarts: how often the attack is run, each time with other random numbers; the strongest image is kept. The
-            first run is the attack without restarts.
+        diversity: probability that an image is resized at a step, see
+            :class:`~mmadvdefense.attacks.gradient.diversity.InputDiversity` (Xie et al., CVPR 2019); 0 disables it.
+        diversity_scales: the smallest and the largest resizing factor.
+        restarts: number of runs with different random numbers; the strongest image is kept. The first run equals the
+            attack without restarts.
 
     Raises:
-        ValueError: for a bad or missing value, an unknown name, or restarts of an attack without random numbers.
+        ValueError: for an invalid or missing value, an unknown name, or restarts of a deterministic attack.
     """
 
     supports_eot = True
@@ -103,7 +104,7 @@ class GradientAttack(Attack):
 
     @property
     def needs_labels(self) -> bool:
-        # Which of several restarts is the strongest depends on whether it misleads the source.
+        # The choice of the strongest restart depends on whether the source is fooled.
         return self.objective.needs_labels or bool(self.targeted) or self.restarts > 1
 
     def details(self) -> list[str]:
@@ -115,7 +116,7 @@ class GradientAttack(Attack):
         self.objective.check_task(type(self).__name__, source.task)
 
     def start(self, clean: Tensor, randomness: Randomness) -> Tensor:
-        """Where the first gradient is taken, ``(N, 3, H, W)``; projected into the ball by the caller."""
+        """The starting point ``(N, 3, H, W)``; projected into the ball by the caller."""
         if self.random_start == 'uniform':
             return clean + self.ball.random_delta(clean, randomness)
         if self.random_start == 'normal':
@@ -123,10 +124,10 @@ class GradientAttack(Attack):
         return clean
 
     def direction(self, gradient: Tensor, state: dict[str, Any]) -> Tensor:
-        """The step of unit size for this gradient, which is zero on padding.
+        """The unit step for this gradient, which is zero on padding.
 
-        ``state`` is kept from step to step of one batch. Its ``'mask'`` is 1 on real pixels and 0 on padding, or None
-        where nothing is padded.
+        ``state`` persists over the steps of one batch. Its ``'mask'`` is 1 on real pixels and 0 on padding, or None
+        without padding.
         """
         if self.kernel_size is not None:
             if 'kernel' not in state:
@@ -141,7 +142,7 @@ class GradientAttack(Attack):
         return self.ball.steepest(gradient)
 
     def gradient(self, images: Tensor, batch: AttackBatch) -> Tensor:
-        """Of the objective, at ``images``; summed over samples of a random defense (EOT)."""
+        """The gradient of the objective at ``images``, summed over samples of a random defense (EOT)."""
         return reduce(torch.add, (self._one_gradient(images, batch) for _ in range(batch.source.eot_samples)))
 
     def _one_gradient(self, images: Tensor, batch: AttackBatch) -> Tensor:
@@ -150,8 +151,8 @@ class GradientAttack(Attack):
             seen = images if self.diversity is None else self.diversity(images, batch)
             value = self.objective(batch.pixels(seen), batch)
             (gradient,) = torch.autograd.grad(value, images)
-        # Held until the next step: freed all at once, the heap goes back to the system, and fetching it again for
-        # every step costs a tenth of the time on a CPU.
+        # Kept until the next step: if everything is freed at once, the heap is returned to the system, and reallocating
+        # it in every step takes a tenth of the run time on a CPU.
         batch.last_value = value
         return gradient
 
@@ -177,14 +178,14 @@ class GradientAttack(Attack):
             if batch.mask is not None:
                 step = step * batch.mask
             adversarial = self.ball.project(step_along(adversarial, step, step_size), clean)
-        # What an objective drew once for the batch holds for its other runs too.
+        # A choice that an objective made for the batch also applies to the other runs.
         batch._choice = seen_by[0]._choice
         return adversarial
 
     def _start(self, batch: AttackBatch) -> Tensor:
         if batch.layout.is_uniform:
             return self.start(batch.clean, batch.randomness)
-        # One by one: neither an image's random numbers nor its norm may depend on how far its neighbours pad it.
+        # One by one, because neither an image's random numbers nor its norm may depend on its padding.
         starts = [
             self._with(self.ball.of(index)).start(image[None], batch.randomness.of(index))[0]
             for index, image in enumerate(batch.pixels(batch.clean))
@@ -192,28 +193,28 @@ class GradientAttack(Attack):
         return stack(starts)[0]
 
     def _with(self, ball: Ball) -> GradientAttack:
-        """The same attack in another ball."""
+        """A copy of the attack with another ball."""
         attack = copy.copy(self)
         attack.ball = ball
         return attack
 
 
 def step_along(images: Tensor, direction: Tensor, size: Union[float, Tensor]) -> Tensor:
-    """Images moved by ``size`` along a direction of unit size; a tensor ``(N, 1, 1, 1)`` has a size for each image."""
+    """Move images by ``size`` along a unit direction; a tensor ``(N, 1, 1, 1)`` holds one size per image."""
     return images + size * direction if isinstance(size, Tensor) else images.add(direction, alpha=size)
 
 
 def step_list(
     name: str, step_size: Optional[float], steps: Optional[int], step_sizes: Optional[Sequence[float]]
 ) -> tuple[float, ...]:
-    """The size of each step, from either way to state it.
+    """The size of each step, from either way of specifying it.
 
     Raises:
-        ValueError: for a missing or non-positive value, or both ways at once; it begins with ``name``.
+        ValueError: for a missing or non-positive value, or if both are given; prefixed with ``name``.
     """
     if step_sizes is not None:
         if step_size is not None or steps is not None:
-            raise UsageError(f'{name}: step_sizes takes the place of step_size and steps; leave those out')
+            raise UsageError(f'{name}: step_sizes replaces step_size and steps; omit those')
         if not step_sizes or not all(size > 0 for size in step_sizes):
             raise UsageError(f'{name}: step_sizes are in pixels (0-255) and must be > 0, got {step_sizes}')
         return tuple(float(size) for size in step_sizes)
@@ -224,7 +225,7 @@ def step_list(
 
 
 def check_options(attack: GradientAttack, draws: bool) -> None:
-    """Raise a ``ValueError`` for options out of range, or that would do nothing.
+    """Raise a ``ValueError`` for options that are out of range or without effect.
 
     Args:
         attack: with all its options set.
@@ -256,13 +257,13 @@ def gaussian_kernel(size: int, sigma: float, like: Tensor) -> Tensor:
 
 
 def smooth(gradient: Tensor, kernel: Tensor, mask: Optional[Tensor]) -> Tensor:
-    """Each channel of ``(N, 3, H, W)`` convolved with a ``(size, size)`` kernel, zero outside the image.
+    """Convolve each channel of ``(N, 3, H, W)`` with a ``(size, size)`` kernel, with zero padding.
 
     Args:
         gradient: zero on padding.
-        kernel: of odd size.
-        mask: ``(N, 1, H, W)``, 1 on real pixels; None where nothing is padded.
+        kernel: kernel of odd size.
+        mask: ``(N, 1, H, W)``, 1 on real pixels; None without padding.
     """
     gradient = F.conv2d(gradient, kernel.expand(3, 1, -1, -1), padding=kernel.shape[-1] // 2, groups=3)
-    # Smoothing carries the gradient over the edge of an image, where it would count in the image's norm.
+    # Smoothing spreads the gradient into the padding, where it would contribute to the image's norm.
     return gradient if mask is None else gradient * mask

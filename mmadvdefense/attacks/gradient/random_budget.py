@@ -1,4 +1,4 @@
-"""A gradient attack that gives every image a budget of its own."""
+"""A gradient attack with a random budget for each image."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from .loop import GradientAttack
 
 @ATTACKS.register_module()
 class RandomBudget(Attack):
-    """Runs a gradient attack with a budget of its own for each image, an integer drawn at random, as HGD makes its
-    training images (Liao et al., CVPR 2018, section 4.1).
+    """Runs a gradient attack with a random integer budget for each image, as for HGD's training images (Liao et al.,
+    CVPR 2018, section 4.1).
 
     Args:
         attack: config of the attack, without ``eps`` and ``step_size``.
-        eps: smallest and largest budget in pixels (0-255), both included; an image with a budget of 0 stays clean.
+        eps: smallest and largest budget in pixels (0-255), inclusive; an image with a budget of 0 stays clean.
         step_size: pixels, or ``'eps/steps'``.
-        relative_step: length of a step as a share of the image's budget, in place of ``step_size``; above 1/steps the
-            attack can turn around at the edge of its ball, as Align's training attack does with 0.0175/0.031.
+        relative_step: step size as a share of the image's budget, instead of ``step_size``; above 1/steps the attack
+            can reach the edge of its ball before the last step, as Align's training attack does with 0.0175/0.031.
 
     Raises:
-        ValueError: for a bad range, or an attack that does not run the loop of the gradient attacks.
+        ValueError: for an invalid range, or an attack that is not a :class:`GradientAttack`.
     """
 
     def __init__(
@@ -41,16 +41,18 @@ class RandomBudget(Attack):
     ):
         given = sorted({'eps', 'step_size', 'step_sizes'} & attack.keys())
         if given:
-            raise UsageError(f'RandomBudget: {", ".join(given)} of the attack is what it draws; leave it out there')
+            raise UsageError(f'RandomBudget: it sets {", ".join(given)} of the attack itself; omit it there')
         if not (isinstance(eps, (list, tuple)) and len(eps) == 2 and 0 <= eps[0] < eps[1]) or any(x % 1 for x in eps):
-            raise UsageError(f'RandomBudget: eps is a range of whole pixels such as (1, 16), got {eps!r}')
+            raise UsageError(f'RandomBudget: eps must be a range of integers such as (1, 16), got {eps!r}')
         low, high = int(eps[0]), int(eps[1])
         self._scale_steps = step_size == 'eps/steps'
         if isinstance(step_size, str) and not self._scale_steps:
-            raise UsageError(f"RandomBudget: step_size is in pixels (0-255) or 'eps/steps', got {step_size!r}")
+            raise UsageError(f"RandomBudget: step_size must be in pixels (0-255) or 'eps/steps', got {step_size!r}")
         if relative_step is not None and not (self._scale_steps and relative_step > 0):
-            raise UsageError(f'RandomBudget: relative_step={relative_step} is a positive share, without a step_size')
-        # In units of the budget, or pixels for steps that do not grow with it.
+            raise UsageError(
+                f'RandomBudget: relative_step must be positive and excludes step_size, got {relative_step}'
+            )
+        # In units of the budget, or in pixels if step sizes are absolute.
         step = (relative_step or 1 / (attack.get('steps') or 1)) if self._scale_steps else step_size
         built = build_attack({**attack, 'eps': 1.0, 'step_size': step})
         if not (isinstance(built, GradientAttack) and type(built).perturb is GradientAttack.perturb):

@@ -1,4 +1,4 @@
-"""Noise of the budget's size that knows nothing about any model: the baseline that an attack must beat."""
+"""Random noise of the full budget, independent of any model: a baseline for attacks."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ..batch import AttackBatch
 
 @ATTACKS.register_module()
 class RandomSign(Attack):
-    """Every value of an image goes up or down by ``eps``, each with probability 1/2 (HGD, appendix D: random noise).
+    """Changes every value of an image by ``+eps`` or ``-eps`` with probability 1/2 (random noise in HGD, appendix D).
 
     Args:
-        eps: pixels (0-255), before the result is clamped to the pixel range.
+        eps: radius in pixels (0-255), before clamping to the pixel range.
     """
 
     access = 'nothing'
@@ -35,7 +35,7 @@ class RandomSign(Attack):
         if batch.layout.is_uniform:
             draws = batch.randomness.uniform_like(batch.clean)
         else:
-            # One by one: an image's numbers must not depend on how far its neighbours pad it.
+            # One by one, because an image's random numbers must not depend on its padding.
             images = batch.pixels(batch.clean)
             draws = stack([batch.randomness.of(i).uniform_like(one[None])[0] for i, one in enumerate(images)])[0]
         return batch.clean + torch.where(draws < 0.5, -self.eps, self.eps)

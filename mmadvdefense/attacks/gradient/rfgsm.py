@@ -13,7 +13,7 @@ from .loop import GradientAttack
 
 @ATTACKS.register_module()
 class RFGSM(GradientAttack):
-    """A random step of ``alpha`` (default ``eps / 2``), then FGSM's of ``eps - alpha`` (Tramèr et al., ICLR 2018)."""
+    """A random step of ``alpha`` (default ``eps / 2``), then FGSM with ``eps - alpha`` (Tramèr et al., ICLR 2018)."""
 
     stochastic = True
 

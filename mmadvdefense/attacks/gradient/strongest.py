@@ -1,4 +1,4 @@
-"""An attack run several times, of which each image keeps the strongest result."""
+"""Repeated runs of an attack, keeping the strongest result for each image."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def strongest_run(
     targets: Sequence[Optional[Tensor]],
     restarts: int,
 ) -> Tensor:
-    """The images that :class:`Strongest` keeps of an attack on each target with each restart, ``(N, 3, H, W)``.
+    """Run an attack for each target and restart, and return the images that :class:`Strongest` keeps, ``(N, 3, H, W)``.
 
-    The first run is the attack by itself. The others draw other numbers, which depend on an image's seed and the run's
-    number alone. Queries are counted, and the batch's target becomes the one that each image was moved towards.
+    The first run equals a single attack. The others draw different random numbers, which depend only on the image's
+    seed and the run's index. Queries are counted, and the batch's target is set to the target of each kept image.
     """
     strongest = Strongest(objective)
     for run in _runs(batch, targets, restarts):
@@ -40,7 +40,7 @@ def _runs(batch: AttackBatch, targets: Sequence[Optional[Tensor]], restarts: int
     run = batch
     for number in range(restarts * len(targets)):
         randomness = batch.randomness.derive('run', number) if number else batch.randomness
-        # Each is made from the one before, so that what was chosen once for the batch stays chosen.
+        # Each run is derived from the previous one, so that choices made for the batch persist.
         run = replace(run, randomness=randomness, target=targets[number % len(targets)])
         yield run
 
@@ -48,16 +48,16 @@ def _runs(batch: AttackBatch, targets: Sequence[Optional[Tensor]], restarts: int
 class Strongest:
     """Keeps the strongest of several perturbations of each image.
 
-    For classification an image that misleads all source models (into its target class, if it has one) beats one that
-    does not; among these, and for dense tasks, the higher value of the objective wins. Against a random defense both
-    are means over samples of the defense. Of equals, the first stays.
+    For classification, an image that fools all source models (into the target class, if any) beats one that does not;
+    ties, and dense tasks, are decided by the objective. Against a random defense both criteria are means over samples
+    of the defense. The first of equals is kept.
 
     Args:
         objective: what the attack maximized.
 
     Attributes:
         images: ``(N, 3, H, W)``.
-        target: the target class of each image that is kept, None if untargeted.
+        target: the target class of each kept image, None if untargeted.
     """
 
     def __init__(self, objective: Objective):
@@ -68,11 +68,11 @@ class Strongest:
     @property
     def images(self) -> Tensor:
         if self._images is None:
-            raise StateError('no perturbation has been offered yet')
+            raise StateError('call offer() first: there is no perturbation yet')
         return self._images
 
     def offer(self, images: Tensor, batch: AttackBatch) -> None:
-        """Compare with what is kept; two queries per image and sample of the defense, one for dense tasks."""
+        """Keep images that are stronger; costs two queries per image and sample of the defense, one for dense tasks."""
         success, value = self._strength(images, batch)
         if self._images is None:
             self._images, self.target, self._success, self._value = images, batch.target, success, value
@@ -91,7 +91,7 @@ class Strongest:
                 value = value + self.objective.values(pixels, view)
             if batch.source.task.one_label:
                 success = success + misleads_all_sources(images, batch)
-        # NaN would never be beaten.
+        # NaN would never be replaced.
         return success, value.where(~value.isnan(), -torch.inf)
 
 

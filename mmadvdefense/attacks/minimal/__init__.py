@@ -1,1 +1,1 @@
-"""Minimum-norm attacks: the smallest perturbation that succeeds."""
+"""Minimum-norm attacks."""

@@ -1,4 +1,4 @@
-"""What minimum-norm attacks share: class scores, when an image is done, and which images are left."""
+"""Common parts of minimum-norm attacks: class scores, stopping criterion, and active images."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ..criteria import meets_threshold
 from ..objectives import is_labelled
 from ..source import AttackSource
 
-# The attack success rate at which minimal perturbations of segmentors are compared (Rony et al., CVPR 2023).
+# The attack success rate at which minimum-norm attacks on segmentors are compared (Rony et al., CVPR 2023).
 SUCCESS_THRESHOLD = 0.99
 
 
 def check_minimal_settings(name: str, success_threshold: float, **counts: int) -> None:
-    """Raise a ``ValueError`` for a share outside of (0, 1], or for a count that is not an integer >= 1."""
+    """Raise a ``ValueError`` for a threshold outside (0, 1], or for a count that is not an integer >= 1."""
     if not 0 < success_threshold <= 1:
-        raise UsageError(f'{name}: success_threshold is a share of the pixels in (0, 1], got {success_threshold}')
+        raise UsageError(f'{name}: success_threshold must be a share of the pixels in (0, 1], got {success_threshold}')
     check_integer(name, **counts)
 
 
 def check_class_scores(name: str, source: AttackSource) -> None:
-    """Raise a ``ValueError`` that says what to use instead, if the source has no class scores."""
+    """Raise a ``ValueError`` that suggests an alternative, if the source has no class scores."""
     source.task.require_class_scores(
         f'{name} needs class scores',
         "use a gradient attack on its losses: dict(type='PGD', objective='cls'), 'loc' or 'cls+loc'",
@@ -34,17 +34,17 @@ def check_class_scores(name: str, source: AttackSource) -> None:
 
 
 def class_scores(images: Tensor, batch: AttackBatch) -> tuple[Tensor, Tensor, Tensor]:
-    """Class scores and labels in one shape, whether the source scores an image or each of its pixels.
+    """Class scores and labels in a common shape for image-wise and pixel-wise scores.
 
     Args:
         images: ``(N, 3, H, W)`` pixels 0-255.
 
     Returns:
-        Class scores ``(N, K, P)``, labels (of a targeted attack its targets) ``(N, P)``, and whether each belongs to a
-        class ``(N, P)``. P is 1 for classifiers.
+        Class scores ``(N, K, P)``, labels (targets if targeted) ``(N, P)``, and whether each denotes a class ``(N,
+        P)``. P is 1 for classifiers.
 
     Raises:
-        ValueError: if the source has a single score.
+        ValueError: if the source has a single class score.
     """
     task = batch.source.task
     labels = batch.labels if batch.target is None else batch.target
@@ -61,8 +61,8 @@ def is_done(reached: Tensor, known: Tensor, success_threshold: float) -> Tensor:
 
     Args:
         reached: ``(N, P)`` bool.
-        known: ``(N, P)`` bool, pixels that belong to a class. Nothing is left to do where there are none.
-        success_threshold: the share of them that is enough.
+        known: ``(N, P)`` bool, pixels that belong to a class. An image without any is done.
+        success_threshold: the required share.
     """
     return meets_threshold(reached, known, success_threshold) | ~known.any(1)
 
@@ -71,8 +71,8 @@ class ActiveImages:
     """The images of a batch that an attack is still working on.
 
     Attributes:
-        part: the batch of these images.
-        at: their positions in the batch that was given, ``(n,)``.
+        part: the batch of the active images.
+        at: their positions in the original batch, ``(n,)``.
     """
 
     def __init__(self, batch: AttackBatch):
@@ -83,11 +83,11 @@ class ActiveImages:
     @property
     def part(self) -> AttackBatch:
         if self._part is None:
-            raise StateError('the attack works on no image any more')
+            raise StateError('no active images are left')
         return self._part
 
     def keep(self, chosen: Tensor) -> bool:
-        """Continue with the chosen ones, ``(n,)`` bool. Returns whether there are any."""
+        """Keep only the chosen images, ``(n,)`` bool; return whether any are left."""
         positions = self.at[chosen].tolist()
         if len(positions) < len(self.at):
             self.close()

@@ -1,4 +1,4 @@
-"""The margin of Carlini and Wagner in two attacks: as a penalty in a minimum-norm attack, and climbed inside a ball."""
+"""The margin of Carlini and Wagner in two attacks: as penalty of a minimum-norm attack, and as objective in a ball."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from .penalty_descent import PenaltyDescent
 
 @ATTACKS.register_module()
 class CarliniWagner(Attack):
-    """The minimum-norm attack of Carlini and Wagner (S&P 2017): the change of least L2 length that makes the model err.
+    """The minimum-norm attack of Carlini and Wagner (S&P 2017): finds the adversarial image nearest in L2.
 
-    Found by :class:`~mmadvdefense.attacks.minimal.penalty_descent.PenaltyDescent`; a binary search for each image finds
-    the weight of the margin that gives the minimum norm. An image for which none is found, or that needs none, is
-    left as it is. Pixels that are 0 or 255 hardly move.
+    Runs :class:`~mmadvdefense.attacks.minimal.penalty_descent.PenaltyDescent` with a binary search over the weight of
+    the margin for each image. An image for which the attack fails, or that already meets the goal, is left unchanged.
+    Pixels at 0 or 255 hardly move.
 
-    Tables with a budget often call another attack C&W: see :class:`CarliniWagnerBounded`.
+    Tables with a budget often use "C&W" for a different attack: see :class:`CarliniWagnerBounded`.
 
     Args:
         eps: None, as for every minimum-norm attack.
         norm: ``'l2'``.
         targeted: False, or how the target class is chosen, as for every attack.
-        confidence: the margin of class scores to be reached, kappa in the paper.
-        steps: of Adam for each weight.
-        binary_search_steps: how many weights are tried.
-        initial_const: the first of them, c in the paper.
+        confidence: the required margin of class scores, kappa in the paper.
+        steps: number of Adam steps for each weight.
+        binary_search_steps: number of weights to try.
+        initial_const: the initial weight, c in the paper.
         learning_rate: of Adam.
-        abort_early: stop for an image whose loss has not fallen by 0.01 % in a tenth of the steps.
+        abort_early: stop for images whose loss has not decreased by 0.01 % in a tenth of the steps.
         success_threshold: share of the labelled pixels of an image that must reach the margin; for segmentors only.
-        clip_to: radius in pixels (0-255) of the L2 ball that the result is projected into, as foolbox does with its
-            ``epsilons``; a change that is longer then falls short of the margin. None keeps the minimum-norm change.
+        clip_to: radius in pixels (0-255) of the L2 ball into which the result is projected, like ``epsilons`` in
+            foolbox; larger perturbations then miss the margin. None disables the projection.
 
     Raises:
-        ValueError: for a setting out of its range, or an ``eps``.
+        ValueError: for a setting out of range, or if ``eps`` is given.
     """
 
     def __init__(
@@ -63,14 +63,14 @@ class CarliniWagner(Attack):
         if eps is not None or norm != 'l2' or others:
             raise _misplaced(eps, norm, others)
         if clip_to is not None and not clip_to >= 0:
-            raise UsageError(f'CarliniWagner: clip_to is a radius in pixels (0-255) and must be >= 0, got {clip_to}')
+            raise UsageError(f'CarliniWagner: clip_to must be a radius in pixels (0-255) >= 0, got {clip_to}')
         super().__init__(clip_to, norm, targeted)
         check_minimal_settings('CarliniWagner', success_threshold, steps=steps, binary_search_steps=binary_search_steps)
         for what, value in dict(initial_const=initial_const, learning_rate=learning_rate).items():
             if not value > 0:
                 raise UsageError(f'CarliniWagner: {what} must be > 0, got {value}')
         if not confidence >= 0:
-            raise UsageError(f'CarliniWagner: confidence is a margin of class scores >= 0, got {confidence}')
+            raise UsageError(f'CarliniWagner: confidence must be a margin of class scores >= 0, got {confidence}')
         self.stochastic = self.targeted == 'random'
         self.steps = int(steps)
         self.binary_search_steps = int(binary_search_steps)
@@ -97,7 +97,7 @@ class CarliniWagner(Attack):
         return adversarial
 
     def _search(self, batch: AttackBatch) -> Tensor:
-        """The nearest images found over all weights, the clean ones where there is none."""
+        """The nearest adversarial images over all weights, or the clean images if none was found."""
         nearest, distance = batch.clean.clone(), batch.clean.new_full((len(batch),), torch.inf)
         const = torch.full_like(distance, self.initial_const)
         lower, upper = torch.zeros_like(const), distance.clone()
@@ -111,7 +111,7 @@ class CarliniWagner(Attack):
 
 
 def _misplaced(eps: Optional[float], norm: str, others: dict[str, Any]) -> UsageError:
-    """The error for settings that the minimum-norm attack does not take, though the bounded form may."""
+    """The error for settings that only the bounded form of the attack takes."""
     given = [*([] if eps is None else ['eps']), *([] if norm == 'l2' else [f'norm={norm!r}']), *sorted(others)]
     return UsageError(
         f'CarliniWagner is the minimum-norm attack in L2 and takes no {", ".join(given)}; PGD on its margin inside a '
@@ -121,15 +121,15 @@ def _misplaced(eps: Optional[float], norm: str, others: dict[str, Any]) -> Usage
 
 @ATTACKS.register_module()
 class CarliniWagnerBounded(PGD):
-    """PGD on the margin ``max_{k != y} z_k - z_y`` in a ball, which robustness tables with a budget call C&W.
+    """PGD on the margin ``max_{k != y} z_k - z_y`` in a ball, called C&W in robustness tables with a budget.
 
-    Of segmentors it climbs the sum of all pixels' margins.
+    For segmentors it maximizes the sum of the margins of all pixels.
 
     Args:
         args: ``eps``, ``step_size`` and ``steps`` of :class:`~mmadvdefense.attacks.gradient.fgsm_family.PGD`.
-        confidence: the margin of an image or pixel beyond which nothing is gained; 50 as in the evaluations of Madry
+        confidence: the margin of an image or pixel at which the objective is capped; 50 as in the evaluations of Madry
             et al. (ICLR 2018).
-        options: all others of :class:`~mmadvdefense.attacks.gradient.fgsm_family.PGD`.
+        options: all other options of :class:`~mmadvdefense.attacks.gradient.fgsm_family.PGD`.
     """
 
     def __init__(self, eps: float, *args: Any, confidence: float = 50.0, **options: Any):
@@ -137,7 +137,7 @@ class CarliniWagnerBounded(PGD):
         super().__init__(eps, *args, **options)
 
     def check_source(self, source: AttackSource) -> None:
-        # Names the attacks that detectors have, where the objective only says what it lacks.
+        # Its message suggests attacks for detectors, unlike that of the objective.
         check_class_scores(type(self).__name__, source)
         super().check_source(source)
 

@@ -1,4 +1,4 @@
-"""DeepFool: to the nearest class boundary of a linearised model, again and again."""
+"""DeepFool: iterated steps to the nearest class boundary of the linearised model."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ from ..objectives import margins
 from ..source import AttackSource
 from .base import SUCCESS_THRESHOLD, ActiveImages, check_class_scores, check_minimal_settings, class_scores, is_done
 
-# Extra pixels for each step, as in the authors' code: otherwise an image on a boundary would stay there.
+# Added to each step, in pixels, as in the authors' code: otherwise an image on a boundary would stay there.
 _NUDGE = 1e-3
 
 
 @ATTACKS.register_module()
 class DeepFool(Attack):
-    """A small change that crosses the nearest boundary (Moosavi-Dezfooli et al., CVPR 2016, algorithm 2).
+    """A small perturbation that crosses the nearest decision boundary (Moosavi-Dezfooli et al., CVPR 2016, algorithm
+    2).
 
-    With ``f_k`` by how much class k's score exceeds the true one's and ``w_k`` its gradient, each step goes the
-    distance ``|f_k| / ||w_k||_*`` along the steepest direction of the class k for which that is shortest; ``||.||_*``
-    is the dual norm (L2 for L2, L1 for L-infinity, section 3). The gradient is taken at the image as it would be
-    returned: with the overshoot, and clamped to 0-255. An image that the model gets wrong is left as it is.
+    Let ``f_k`` be the score of class k minus that of the true class, and ``w_k`` its gradient. Each step has length
+    ``|f_k| / ||w_k||_*`` along the steepest direction of the class k that minimizes this length; ``||.||_*`` is the
+    dual norm (L2 for L2, L1 for L-infinity, section 3). Gradients are evaluated at the image that would be returned,
+    with the overshoot and clamped to 0-255. Misclassified images are left unchanged.
 
-    With ``eps`` it is the bounded form of robustness tables: the same perturbation, found without a bound, and then
-    projected into the ball, so an image whose nearest boundary lies outside may well stay correctly classified. It ends
-    just behind the source's boundary, which another model hardly ever shares; ``fill`` continues to the edge of the
-    ball.
+    With ``eps`` it is the bounded form of robustness tables: the unbounded perturbation is projected into the ball, so
+    an image whose nearest boundary lies outside may remain correctly classified. The result lies just beyond the
+    source's boundary and rarely transfers to other models; ``fill`` extends it to the edge of the ball.
 
-    With a target, each step goes to where the linearised target score would equal the best other one.
+    With a target, each step goes to the point where the linearised target score equals the best other score.
 
     For segmentors, the scores are summed over the pixels that are still correct (k is the k-th best wrong class of
     each), until a share ``success_threshold`` of the labelled pixels is wrong.
 
     Args:
-        eps: radius of the ball in pixels (0-255) that the result is projected into; None for the minimal form.
-        norm: which norm is minimized, ``'l2'`` or ``'linf'``; by default L2, and L-infinity with ``eps``.
-        steps: the maximum number.
-        overshoot: share of its length by which the perturbation is lengthened, to end beyond the boundary.
-        num_candidates: how many wrong classes are considered, the most likely ones at each step, each at the cost of
-            a backward pass. For segmentors 1 is enough: the second best classes of all pixels are hardly ever nearer. A
-            targeted attack has one candidate.
+        eps: radius of the ball in pixels (0-255) into which the result is projected; None for the minimum-norm form.
+        norm: the norm to minimize, ``'l2'`` or ``'linf'``; by default L2, or L-infinity with ``eps``.
+        steps: maximum number of steps.
+        overshoot: relative extension of the perturbation, to end beyond the boundary.
+        num_candidates: number of most likely wrong classes considered at each step, each at the cost of a backward
+            pass. For segmentors 1 suffices: the pixels' second best classes are hardly ever nearer. A targeted attack
+            has one candidate.
         success_threshold: share of the labelled pixels of an image that must be wrong (targeted: in the target class);
             for segmentors only.
         targeted: False, or how the target class is chosen, as for every attack.
-        fill: scale a perturbation that is smaller than ``eps`` up to that size, in the direction found.
+        fill: scale perturbations smaller than ``eps`` up to that size.
 
     Raises:
-        ValueError: for a setting out of its range, or ``fill`` without ``eps``.
+        ValueError: for a setting out of range, or ``fill`` without ``eps``.
     """
 
     def __init__(
@@ -69,10 +69,10 @@ class DeepFool(Attack):
     ):
         super().__init__(eps, norm or ('l2' if eps is None else 'linf'), targeted)
         if fill and eps is None:
-            raise UsageError('DeepFool: fill needs the eps of the ball that is to be filled')
+            raise UsageError('DeepFool: fill needs the radius eps of a ball')
         check_minimal_settings('DeepFool', success_threshold, steps=steps, num_candidates=num_candidates)
         if not overshoot >= 0:
-            raise UsageError(f'DeepFool: overshoot is a share of the perturbation and must be >= 0, got {overshoot}')
+            raise UsageError(f'DeepFool: overshoot must be a share of the perturbation >= 0, got {overshoot}')
         self.steps = int(steps)
         self.overshoot = overshoot
         self.num_candidates = int(num_candidates)
@@ -109,19 +109,19 @@ class DeepFool(Attack):
         return self._filled(adversarial, batch.clean) if self.fill else adversarial
 
     def _filled(self, images: Tensor, clean: Tensor) -> Tensor:
-        """Changes smaller than ``eps`` are scaled up to it; images that did not change stay as they are."""
+        """Scale perturbations smaller than ``eps`` up to it; unchanged images stay unchanged."""
         delta = images - clean
         size = self.ball.size(delta)
         factor = torch.where(size > 0, self.ball.eps / size, 1).clamp(min=1)
         return clean + factor.view(-1, 1, 1, 1) * delta
 
     def _lags(self, logits: Tensor, labels: Tensor, left: Tensor) -> Tensor:
-        """By how much the target exceeds the best other class, summed over pixels that are left: ``(N, 1)``, <= 0."""
+        """Target score minus best other score, summed over the remaining pixels: ``(N, 1)``, <= 0."""
         missing = -margins(logits, labels.where(left, 0))
         return missing.where(left, 0).sum(1, keepdim=True)
 
     def _leads(self, logits: Tensor, labels: Tensor, correct: Tensor) -> Tensor:
-        """By how much each candidate exceeds the true class, summed over correct pixels: ``(N, k)``, <= 0."""
+        """Score of each candidate minus that of the true class, summed over correct pixels: ``(N, k)``, <= 0."""
         index = labels.where(correct, 0).unsqueeze(1)
         others = logits.detach().scatter(1, index, -torch.inf)
         candidates = others.topk(min(self.num_candidates, logits.shape[1] - 1), dim=1).indices
@@ -129,14 +129,14 @@ class DeepFool(Attack):
         return leads.where(correct.unsqueeze(1), 0).sum(2)
 
     def _step(self, leads: Tensor, images: Tensor) -> Tensor:
-        """The shortest way to where one of the leads, were they linear, is zero: ``(N, 3, H, W)``."""
+        """The shortest step to a zero of one of the linearised leads: ``(N, 3, H, W)``."""
         shortest = leads.new_full((len(leads),), torch.inf)
         step = torch.zeros_like(images)
         for lead, chosen in zip(leads.detach().unbind(1), torch.eye(leads.shape[1]).to(leads)):
             (gradient,) = torch.autograd.grad(leads, images, chosen.expand_as(leads), retain_graph=True)
             direction = self.ball.steepest(gradient)
             distance = lead.abs() / (direction * gradient).flatten(1).sum(1) + _NUDGE
-            # Where the gradient is zero, no boundary is in sight.
+            # With a zero gradient, the distance is not finite.
             closer = distance.isfinite() & (distance < shortest)
             shortest = distance.where(closer, shortest)
             step = torch.where(closer.view(-1, 1, 1, 1), distance.view(-1, 1, 1, 1) * direction, step)

@@ -1,4 +1,4 @@
-"""Small changes that reach a margin, found by minimizing the sum of their size and the shortfall from the margin."""
+"""Minimization of the perturbation's size plus a penalty on the shortfall from a margin."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from ..batch import AttackBatch
 from ..objectives import margins
 from .base import ActiveImages, class_scores, is_done
 
-# tanh never reaches the ends of the pixel range; as near to them as the authors' code goes.
+# Keeps pixels off the ends of the range, which tanh cannot reach; the value of the authors' code.
 _SHRINK = 1 - 1e-6
 
 
 class PenaltyDescent:
     """``min ||x - x_c||^2 + c * sum max(confidence - margin(x), 0)`` (Carlini and Wagner, S&P 2017, section VI A).
 
-    ``margin`` is by how much the best wrong class beats the true one; with a target, the target the best other one; the
-    sum is over labelled pixels. Pixels are ``255 (tanh(w) + 1) / 2``, and Adam moves w. The distance is that of pixels
-    in 0-1, as in the paper, so that c and the learning rate mean the same there.
+    ``margin`` is that of the best wrong class over the true one or, with a target, of the target over the best other
+    class; the sum is over labelled pixels. Pixels are ``255 (tanh(w) + 1) / 2``, and Adam optimizes w. The distance is
+    measured for pixels in 0-1, as in the paper, so that c and the learning rate are comparable.
 
     Args:
-        confidence: the margin to be reached.
-        steps: of Adam.
+        confidence: the required margin.
+        steps: number of Adam steps.
         learning_rate: of Adam.
-        abort_early: stop for an image whose loss has not fallen by 0.01 % in a tenth of the steps.
+        abort_early: stop for images whose loss has not decreased by 0.01 % in a tenth of the steps.
         success_threshold: share of the labelled pixels of an image that must reach the margin.
     """
 
@@ -39,18 +39,18 @@ class PenaltyDescent:
         self.success_threshold = success_threshold
 
     def __call__(self, batch: AttackBatch, const: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The nearest images that reach the margin, among all that the descent from the clean ones meets.
+        """The nearest images that reach the margin, among all iterates of the descent from the clean images.
 
-        The last tenth of the steps decides whether c is large enough: Adam's first steps are just as long for a small
-        c, and may go far beyond the margin.
+        Whether c is large enough is judged on the last tenth of the steps: Adam's first steps are as long for a small c
+        as for a large one, and may go far beyond the margin.
 
         Args:
             batch: the images.
             const: c, ``(N,)``.
 
         Returns:
-            ``(N, 3, H, W)``, their squared L2 distance in 0-1 ``(N,)``, infinite where none reaches it, and whether c
-            is large enough ``(N,)``.
+            ``(N, 3, H, W)``, their squared L2 distance for pixels in 0-1 ``(N,)``, infinite if none reaches the margin,
+            and whether c is large enough ``(N,)``.
         """
         nearest, shortest = batch.clean.clone(), torch.full_like(const, torch.inf)
         checked, large_enough = shortest.clone(), torch.zeros_like(const, dtype=torch.bool)
@@ -95,7 +95,7 @@ def _squared_distance(images: Tensor, batch: AttackBatch) -> Tensor:
 
 
 def _keep(w: Tensor, optimizer: torch.optim.Adam, chosen: Tensor) -> tuple[Tensor, torch.optim.Adam]:
-    """Some of the images, and an optimizer that continues with them from the state of the given one."""
+    """Select images, and create an optimizer that continues with their part of the state."""
     if chosen.all():
         return w, optimizer
     kept = w.detach()[chosen].requires_grad_()

@@ -1,1 +1,1 @@
-"""Attacks that only query the model for scores or decisions."""
+"""Black-box attacks that query the model for scores or decisions."""

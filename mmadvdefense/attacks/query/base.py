@@ -1,4 +1,4 @@
-"""What query attacks share: a number of queries, and an oracle that answers them."""
+"""Base classes of query attacks, with a query budget and an oracle."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from .oracle import Oracle
 
 
 class QueryAttack(Attack):
-    """Queries the model with versions of each image until one fools it or ``queries`` are spent.
+    """Queries the model with versions of each image until one fools it or the query budget is used up.
 
-    The first query is the clean image: where the model errs on that, nothing is changed. The result is the best image
-    inside the ball that was queried (see :class:`~mmadvdefense.attacks.query.oracle.Oracle`), which is the clean one if
-    no better one was found. A subclass implements :meth:`search`.
+    The first query is the clean image: misclassified images are left unchanged. The result is the best queried image
+    inside the ball (see :class:`~mmadvdefense.attacks.query.oracle.Oracle`), or the clean image if no better one was
+    found. A subclass implements :meth:`search`.
 
     Args:
         eps: radius of the ball in pixels (0-255).
         queries: the number of queries allowed for each image.
         norm: ``'linf'`` or ``'l2'``.
         targeted: False, or how the target class is chosen.
-        success_threshold: for segmentation: the share of the pixels with a known label that must be wrong (targeted: as
-            wanted) for an image to fool the model.
+        success_threshold: for segmentation: the share of the labelled pixels that must be wrong (targeted: in the
+            target class) for an image to fool the model.
 
     Raises:
-        ValueError: for a bad or unknown setting.
+        ValueError: for an invalid or unknown setting.
     """
 
     stochastic = True
@@ -57,15 +57,17 @@ class QueryAttack(Attack):
 
     @abstractmethod
     def search(self, oracle: Oracle) -> None:
-        """Query ``oracle``, which keeps the best image. All images have one size; the clean ones have been queried."""
+        """Query ``oracle``, which keeps the best image. All images have the same size; the clean ones have been
+        queried.
+        """
 
     @abstractmethod
     def make_oracle(self, batch: AttackBatch) -> Oracle:
-        """An oracle that has been queried with the clean images."""
+        """Create an oracle, already queried with the clean images."""
 
     def perturb(self, batch: AttackBatch) -> Tensor:
         adversarial = batch.clean.clone()
-        # Images of one size at a time: neither numbers nor moves may depend on how far a neighbour pads an image.
+        # Images of one size at a time, because neither random numbers nor proposals may depend on an image's padding.
         for (height, width), index in sorted(batch.layout.groups().items()):
             part = batch.select(index).cropped()
             oracle = self.make_oracle(part)
@@ -79,14 +81,14 @@ class QueryAttack(Attack):
 
 
 class ScoreAttack(QueryAttack):
-    """Sees a score of each image.
+    """A query attack that observes a score for each image.
 
     Args:
         eps: radius of the ball in pixels (0-255).
         queries: the number of queries allowed for each image.
-        objective: the score, a name or config; by default the margin between the best wrong class and the true one
-            (segmentation: its sum over pixels), and for detectors their own losses, under which no image counts as
-            fooling them.
+        objective: the score, as a name or config; by default the margin of the best wrong class over the true one
+            (segmentation: its sum over pixels), and for detectors their own losses, for which no image counts as
+            fooling the model.
         options: of :class:`QueryAttack`.
     """
 
@@ -111,10 +113,11 @@ class ScoreAttack(QueryAttack):
 
 
 class DecisionAttack(QueryAttack):
-    """Sees of each image only whether it fools the model; for segmentation by default: on half of its pixels.
+    """A query attack that observes only whether an image fools the model, for segmentation by default on half of its
+    pixels.
 
     Raises:
-        ValueError: when run on a detector, for which being fooled is not defined.
+        ValueError: when run on a detector, for which success is not defined.
     """
 
     access = 'decisions'
@@ -125,7 +128,8 @@ class DecisionAttack(QueryAttack):
     def check_source(self, source: AttackSource) -> None:
         super().check_source(source)
         source.task.require_decisions(
-            f'{type(self).__name__} asks whether an image fools the model', 'use Square, which asks for losses'
+            f'{type(self).__name__} needs to know whether an image fools the model',
+            'use Square, which needs losses only',
         )
 
     def make_oracle(self, batch: AttackBatch) -> Oracle:

@@ -1,4 +1,4 @@
-"""How decision attacks begin: noise that fools the model, and the way back to the boundary."""
+"""Initialization of decision attacks: noise that fools the model, and bisection to the boundary."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .oracle import Oracle
 
 
 def noisy_starts(oracle: Oracle) -> Tensor:
-    """Images of noise that fool the model, ``(N, 3, H, W)``; where none is found, the queries of an image are spent.
+    """Noise images that fool the model, ``(N, 3, H, W)``; if none is found, the image's queries are used up.
 
-    A classifier often sees one class in all white noise, which may be the true one: so the noise is drawn in blocks of
-    one pixel, of two, of four and so on up to one colour for the image, and again.
+    A classifier often assigns all white noise to one class, which may be the true one. So the noise is drawn in blocks
+    of one pixel, two, four and so on up to a uniform colour, and then again from one pixel.
     """
     clean = oracle.clean
     height, width = clean.shape[-2:]
@@ -37,17 +37,17 @@ def noisy_starts(oracle: Oracle) -> Tensor:
 
 
 def bisect(oracle: Oracle, right: Tensor, wrong: Tensor, index: list[int], tolerance: float) -> Tensor:
-    """Points that fool the model, on the way from images that do not (``right``) to images that do (``wrong``).
+    """Bisect between images that do not fool the model (``right``) and images that do (``wrong``).
 
     Args:
-        oracle: is queried until an image has a point inside the budget.
+        oracle: answers the queries; each image has a query budget.
         right: ``(N, 3, H, W)``.
         wrong: likewise.
-        index: the images that are searched; the others stay as they are in ``wrong``.
-        tolerance: how far (L2, pixels) a point may be from one that does not fool the model.
+        index: the images to search; the others are returned as in ``wrong``.
+        tolerance: maximum distance (L2, pixels) of a result from a point that does not fool the model.
     """
     right, wrong = right.clone(), wrong.clone()
-    # Images so large that rounding alone is further: halving would never end.
+    # For large images the rounding error alone exceeds the tolerance, and bisection would never end.
     rounding = torch.finfo(right.dtype).eps * PIXEL_MAX * math.sqrt(right[0].numel())
     tolerance = max(tolerance, 2 * rounding)
     while True:

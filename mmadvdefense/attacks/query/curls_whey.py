@@ -1,4 +1,4 @@
-"""Curls & Whey: gradients of a model at hand, decisions of the attacked model (Shi et al., CVPR 2019)."""
+"""Curls & Whey: gradients of a substitute, decisions of the attacked model (Shi et al., CVPR 2019)."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from .oracle import Oracle
 
 @ATTACKS.register_module()
 class CurlsWhey(DecisionAttack):
-    """Looks for an image that fools the model along gradients (Curls), then for smaller and smaller ones.
+    """Finds an adversarial image along gradients (Curls), then reduces the perturbation (Whey).
 
-    Curls runs in the ball of radius ``eps`` and, for images that were found, in smaller ones by bisection. Whey then
-    halves values of the change, those of one size at a time, as long as the model is fooled. The result is the smallest
-    change (L2) that was found in the ball of radius ``eps``.
+    Curls runs in the ball of radius ``eps`` and, if successful, bisects the radius. Whey then halves groups of equal
+    perturbation values while the model is still fooled. The result is the smallest perturbation (L2) found inside the
+    ball.
 
     Args:
         eps: radius of the ball in pixels (0-255).
-        queries: how often the attacked model may be asked for a decision on each image.
+        queries: the number of decision queries allowed for each image.
         step_size: pixels (L-infinity) or length (L2) of one step.
-        steps: of a trajectory.
+        steps: number of steps of a trajectory.
         noise_std: standard deviation in pixels of the noise at which gradients are taken.
-        rounds: how often the ball is made smaller.
-        squeeze: whether to do the second part (Whey).
-        substitute: the model whose gradients are taken, ``dict(config=..., checkpoint=..., trust=False)``: the
-            paper's attacker, who can only query the attacked model. None: the attacked model itself, whose gradients
-            are then needed and counted as queries, on top of the number ``queries``.
+        rounds: number of bisections of the radius.
+        squeeze: whether to run the second part (Whey).
+        substitute: the model that provides gradients, ``dict(config=..., checkpoint=..., trust=False)``, as in the
+            paper, where the attacked model can only be queried. None: the attacked model itself, whose gradients are
+            then required and counted as queries in addition to ``queries``.
         options: ``norm``, ``targeted`` and ``success_threshold`` of :class:`QueryAttack`.
 
     Raises:
-        ValueError: for a bad setting, or a substitute that predicts other classes than the attacked model.
+        ValueError: for an invalid setting, or a substitute whose classes differ from the attacked model's.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class CurlsWhey(DecisionAttack):
         return self._substitute
 
 
-# Halvings of the way from the clean image to a new adversarial one.
+# Number of bisection steps from a new adversarial image towards the clean one.
 _HALVINGS = 3
 
 
@@ -129,7 +129,7 @@ class Steps:
     Attributes:
         norm: ``'linf'`` or ``'l2'``.
         size: pixels (L-infinity) or length (L2) of one step.
-        number: of steps.
+        number: number of steps.
         noise_std: standard deviation in pixels of the noise at which gradients are taken.
     """
 
@@ -140,15 +140,15 @@ class Steps:
 
 
 class Curls:
-    """Looks for images that fool the model that ``oracle`` asks, along gradients of ``source``.
+    """Searches for images that fool the oracle's model, along gradients of ``source``.
 
-    One trajectory climbs the loss, the other descends as long as it falls and then climbs. Each step queries both.
-    Gradients are taken a step towards the mean of the changes that have fooled the model before.
+    One trajectory ascends the loss; the other descends while the loss decreases and then ascends. Each step queries
+    both. Gradients are evaluated one step ahead, in the mean direction of earlier successful perturbations.
 
     Args:
-        oracle: keeps what was found; queries are counted there, gradients too if they are of the same model.
-        source: whose gradients.
-        steps: how both trajectories go.
+        oracle: keeps the best images and counts queries, including gradients of the same model.
+        source: the model that provides gradients.
+        steps: settings of both trajectories.
     """
 
     def __init__(self, oracle: Oracle, source: AttackSource, steps: Steps):
@@ -159,11 +159,11 @@ class Curls:
         self._objective = CrossEntropyObjective()
 
     def run(self, index: list[int], radius: Tensor) -> list[int]:
-        """Both trajectories of some images until an image fools the model; returns those that do.
+        """Run both trajectories for some images until they fool the model; return those that do.
 
         Args:
             index: their positions in the batch.
-            radius: ``(N,)``, of the ball around each image, pixels.
+            radius: ``(N,)``, radius of the ball around each image, in pixels.
         """
         clean, solved = self.oracle.clean, []
         climbing, curling = clean.clone(), _Curl(clean)
@@ -187,7 +187,7 @@ class Curls:
         return [i for i in index if i in left]
 
     def _slopes(self, index: list[int], ways: tuple[Tensor, Tensor]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Steepest steps and losses near the points of both trajectories."""
+        """Steepest steps and losses near the current points of both trajectories."""
         batch, draw = self.oracle.batch, self.oracle.randomness.select(index)
         towards = self.steps.size * _unit_rms(self._guide[index])
         points = torch.cat([way + self.steps.noise_std * draw.normal_like(way) + towards for way in ways])
@@ -205,7 +205,7 @@ class Curls:
         return BALLS[self.steps.norm](radius[index]).project(images, self.oracle.clean[index])
 
     def _ask(self, index: list[int], points: Tensor) -> list[int]:
-        """Which images fool the model there; for these, half of the way is also queried, then a quarter and so on."""
+        """Return the images that fool the model at these points; for them, query points nearer to the clean one."""
         index = self._affordable(index)
         if not index:
             return []
@@ -230,10 +230,10 @@ class Curls:
 
 
 class _Curl:
-    """The trajectory that descends first: back to where the loss was lowest, and up from there.
+    """The trajectory that descends first, then returns to the lowest loss and ascends from there.
 
     Attributes:
-        points: ``(N, 3, H, W)``, where each image is.
+        points: ``(N, 3, H, W)``, the current points.
     """
 
     def __init__(self, clean: Tensor):
@@ -243,7 +243,9 @@ class _Curl:
         self._start, self._slope = clean.clone(), torch.zeros_like(clean)
 
     def turn(self, index: list[int], slope: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the next step begins and where it goes, from the steepest step and the loss at the present points."""
+        """The starting point and direction of the next step, given the steepest step and the loss at the current
+        points.
+        """
         points, descended = self.points[index], self._descends[index]
         falls = descended & (loss < self._lowest[index])
         at, back = falls.view(-1, 1, 1, 1), (descended & ~falls).view(-1, 1, 1, 1)
@@ -256,6 +258,6 @@ class _Curl:
 
 
 def _unit_rms(change: Tensor) -> Tensor:
-    """The change of each image scaled to root mean square 1; 0 stays 0."""
+    """Scale each perturbation to a root mean square of 1; zero stays zero."""
     size = change.square().mean((1, 2, 3), keepdim=True).sqrt()
     return change / size.clamp(min=torch.finfo(change.dtype).tiny)

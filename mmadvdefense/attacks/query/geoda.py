@@ -1,4 +1,4 @@
-"""GeoDA: decisions only, from estimates of the boundary's normal (Rahmati et al., CVPR 2020)."""
+"""GeoDA: a decision attack that estimates the boundary's normal (Rahmati et al., CVPR 2020)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .boundary import bisect, noisy_starts
 from .low_frequency import LowFrequencies
 from .oracle import Oracle
 
-# What an iteration spends besides its estimate: on the way to the boundary and on the bisection there.
+# Queries per iteration in addition to the estimate: for the line search and the bisection.
 _OVERHEAD = 25
-# The first, smallest estimate has at most this many queries.
+# Maximum number of queries of the first, smallest estimate.
 _FIRST = 80
 
 
 def query_plan(queries: int, ratio: float) -> list[int]:
-    """How many queries each estimate of the normal gets: a geometric series that grows by ``ratio^(-2/3)`` (eq. 19)."""
+    """Number of queries for each estimate of the normal: a geometric series with factor ``ratio^(-2/3)`` (19)."""
     plan: list[int] = []
     for iterations in range(1, max(queries // _OVERHEAD, 1) + 1):
         weights = [ratio ** (-2 * i / 3) for i in range(iterations)]
@@ -36,23 +36,23 @@ def query_plan(queries: int, ratio: float) -> list[int]:
 
 @ATTACKS.register_module()
 class GeoDA(DecisionAttack):
-    """Estimates the normal of the decision boundary at a point on it, follows it from the clean image, and again.
+    """Alternates between estimating the normal at a boundary point and following it from the clean image.
 
-    The normal is the mean of small changes of low frequency, each with the sign of the model's answer; it gathers over
-    the iterations. Along it (L2) or its signs (L-infinity) the first point that is tried lies ``eps`` away.
+    The normal is the mean of small low-frequency perturbations, each with the sign of the model's decision, accumulated
+    over the iterations. The line search along it (L2) or its signs (L-infinity) starts at a distance of ``eps``.
 
     Args:
         eps: radius of the ball in pixels (0-255).
         queries: the number of queries allowed for each image; the first is the clean image.
         norm: ``'linf'`` or ``'l2'``.
-        subspace: numbers of frequencies along each side of the image that changes are made of.
-        ratio: how the queries are distributed: the smaller, the more go to the last estimates (lambda in the paper).
-        sigma: standard deviation of a frequency's change, in pixels.
-        tolerance: how near to the boundary an estimate is made (L2, pixels).
+        subspace: number of frequencies along each side of the image.
+        ratio: distribution of the queries: the smaller, the more go to later estimates (lambda in the paper).
+        sigma: standard deviation of a frequency's coefficient, in pixels.
+        tolerance: maximum distance to the boundary at which the normal is estimated (L2, pixels).
         success_threshold: see :class:`~mmadvdefense.attacks.query.base.QueryAttack`.
 
     Raises:
-        ValueError: for a bad setting.
+        ValueError: for an invalid setting.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class GeoDA(DecisionAttack):
             boundary = bisect(oracle, right, wrong, index, self.tolerance)
 
     def _estimate(self, oracle: Oracle, boundary: Tensor, frequencies: LowFrequencies, number: int) -> Tensor:
-        """The sum of changes that lead to where the model is fooled, less those that lead away (eq. 16)."""
+        """The sum of perturbations that fool the model minus the sum of those that do not (eq. 16)."""
         total = torch.zeros_like(boundary)
         for _ in range(number):
             index = oracle.active()
@@ -101,10 +101,11 @@ class GeoDA(DecisionAttack):
         return total
 
     def _follow(self, oracle: Oracle, boundary: Tensor, direction: Tensor) -> tuple[Tensor, Tensor, list[int]]:
-        """Along the direction from the clean image, twice as far each time, until the model is fooled.
+        """Go from the clean image along the direction, doubling the distance until the model is fooled.
 
         Returns:
-            Points on either side of the boundary, and the images that have them; others keep their old boundary point.
+            Points on either side of the boundary, and the images for which they exist; others keep their boundary
+            point.
         """
         clean = oracle.clean
         right, wrong = clean.clone(), boundary.clone()

@@ -1,4 +1,4 @@
-"""Images made of low frequencies (cosine transform), where query attacks look first."""
+"""Low-frequency images (discrete cosine transform), the search space of some query attacks."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def cosines(size: int, number: int, like: Tensor) -> Tensor:
 
 
 class LowFrequencies:
-    """Channels of ``height x width`` from coefficients of ``rows x columns`` frequencies, the lowest ones.
+    """Maps coefficients of the ``rows x columns`` lowest frequencies to images.
 
-    The map is linear and keeps lengths (L2). At most as many frequencies as there are pixels on a side are taken.
+    The map is linear and preserves the L2 norm. The number of frequencies is limited to the number of pixels per side.
     """
 
     def __init__(self, rows: int, columns: int, like: Tensor):
@@ -38,7 +38,7 @@ class LowFrequencies:
         return self.rows.T @ coefficients @ self.columns
 
     def lowest(self, number: int, channels: int = 3) -> Tensor:
-        """Positions of the lowest frequencies in flattened ``(channels, rows, columns)`` coefficients."""
+        """Indices of the lowest frequencies in flattened ``(channels, rows, columns)`` coefficients."""
         rows, columns = self.size
         order = torch.arange(rows)[:, None] / self.rows.shape[1] + torch.arange(columns) / self.columns.shape[1]
         return order.expand(channels, -1, -1).flatten().argsort(stable=True)[:number].to(self.rows.device)

@@ -1,4 +1,4 @@
-"""What a query attacker sees: one answer per image and query, every query counted."""
+"""The attacker's view of the model: one answer per image and query, with every query counted."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from ..batch import AttackBatch
 from ..criteria import is_misclassified
 from ..objectives import Objective
 
-# Rounding, relative to the budget and in pixels.
+# Tolerance for rounding, relative to the budget and in pixels.
 _TOLERANCE = (1e-5, 1e-4)
 
 
 class Oracle:
     """Answers queries about the images of a batch, and keeps the best version of each image inside the budget.
 
-    The best is the version nearest to the clean image (L2) among those that fool the model; if none does, the one with
-    the highest score. It starts as the clean image.
+    The best version is the one nearest to the clean image (L2) among those that fool the model or, if none does, the
+    one with the highest score. Initially it is the clean image.
 
     Args:
-        batch: what is attacked; its ``queries`` grow by one for each image that is queried.
+        batch: the batch under attack; its ``queries`` are incremented for each queried image.
         ball: the budget. Points outside it may be queried, but are never the best.
-        access: ``'scores'`` or ``'decisions'``; an attacker with decisions cannot ask for scores.
+        access: ``'scores'`` or ``'decisions'``; with ``'decisions'``, scores are not available.
         limit: the number of queries allowed for each image.
-        objective: what scores are the values of.
+        objective: the objective whose values are the scores.
         success_threshold: see :func:`~mmadvdefense.attacks.criteria.is_misclassified`.
 
     Attributes:
         clean: ``(N, 3, H, W)`` pixels 0-255.
-        randomness: for the attack's own draws.
+        randomness: random numbers for the attack.
         best: like ``clean``.
         found: whether the best version of each image fools the model.
     """
@@ -55,7 +55,7 @@ class Oracle:
         self.objective = objective
         self.success_threshold = success_threshold
         self.clean = batch.clean
-        # A stream of its own, whatever a random defense draws.
+        # A separate stream, independent of a random defense.
         self.randomness = batch.randomness.derive('oracle')
         self.best = batch.clean.clone()
         self.found = [False] * len(batch)
@@ -70,11 +70,11 @@ class Oracle:
         return [i for i, asked in enumerate(self._asked) if asked < self.limit]
 
     def active(self) -> list[int]:
-        """The images that may still be queried and do not fool the model yet."""
+        """The images that may still be queried and do not yet fool the model."""
         return [i for i in self.affordable() if not self.found[i]]
 
     def best_scores(self) -> Tensor:
-        """The scores of :attr:`best`, ``(N,)``; minus infinity where none was queried."""
+        """The scores of :attr:`best`, ``(N,)``; minus infinity if no score was queried."""
         return self._score.clone()
 
     def decisions(self, images: Tensor, index: Sequence[int]) -> Tensor:
@@ -85,7 +85,7 @@ class Oracle:
             index: their positions, each at most once.
 
         Raises:
-            RuntimeError: if the queries of an image are spent.
+            RuntimeError: if the queries of an image are used up.
         """
         part = self._question(index)
         fooled = is_misclassified(part.logits(part.pixels(images)), part, self.success_threshold)
@@ -93,19 +93,19 @@ class Oracle:
         return fooled
 
     def scores(self, images: Tensor, index: Sequence[int]) -> Tensor:
-        """The objective of each image, ``(M,)``, to be maximized, minus infinity where it is NaN; arguments as for
+        """The objective of each image, ``(M,)``, to be maximized; NaN becomes minus infinity. Arguments as for
         :meth:`decisions`.
 
         Raises:
-            RuntimeError: if the attacker sees decisions only, or the queries of an image are spent.
+            RuntimeError: if only decisions are available, or the queries of an image are used up.
         """
         if self.access != 'scores' or self.objective is None:
-            raise RuntimeError(f'this attacker sees {self.access}, no scores')
+            raise RuntimeError(f'this attacker has access to {self.access}, not to scores')
         part = self._question(index)
         values = self.objective.values(part.pixels(images), part)
         undefined = values.isnan()
         part.nonfinite += undefined
-        # Nothing compares with NaN: kept as the best, it would stay so for ever.
+        # NaN compares false with everything: kept as the best score, it would never be replaced.
         values = values.where(~undefined, -torch.inf)
         fooled = torch.zeros_like(values, dtype=torch.bool)
         if part.answer is not None:
@@ -117,7 +117,7 @@ class Oracle:
         index = list(index)
         spent = [i for i in index if self._asked[i] >= self.limit]
         if spent:
-            raise RuntimeError(f'image {spent[0]} of the batch has been asked about {self.limit} times already')
+            raise RuntimeError(f'image {spent[0]} of the batch has already been queried {self.limit} times')
         if self._part is None or self._part[0] != index:
             self._part = (index, self._recorder.select(index))
         part = self._part[1]
@@ -148,7 +148,7 @@ class Oracle:
 
 @dataclass
 class _Recorder(AttackBatch):
-    """Remembers the class scores that an objective saw, so that one query gives a score and a decision."""
+    """Records the class scores computed by an objective, so that one query yields a score and a decision."""
 
     answer: Optional[Tensor] = None
 

@@ -1,4 +1,4 @@
-"""PPDA: random steps in low frequencies that learn which directions help (Li et al., CVPR 2020)."""
+"""PPDA: random steps in low frequencies with learned probabilities (Li et al., CVPR 2020)."""
 
 from __future__ import annotations
 
@@ -20,19 +20,18 @@ from .oracle import Oracle
 class PPDA(ScoreAttack):
     """Projection and probability-driven attack.
 
-    The change is made of the lowest frequencies. Each step moves every frequency up, down or not at all, with
-    probabilities in proportion to how often that move was part of a step that raised the score; a step that did not is
-    taken back.
+    The perturbation consists of the lowest frequencies. Each step moves every frequency up, down or not at all, with
+    probabilities that follow how often each move was part of a step that raised the score; other steps are undone.
 
     Args:
         eps: radius of the ball in pixels (0-255).
         queries: the number of queries allowed for each image; the first is the clean image.
-        dimensions: how many frequencies, over the three channels; all of an image that has fewer.
-        step_size: how far a step moves a frequency, in pixels (L2 length).
+        dimensions: number of frequencies over all three channels, limited by the image size.
+        step_size: change of a frequency's coefficient per step, in pixels (L2 norm).
         options: of :class:`~mmadvdefense.attacks.query.base.ScoreAttack`.
 
     Raises:
-        ValueError: for a bad setting.
+        ValueError: for an invalid setting.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class PPDA(ScoreAttack):
         frequencies = LowFrequencies(height, width, clean)
         lowest = frequencies.lowest(self.dimensions)
         position = clean.new_zeros(len(clean), len(lowest))
-        # Each move counts as tried once with and once without success.
+        # Prior counts: each move starts with one success and one failure.
         helped, failed = (clean.new_ones(len(clean), 3, len(lowest)) for _ in range(2))
         score = oracle.best_scores()
         while index := oracle.active():

@@ -1,4 +1,4 @@
-"""Sign Flip: decisions only, L-infinity (Chen et al., ECCV 2020)."""
+"""Sign Flip: a decision attack for L-infinity (Chen et al., ECCV 2020)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .base import DecisionAttack
 from .boundary import noisy_starts
 from .oracle import Oracle
 
-# As the authors released it; pixels are 0-255.
+# Values of the authors' code, in pixels 0-255.
 _STEP = 0.004 * PIXEL_MAX
 _KEEP, _KEEP_RANGE = 0.999, (0.99, 0.9999)
 _ADJUST_EVERY, _SUCCESS_RANGE = 10, (0.3, 0.7)
@@ -23,15 +23,15 @@ _HALVINGS = 10
 
 @ATTACKS.register_module()
 class SignFlip(DecisionAttack):
-    """From noise that fools the model towards the clean image: shrink the change, flip some of its signs, and again.
+    """Moves from noise that fools the model towards the clean image, alternately shrinking the perturbation and
+    flipping some of its signs.
 
-    Untargeted; the paper's targeted form starts at an image of the target class, which this attacker does not have.
+    Untargeted; the paper's targeted form starts from an image of the target class, which is not available here.
 
     Args:
         eps: radius of the L-infinity ball in pixels (0-255).
         queries: the number of queries allowed for each image; the first is the clean image.
-        reduction: signs are drawn on a grid that is smaller than the image by this factor (the dimensionality
-            reduction rate).
+        reduction: signs are drawn on a grid smaller than the image by this factor (the dimensionality reduction rate).
         options: ``success_threshold`` of :class:`~mmadvdefense.attacks.query.base.QueryAttack`.
 
     Raises:
@@ -55,7 +55,7 @@ class SignFlip(DecisionAttack):
             walk.adjust()
 
     def _nearer(self, oracle: Oracle, points: Tensor) -> Tensor:
-        """The same images cut off at the smallest distance (L-infinity) that still fools the model, by bisection."""
+        """Clip the perturbations to the smallest L-infinity norm that still fools the model, by bisection."""
         clean = oracle.clean
         low, high = clean.new_zeros(len(clean)), self.ball.size(points - clean)
         for _ in range(_HALVINGS):
@@ -75,7 +75,7 @@ class SignFlip(DecisionAttack):
         delta, step = walk.delta[index], walk.step[index]
         noise = oracle.randomness.select(index).uniform_like(walk.keep[index])
         noise = _enlarge((noise < 0.5).to(delta.dtype) * 2 - 1, delta)
-        # There is no need to go below the budget.
+        # The norm need not go below the budget.
         radius = (delta.flatten(1).abs().amax(1) - step).clamp(min=self.eps).view(-1, 1, 1, 1)
         proposal = (delta + step.view(-1, 1, 1, 1) * noise).clamp(-radius, radius)
         fooled = oracle.decisions((oracle.clean[index] + proposal).clamp(0, PIXEL_MAX), index)
@@ -92,20 +92,20 @@ class SignFlip(DecisionAttack):
         fooled = oracle.decisions((oracle.clean[index] + proposal).clamp(0, PIXEL_MAX), index)
         accepted = fooled.view(-1, 1, 1, 1)
         walk.delta[index] = torch.where(accepted, proposal, delta)
-        # What has just been flipped is less likely to be flipped back.
+        # Recently flipped signs become less likely to be flipped back.
         walk.keep[index] = torch.where(accepted, (keep - 1e-4 * signs).clamp(*_KEEP_RANGE), keep)
         walk.flipped[index] += fooled
 
 
 class _Walk:
-    """Where each image is, and the two settings that follow how often its steps succeed.
+    """The current point of each image, and two settings adapted to the success rate of its steps.
 
     Attributes:
-        delta: ``(N, 3, H, W)`` change in pixels.
-        step: ``(N,)``, by how many pixels the change is made smaller.
-        keep: ``(N, 3, h, w)``, probability that a sign is not flipped.
-        shrunk: ``(N,)``, successful steps of the first kind since the settings were last adjusted.
-        flipped: of the second kind.
+        delta: ``(N, 3, H, W)``, perturbation in pixels.
+        step: ``(N,)``, decrease of the norm per shrinking step, in pixels.
+        keep: ``(N, 3, h, w)``, probability of keeping a sign.
+        shrunk: ``(N,)``, number of successful shrinking steps since the last adjustment.
+        flipped: likewise, of successful flipping steps.
     """
 
     def __init__(self, delta: Tensor, grid: tuple[int, int]):
@@ -116,7 +116,7 @@ class _Walk:
         self._rounds = 0
 
     def adjust(self) -> None:
-        """Bolder where most steps succeed, more careful where few do; every tenth round."""
+        """Every tenth round, take larger steps for images whose steps mostly succeed, and smaller ones if few do."""
         self._rounds += 1
         if self._rounds % _ADJUST_EVERY:
             return

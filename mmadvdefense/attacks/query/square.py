@@ -1,4 +1,4 @@
-"""Square: random search over square-shaped changes (Andriushchenko et al., ECCV 2020)."""
+"""Square: random search over square-shaped perturbations (Andriushchenko et al., ECCV 2020)."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from ...registry import ATTACKS
 from .base import ScoreAttack
 from .oracle import Oracle
 
-# After how many of 10,000 queries the squares' area is halved, once more each time.
+# The queries, out of 10,000, after which the area of the squares is halved.
 _HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 
 
 @ATTACKS.register_module()
 class Square(ScoreAttack):
-    """Changes one square at a time, at random, and keeps what raises the score (algorithms 1 to 3).
+    """Changes one random square at a time and keeps changes that raise the score (algorithms 1 to 3).
 
     Args:
         eps: radius of the ball in pixels (0-255).
         queries: the number of queries allowed for each image; the first is the clean image.
-        p_init: share of the pixels that the first squares cover.
+        p_init: share of the pixels covered by the first squares.
         options: of :class:`~mmadvdefense.attacks.query.base.ScoreAttack`.
 
     Raises:
@@ -42,7 +42,7 @@ class Square(ScoreAttack):
         self.p_init = p_init
 
     def side(self, step: int, height: int, width: int) -> int:
-        """Side of the square in one step: ``sqrt(p h w)``, with p halved on the schedule, stretched to the queries."""
+        """Side of the square at a step: ``sqrt(p h w)``, with p halved on a schedule scaled to the queries."""
         progress = int(step / self.queries * 10000)
         share = self.p_init / 2 ** sum(progress > halving for halving in _HALVINGS)
         return max(min(round(math.sqrt(share * height * width)), height, width), 1)
@@ -78,11 +78,11 @@ class Moves(ABC):
 
     @abstractmethod
     def propose(self, current: Tensor, clean: Tensor, side: int, randomness: Randomness) -> Tensor:
-        """Changed in a square of ``side`` pixels, at a random place in each image."""
+        """Change a square of ``side`` pixels at a random position of each image."""
 
 
 class LinfMoves(Moves):
-    """Every pixel changes by ``eps`` up or down: stripes first, then squares of one change a channel (algorithm 2)."""
+    """Each pixel changes by ``eps`` up or down: stripes first, then squares of one sign per channel (algorithm 2)."""
 
     def start(self, clean: Tensor, randomness: Randomness) -> Tensor:
         return (clean + self.eps * _signs(randomness, clean[:, :, :1])).clamp(0, PIXEL_MAX)
@@ -94,7 +94,7 @@ class LinfMoves(Moves):
 
 
 class L2Moves(Moves):
-    """The whole length ``eps`` is in the change, and moves from one window into another (algorithm 3)."""
+    """The perturbation has norm ``eps``, part of which moves from one window to another (algorithm 3)."""
 
     def start(self, clean: Tensor, randomness: Randomness) -> Tensor:
         height, width = clean.shape[-2:]
@@ -108,7 +108,7 @@ class L2Moves(Moves):
         return self._scaled(F.pad(delta, (left, right, above, below)), clean)
 
     def propose(self, current: Tensor, clean: Tensor, side: int, randomness: Randomness) -> Tensor:
-        # An even square would have no middle.
+        # The pattern needs an odd side.
         side = min(max(side | 1, 3), *current.shape[-2:])
         delta = current - clean
         window, donor = _Window(delta, side, randomness), _Window(delta, side, randomness)
@@ -125,7 +125,7 @@ class L2Moves(Moves):
 
 
 class _Window:
-    """A square at a random place of each image."""
+    """A square at a random position of each image."""
 
     def __init__(self, like: Tensor, side: int, randomness: Randomness):
         height, width = like.shape[-2:]
@@ -139,7 +139,7 @@ class _Window:
         self.mask = (inside_rows[:, :, None] & inside_columns[:, None, :])[:, None]
 
     def paste(self, patch: Tensor) -> Tensor:
-        """A ``(N, side, side)`` patch at the window's place in an empty ``(N, 1, H, W)``."""
+        """Paste a ``(N, side, side)`` patch at the window's position into zeros ``(N, 1, H, W)``."""
         rows, columns = (line.clamp(0, self.side - 1) for line in (self.rows, self.columns))
         image = torch.arange(len(patch), device=patch.device)[:, None, None]
         return patch[image, rows[:, :, None], columns[:, None, :]][:, None] * self.mask
@@ -150,12 +150,12 @@ def _signs(randomness: Randomness, like: Tensor) -> Tensor:
 
 
 def _unit(delta: Tensor) -> Tensor:
-    """Of length 1 in each channel."""
+    """Normalize each channel to L2 norm 1."""
     return delta / delta.square().sum((2, 3), keepdim=True).sqrt().clamp(min=torch.finfo(delta.dtype).tiny)
 
 
 def _bumps(side: int, randomness: Randomness, like: Tensor) -> Tensor:
-    """One up, one down beside it, upright or lying at random: ``like.shape + (side, side)``, each of length 1."""
+    """A positive and a negative bump side by side, randomly oriented: ``like.shape + (side, side)``, each of norm 1."""
     upper, lower = _pyramid(side // 2, side, like), _pyramid(side - side // 2, side, like)
     bump = torch.cat([upper, -lower])
     bump = bump / bump.norm()
@@ -163,7 +163,7 @@ def _bumps(side: int, randomness: Randomness, like: Tensor) -> Tensor:
 
 
 def _pyramid(height: int, width: int, like: Tensor) -> Tensor:
-    """Nested rectangles around the middle, the k-th of height ``1 / k^2`` above the next outer one."""
+    """Nested rectangles around the centre, the k-th of which adds a height of ``1 / k^2`` to the next outer one."""
     rows, columns = torch.arange(height, device=like.device), torch.arange(width, device=like.device)
     distance = torch.maximum((rows - height // 2).abs()[:, None], (columns - width // 2).abs())
     count = max(height, width) // 2 + 1

@@ -1,1 +1,1 @@
-"""What is run: every defense under every attack and threat model."""
+"""Grids of tests: every defense under every attack and threat model."""

@@ -1,4 +1,4 @@
-"""The config of a grid: defenses x attacks x threat models on one data set. Mistakes are found before any work."""
+"""The config of a grid: defenses x attacks x threat models on one data set, validated before anything runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REQUIRED = ('target', 'defenses', 'attacks', 'threat_models')
 
 @dataclass
 class ThreatColumn:
-    """A threat model, and the attacks that are run under it."""
+    """A threat model and its attacks."""
 
     threat: ThreatModel
     attacks: list[str]
@@ -29,31 +29,33 @@ class ThreatColumn:
 
 @dataclass
 class GridConfig:
-    """What a grid consists of; the entries are those of its config file, see ``docs/robustness.md``.
+    """The contents of a grid; the entries of its config file are described in ``docs/robustness.md``.
 
     Attributes:
         target: ``config``, ``checkpoint`` and ``trust`` of the model that is defended.
-        defenses: for each an empty dict, or what :func:`mmadvdefense.evaluation.grid.defenses.build_defense` takes. One
-            with a list of checkpoints has become one defense for each training, ``'align #1'``, ``'align #2'``, ...
-        limited: for each defense whose entry has ``attacks``, the only attacks that are run on it.
-        methods: for each entry of the config's ``defenses``, the names that its trainings have in ``defenses``.
-        attacks: for each its config.
-        threat_models: each with the attacks that are run under it.
-        num_images: how many images, spread evenly over the test set; None for all.
-        indices: which images instead.
-        correct_only: use only images that the target gets right without a defense; ``num_images`` and
+        defenses: by name, an empty dict or the settings for
+            :func:`mmadvdefense.evaluation.grid.defenses.build_defense`. A defense with a list of checkpoints is split
+            into one per training, ``'align #1'``, ``'align #2'``, ...
+        limited: for each defense with its own ``attacks``, the attacks to which it is limited.
+        methods: for each entry of the config's ``defenses``, the names of its trainings in ``defenses``.
+        attacks: configs by name.
+        threat_models: each with its attacks.
+        num_images: number of images, spread evenly over the test set; None for all.
+        indices: explicit image indices instead.
+        correct_only: use only images that the undefended target classifies correctly; ``num_images`` and
             ``images_per_class`` then count these.
-        images_per_class: how many images of each class of a classifier's test set, spread evenly; None for all.
-        seed: of the attacks, and of the intervals.
+        images_per_class: number of images per class of a classifier's test set, spread evenly; None for all.
+        seed: seed of the attacks and of the confidence intervals.
         quantize: round adversarial images to whole pixels.
         layers: layers of the target at which the amplification of the perturbation is measured.
-        num_examples: how many example images of each cell are kept.
-        distributions: the page shows the distributions of features for every purifier under this ``attack`` of the
-            grid, with ``count`` features (500 by default) of the target's ``layer``; None for none.
-        cache_dir: folder of the adversarial images, by default in the work directory.
+        num_examples: number of example images kept per cell.
+        distributions: settings of the feature distributions on the report page: for every purifier, under this
+            ``attack`` of the grid, with ``count`` features (500 by default) of the target's ``layer``; None disables
+            them.
+        cache_dir: cache folder of adversarial images, by default in the work directory.
         test_dataloader: merged into the target's, such as ``dict(batch_size=64)``.
         test_evaluator: likewise.
-        log_level: of the runners; a lower one would bury the table in their logs.
+        log_level: log level of the runners, high enough by default not to bury the table in their logs.
     """
 
     target: dict
@@ -81,16 +83,16 @@ OPTIONAL = tuple(item.name for item in fields(GridConfig) if item.name not in (*
 
 
 def read_grid(config: Config, trust: bool = False) -> GridConfig:
-    """Read a grid's config and check everything in it that can be checked without a model.
+    """Read a grid's config and check everything that can be checked without building a model.
 
     Args:
         config: with ``target``, ``defenses``, ``attacks`` and ``threat_models``.
-        trust: whether to load checkpoints that hold more than data.
+        trust: whether to allow loading checkpoints that contain more than data.
 
     Raises:
-        UsageError: for a setting that is missing, misspelt or wrong.
-        FileNotFoundError: that names the config or checkpoint that is missing.
-        mmadvdefense.compat.CheckpointRefused: for a checkpoint that holds more than data and is not trusted.
+        UsageError: for a missing, misspelt or invalid setting.
+        FileNotFoundError: if a config or checkpoint is missing; the message names it.
+        mmadvdefense.compat.CheckpointRefused: for an untrusted checkpoint that contains more than data.
     """
     config = _with_current_key(config)
     _check_names(config)
@@ -99,7 +101,7 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
             raise UsageError(f'{name} is empty: there is nothing to test')
     attacks = {name: attack_settings(attack) for name, attack in config.attacks.items()}
     if CLEAN in attacks:
-        raise UsageError(f'{CLEAN!r} is the name of the images that no attack has changed; give the attack another one')
+        raise UsageError(f'{CLEAN!r} is reserved for clean images; rename the attack')
     for name, attack in attacks.items():
         try:
             build_attack(attack)
@@ -111,7 +113,7 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
     titles = [column.threat.title for column in threats]
     repeated = next((title for title in titles if titles.count(title) > 1), None)
     if repeated:
-        raise UsageError(f'threat_models has {repeated!r} twice; two sources need configs of different names')
+        raise UsageError(f'threat_models contains {repeated!r} twice; two sources need configs with different names')
     trainings = {name: _trainings(name, spec) for name, spec in config.defenses.items()}
     specs = {name: dict(spec or {}) for method in trainings.values() for name, spec in method.items()}
     limited = {}
@@ -120,7 +122,7 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
         if chosen is not None:
             limited[name] = _known_attacks(chosen, attacks, f'defense {name!r}')
     if len(specs) < sum(map(len, trainings.values())):
-        raise UsageError(f'two defenses would have one name among {list(specs)}: give one of them another')
+        raise UsageError(f'two defenses have the same name among {list(specs)}: rename one of them')
     given = {**config, 'layers': _several(config.get('layers'))}
     return GridConfig(
         target=_model(config.target, 'the target', trust),
@@ -134,7 +136,7 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
 
 
 def _with_current_key(config: Config) -> Config:
-    """A grid that has ``defences``, as it was spelled in the first grids, with ``defenses``."""
+    """Rename the key ``defences``, the former spelling, to ``defenses``."""
     settings = dict(config.items())
     if 'defences' not in settings:
         return config
@@ -145,7 +147,7 @@ def _with_current_key(config: Config) -> Config:
 
 
 def _several(value: Any) -> Any:
-    """A list, of which a single entry may stand for itself."""
+    """A list; a single entry may be given without one."""
     return [value] if isinstance(value, (str, dict)) else value
 
 
@@ -157,7 +159,7 @@ def _check_names(config: Config) -> None:
             hint = f'; did you mean {name!r} by {near[0]!r}?' if near else ''
             raise UsageError(f'the config of a grid needs {", ".join(REQUIRED)}; {name!r} is missing{hint}')
     for name in sorted(names - {*REQUIRED, *OPTIONAL}):
-        # A config may define names of its own, for use further down in it.
+        # A config may define variables of its own, so only near misses are errors.
         near = near_names(name, [*REQUIRED, *OPTIONAL], most=1, cutoff=0.75)
         if near and near[0] not in names:
             raise UsageError(f'unknown setting {name!r} of a grid; did you mean {near[0]!r}?')
@@ -206,7 +208,7 @@ def _known_attacks(names: Sequence[str], attacks: dict, what: str) -> list[str]:
 
 
 def _trainings(name: str, spec: Optional[dict]) -> dict[str, Optional[dict]]:
-    """A defense under its name, or one for each of its checkpoints."""
+    """The defense by name, or one defense per checkpoint."""
     checkpoints = (spec or {}).get('checkpoint')
     if spec is None or not isinstance(checkpoints, (list, tuple)):
         return {name: spec}

@@ -1,4 +1,4 @@
-"""Test images that the undefended target gets right, a few of each class (OAG's protocol, TIP 2021, section IV)."""
+"""Test images that the undefended target classifies correctly, a few per class (OAG, TIP 2021, section IV)."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ def choose_images(
     folder: Optional[Union[str, Path]] = None,
     launcher: str = 'none',
 ) -> tuple[list[int], Optional[dict[str, Any]]]:
-    """Positions of the images that a grid is tested on, and what the report says of how they were chosen.
+    """Indices of a grid's test images, and a description of their selection for the report.
 
-    First, ``correct_only`` keeps those that the target gets right without a defense. Then ``images_per_class`` are
-    chosen of each class, and ``num_images`` of what is left, each time spread evenly over the data set.
+    First, ``correct_only`` keeps the images that the undefended target classifies correctly. Then ``images_per_class``
+    are chosen from each class, and ``num_images`` from the rest, each time spread evenly over the data set.
 
     Args:
         config: of the grid.
         base: the config of the target, with its test data.
         dataset: the data set of that config.
-        folder: the grid's work directory. What the target gets right is kept there for when the run is continued.
+        folder: the grid's work directory, where the target's results are cached for resumed runs.
         launcher: MMEngine's name of the launcher.
 
     Raises:
-        UsageError: for bad numbers, for images without exactly one label, or if no image is left.
+        UsageError: for invalid numbers, for images without exactly one label, or if no image is left.
     """
     if not (config.correct_only or config.images_per_class):
         return choose_indices(len(dataset), config.num_images, config.indices), None
     chosen = choose_indices(len(dataset), None, config.indices)
-    # Before the target is tested on thousands of images.
+    # Fails early, before the target is tested on thousands of images.
     labels = [_label(dataset, index) for index in chosen] if config.images_per_class else None
     facts: dict[str, Any] = {'candidates': len(chosen)}
     if config.correct_only:
@@ -61,7 +61,9 @@ def choose_images(
         labels = labels and [label for label, keep in zip(labels, correct) if keep]
         chosen = [index for index, keep in zip(chosen, correct) if keep]
         if not chosen:
-            raise UsageError(f'the undefended target gets none of {len(correct)} images right, and correct_only is set')
+            raise UsageError(
+                f'the undefended target classifies none of {len(correct)} images correctly, but correct_only is set'
+            )
     if labels is not None and config.images_per_class is not None:
         chosen = _of_each_class(chosen, labels, config.images_per_class)
         facts['images_per_class'] = config.images_per_class
@@ -86,7 +88,7 @@ def _label(dataset: BaseDataset, index: int) -> int:
 
 
 def _of_each_class(chosen: Sequence[int], labels: Sequence[int], number: int) -> list[int]:
-    """In the order of ``chosen``; of a class with fewer images, all."""
+    """Choose ``number`` images per class, or all if there are fewer, in the order of ``chosen``."""
     kept = []
     for label in dict.fromkeys(labels):
         own = [index for index, other in zip(chosen, labels) if other == label]
@@ -103,7 +105,7 @@ def _correct(
     folder: Optional[Union[str, Path]],
     launcher: str,
 ) -> list[bool]:
-    """Whether the undefended target gets each image right; the same list on all processes."""
+    """Whether the undefended target classifies each image correctly; the same list on all processes."""
     key = value_digest(
         __version__,
         model_settings(base),
@@ -113,7 +115,7 @@ def _correct(
         config.seed,
     )
     path = None if folder is None else Path(folder) / 'correct_images.json'
-    # Only one process looks, so that all of them take the same branch.
+    # Only one process reads the file, so that all of them take the same branch.
     known = [_stored(path, key) if is_main_process() else None]
     broadcast_object_list(known)
     if known[0] is None:
@@ -142,7 +144,7 @@ def _test(
     folder: Optional[Union[str, Path]],
     launcher: str,
 ) -> Optional[list[bool]]:
-    """Test the target on clean images; None on all processes but the first."""
+    """Test the target on clean images; returns None on all processes but the first."""
     part = copy.deepcopy(base)
     data = part.test_dataloader.dataset
     if len(chosen) < len(dataset) or config.indices is not None:

@@ -1,4 +1,4 @@
-"""Complete test configs of the defenses of a grid: each the target with something in front, on the same data."""
+"""Complete test configs of a grid's defenses, all on the same data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...training.preparation import prepare_for_testing
 from ...training.purifier_config import override_purifier, purifier_config
 from ...validation import did_you_mean
 
-# What only training needs. ``None`` for each, because MMEngine wants all of a loop or nothing.
+# Settings of training, all set to ``None``, because MMEngine requires either all settings of a loop or none.
 _TRAINING = (
     'train_cfg', 'train_dataloader', 'optim_wrapper', 'val_cfg', 'val_dataloader', 'val_evaluator', 'param_scheduler',
     'auto_scale_lr',
@@ -29,9 +29,9 @@ class Defense:
     """A defense, ready to be tested.
 
     Attributes:
-        name: as tables show it.
+        name: its name in tables.
         config: for ``Runner.from_cfg``.
-        checkpoint: what is loaded, None for a model that loads itself.
+        checkpoint: the checkpoint to load; None for a model that loads its own weights.
         purifier: the class of its purifier, None for a model without one.
     """
 
@@ -41,37 +41,37 @@ class Defense:
     purifier: Optional[type[Purifier]]
 
     def settings(self) -> dict[str, Any]:
-        """What its numbers depend on, besides the data."""
+        """Everything that its results depend on, except for the data."""
         return {**model_settings(self.config), 'checkpoint': plain_settings(self.checkpoint)}
 
 
 def model_settings(config: Config) -> dict[str, Any]:
-    """The parts of a config that say what a model computes once its checkpoint is loaded."""
+    """The parts of a config that determine a model's output once its checkpoint is loaded."""
     settings = {name: plain_settings(config.get(name)) for name in ('default_scope', 'data_preprocessor', 'test_cfg')}
     model = {name: value for name, value in config.model.items() if name != 'data_preprocessor'}
     settings['model'] = plain_settings(model, leave_out=('init_cfg', 'pretrained'))
-    # A purifier's init_cfg is its own export, which no checkpoint overwrites.
+    # A purifier's init_cfg refers to its export, which no checkpoint overwrites.
     settings['model']['data_preprocessor'] = plain_settings(config.model.get('data_preprocessor'))
     return settings
 
 
 def data_settings(config: Config) -> dict[str, Any]:
-    """The parts of a config that say what a model is tested on; how it is batched and loaded is none of them."""
+    """The parts of a config that determine the test data, without batching and loading."""
     dataset = {name: value for name, value in config.test_dataloader.dataset.items() if name != 'indices'}
     return {'dataset': plain_settings(dataset), 'evaluator': plain_settings(config.test_evaluator)}
 
 
 def target_config(target: dict, overrides: dict) -> Config:
-    """The config of the undefended model, with the grid's own settings of the test data on top.
+    """The config of the undefended model, with the grid's overrides of the test data.
 
     Raises:
-        ValueError: if it has no test data.
+        ValueError: if the config has no test data.
     """
     config = Config.fromfile(target['config'])
     config.merge_from_dict(copy.deepcopy(overrides))
     for name in ('test_dataloader', 'test_evaluator', 'test_cfg'):
         if config.get(name) is None:
-            raise UsageError(f'{target["config"]} has no {name}, which says what a grid is tested on')
+            raise UsageError(f'{target["config"]} has no {name}, which a grid needs for its test data')
     return config
 
 
@@ -79,16 +79,16 @@ def build_defense(name: str, spec: Optional[dict], target: dict, base: Config, l
     """A defense from its entry in a grid's config.
 
     Args:
-        name: its name there.
-        spec: None or an empty dict for no defense; ``config`` and ``checkpoint`` of a whole model, protected or trained
-            against attacks (``checkpoint=None`` for one that loads itself); ``data_preprocessor`` to put in front of
-            that or of the target.
+        name: its name.
+        spec: None or an empty dict for no defense; ``config`` and ``checkpoint`` of a whole model, protected or
+            adversarially trained (``checkpoint=None`` for one that loads its own weights); ``data_preprocessor`` to put
+            in front of that or of the target.
         target: ``dict(config=..., checkpoint=...)``.
         base: :func:`target_config`, whose data all defenses share.
-        launcher: as MMEngine names it.
+        launcher: MMEngine's name of the launcher.
 
     Raises:
-        ValueError: for an entry with other keys, or a purifier of an unknown type; the message lists near ones.
+        ValueError: for unknown keys, or an unknown type of purifier; the message suggests similar ones.
     """
     spec = dict(spec or {})
     preprocessor = spec.pop('data_preprocessor', None)
@@ -108,7 +108,7 @@ def build_defense(name: str, spec: Optional[dict], target: dict, base: Config, l
     prepare_for_testing(config, launcher)
     for part in _TRAINING:
         config[part] = None
-    # Built once before any work, so that a mistake in any of them shows now.
+    # Built once in advance, so that errors show before anything runs.
     found = build_model(config).data_preprocessor
     return Defense(name, config, model['checkpoint'], type(found) if isinstance(found, Purifier) else None)
 

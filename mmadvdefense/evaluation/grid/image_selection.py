@@ -1,4 +1,4 @@
-"""Which images of a data set a grid is tested on, and whether they are all there."""
+"""Selection of a grid's test images, and checks that their files exist."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ...errors import UsageError
 from ...registry import DATASETS
 from ...training.preparation import enter_scope
 
-# Where data sets of MMPretrain, MMDetection and MMSegmentation keep the names of an image's files.
+# Keys of file names in data sets of MMPretrain, MMDetection and MMSegmentation.
 _FILES = ('img_path', 'seg_map_path')
 
 
 def open_test_set(config: Config) -> BaseDataset:
-    """The data set of a config's test, with all its entries read.
+    """The test set of a config, fully initialized.
 
     Raises:
-        FileNotFoundError: if its folder or list is missing, from the data set itself.
+        FileNotFoundError: from the data set, if its folder or annotation file is missing.
     """
     enter_scope(config)
     dataset = DATASETS.build(copy.deepcopy(config.test_dataloader.dataset))
@@ -31,19 +31,19 @@ def open_test_set(config: Config) -> BaseDataset:
 
 
 def choose_indices(size: int, num_images: Optional[int], indices: Optional[Sequence[int]]) -> list[int]:
-    """Positions of the images to test on.
+    """Indices of the test images.
 
     Args:
-        size: of the data set.
-        num_images: this many, spread evenly over the data set, which may list class after class; None for all.
-        indices: these ones.
+        size: size of the data set.
+        num_images: number of images, spread evenly over the data set, since it may be sorted by class; None for all.
+        indices: explicit indices.
 
     Raises:
-        ValueError: for both, or for positions that the data set does not have or that are named twice.
+        ValueError: if both are given, or for indices that are out of range or repeated.
     """
     if indices is not None:
         if num_images is not None:
-            raise UsageError('num_images and indices both say which images to test on; leave one out')
+            raise UsageError('num_images and indices both select the test images; omit one')
         wrong = [index for index in indices if not 0 <= index < size]
         if wrong or not indices or len(set(indices)) != len(indices):
             what = f'{wrong[0]} is none' if wrong else 'each must be named once, and at least one'
@@ -57,15 +57,15 @@ def choose_indices(size: int, num_images: Optional[int], indices: Optional[Seque
 
 
 def compose_indices(existing: Any, chosen: Sequence[int], dataset: BaseDataset) -> list[int]:
-    """Positions in the whole of a data set, of which its config may name a part.
+    """Indices into the whole data set, of which the config may already select a part.
 
     Args:
-        existing: ``indices`` in the config: a list, how many from the first, or None.
-        chosen: positions in that part.
+        existing: ``indices`` in the config: a list, a number of leading images, or None.
+        chosen: indices into that part.
         dataset: for messages.
 
     Raises:
-        ValueError: for a data set that takes no indices, or takes them from its end.
+        ValueError: for a data set that does not support indices, or that counts them from the end.
     """
     if not isinstance(dataset, BaseDataset):
         raise UsageError(
@@ -78,10 +78,10 @@ def compose_indices(existing: Any, chosen: Sequence[int], dataset: BaseDataset) 
 
 
 def inspect_images(dataset: BaseDataset, indices: Sequence[int]) -> str:
-    """Look for every file, and sum up names, sizes and ground truth in a digest; no image is read.
+    """Check that every file exists, and digest names, sizes and ground truth without reading images.
 
     Raises:
-        FileNotFoundError: that names the first file that is missing.
+        FileNotFoundError: that names the first missing file.
     """
     entries: list[Any] = []
     for index in indices:
@@ -93,7 +93,7 @@ def inspect_images(dataset: BaseDataset, indices: Sequence[int]) -> str:
 
 def _file_size(path: str, index: int, dataset: BaseDataset) -> Optional[int]:
     if '://' in path:
-        return None  # a storage that MMEngine reads
+        return None  # a remote storage that MMEngine reads
     if not Path(path).is_file():
         raise FileNotFoundError(f'{path} is missing: image {index} of {type(dataset).__name__}')
     return Path(path).stat().st_size

@@ -1,4 +1,4 @@
-"""The cells of a grid, each with everything that its numbers depend on."""
+"""The cells of a grid, each with everything that its results depend on."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Cell:
 
     Attributes:
         defense: its name.
-        condition: what is done to the images; its name is that of the attack.
+        condition: the attack on the images, or none; named after the attack.
         threat: the title of the threat model, ``'clean'`` for clean images.
-        reason: why it cannot run, if that is known beforehand.
-        fingerprint: a digest of everything that its numbers depend on.
+        reason: the reason why it cannot run, if known in advance.
+        fingerprint: a digest of everything that its results depend on.
     """
 
     defense: str
@@ -47,12 +47,12 @@ class Cell:
 
     @property
     def title(self) -> str:
-        """As people read it: ``'align, gray-box, PGD'``."""
+        """A readable title: ``'align, gray-box, PGD'``."""
         return f'{self.defense}, {self.threat}' + ('' if self.threat == CLEAN else f', {self.condition.name}')
 
     @property
     def file_name(self) -> str:
-        """The name of its files, without an ending."""
+        """The stem of its file names."""
         words = [self.threat, self.condition.name, self.defense] if self.threat != CLEAN else [CLEAN, self.defense]
         readable = '__'.join(re.sub(r'[^\w.+-]+', '-', word) for word in words)
         return f'{readable}__{self.fingerprint[:12]}'
@@ -60,15 +60,15 @@ class Cell:
 
 @dataclass
 class GridPlan:
-    """A grid whose models, images and cells are known.
+    """A grid with resolved models, images and cells.
 
     Attributes:
         config: the grid's config.
         defenses: by name, ready to be tested.
         cells: in the order in which they are run: defense after defense, clean images first.
-        settings: everything that the numbers depend on, to compare with an earlier run's.
+        settings: everything that the results depend on, for comparison with an earlier run.
         images: the number of test images.
-        facts: what the report says of target and data.
+        facts: facts about target and data for the report.
     """
 
     config: GridConfig
@@ -80,21 +80,21 @@ class GridPlan:
 
     @property
     def shown(self) -> set[str]:
-        """The first training of every method: the page shows the images and distributions of these."""
+        """The first training of every method, whose images and distributions the page shows."""
         return {names[0] for names in self.config.methods.values()}
 
 
 def plan_grid(config: GridConfig, folder: Optional[Union[str, Path]] = None, launcher: str = 'none') -> GridPlan:
-    """Open the test set, look for every image's file, and build the target and the sources to see whether they fit.
+    """Open the test set, check every image file, and build the target and the sources to check compatibility.
 
     Args:
         config: of the grid.
-        folder: its work directory; with ``correct_only``, what the target predicts is kept there.
-        launcher: MMEngine's name of the launcher; with ``correct_only``, the target is tested with it.
+        folder: its work directory, where the target's results are cached with ``correct_only``.
+        launcher: MMEngine's name of the launcher; used to test the target with ``correct_only``.
 
     Raises:
         UsageError: for models, layers or images that do not fit together.
-        FileNotFoundError: that names the first file that is missing.
+        FileNotFoundError: that names the first missing file.
     """
     overrides = {'test_dataloader': config.test_dataloader, 'test_evaluator': config.test_evaluator}
     base = target_config(config.target, overrides)
@@ -134,7 +134,7 @@ def plan_grid(config: GridConfig, folder: Optional[Union[str, Path]] = None, lau
 
 
 def _check_models(config: GridConfig, base: Config, dataset: BaseDataset) -> dict[str, Any]:
-    """Build target and sources, and return what the report says of them."""
+    """Build target and sources, and return facts about them for the report."""
     target = build_model(base)
     check_num_classes(target, dataset)
     for layer in config.layers:
@@ -155,7 +155,7 @@ def _check_models(config: GridConfig, base: Config, dataset: BaseDataset) -> dic
 
 
 def _cells(config: GridConfig, defense: Defense, common: dict, parts: dict, threats: dict) -> list[Cell]:
-    # Under its former name, as in former_words.py: fingerprints are those of cells that are finished.
+    # Uses the former spelling, as in former_words.py, so that fingerprints of finished cells remain valid.
     own = {**common, 'defence': parts['defenses'][defense.name]}
     cells = [Cell(defense.name, Condition(CLEAN), CLEAN, None, value_digest(own))]
     for column, threat in _columns(config, defense):
@@ -177,10 +177,10 @@ def _cells(config: GridConfig, defense: Defense, common: dict, parts: dict, thre
 
 
 def _columns(config: GridConfig, defense: Defense) -> list[tuple[ThreatColumn, ThreatModel]]:
-    """The threat models that a defense is tested under, and the attacker of each.
+    """The threat models under which a defense is tested, and the attacker of each.
 
-    Without a purifier, adaptive attackers are gray-box attackers. They are run once: under gray-box, or in a grid that
-    has none under the first of them.
+    Without a purifier, adaptive attackers are gray-box attackers. They are run once: under gray-box or, in a grid
+    without it, under the first of them.
     """
     if defense.purifier is not None:
         return [(column, column.threat) for column in config.threat_models]
@@ -215,6 +215,6 @@ def _source_settings(source: ModelSpec, channel_order: Optional[str]) -> dict[st
     config = Config.fromfile(source.config)
     settings = {**model_settings(config), 'checkpoint': plain_settings(source.checkpoint)}
     trained_on = source.image_order()
-    # Part of the settings only if the source sees other pixels than the target.
+    # Included only if the source's channel order differs from the target's.
     swaps = channel_order and trained_on and channel_order != trained_on
     return {**settings, 'channel_order': trained_on} if swaps else settings

@@ -1,4 +1,4 @@
-"""How far a grid has come, and how long the rest will take."""
+"""Progress display of a grid, with an estimate of the remaining time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 
 class BatchesHook(Hook):
-    """Calls back with the number of images after every batch of a test."""
+    """Calls a function with the number of images after every test batch."""
 
     priority = 'LOWEST'
 
@@ -28,10 +28,10 @@ class GridProgress:
     """A line for every finished cell, and on a terminal a bar for the current one.
 
     Args:
-        kinds: of all cells that are still to be run, what their cost depends on.
-        images: how many a cell has.
-        total: how many cells the grid has, with those that were finished before.
-        console: where to; by default the standard output of the first process.
+        kinds: for each remaining cell, a key for its cost.
+        images: number of images per cell.
+        total: number of cells in the grid, including finished ones.
+        console: output console; by default the standard output of the first process.
     """
 
     def __init__(self, kinds: Sequence[tuple], images: int, total: int, console: Optional[Console] = None):
@@ -43,7 +43,7 @@ class GridProgress:
 
     @contextmanager
     def cell(self, title: str, kind: tuple) -> Iterator[BatchesHook]:
-        """Inside, the hook that is given moves the bar; call :meth:`done` after it."""
+        """Yield the hook that moves the bar during a cell; call :meth:`done` afterwards."""
         bar = Progress(
             TextColumn('{task.description}', markup=False),
             BarColumn(),
@@ -51,7 +51,7 @@ class GridProgress:
             TimeElapsedColumn(),
             console=self._console,
             transient=True,
-            # In a log it would leave an empty line for each cell.
+            # In a log, the bar would leave an empty line for each cell.
             disable=not self._console.is_terminal,
         )
         start = time.perf_counter()
@@ -62,7 +62,7 @@ class GridProgress:
         self._left.remove(kind)
 
     def done(self, title: str, outcome: str) -> None:
-        """Print the line of the cell that was run last."""
+        """Print the line of the last cell."""
         number = self._total - len(self._left)
         seconds = self._seconds[-1][1]
         left = f', about {duration(self.estimate())} left' if self._left else ''
@@ -72,7 +72,7 @@ class GridProgress:
         )
 
     def estimate(self) -> float:
-        """Seconds for what is left: each cell takes what those of its kind took, or else what all took on average."""
+        """Estimated remaining seconds: the mean time of cells of the same kind, or else of all cells."""
 
         def mean(kind: Optional[tuple]) -> Optional[float]:
             taken = [seconds for other, seconds in self._seconds if kind in (None, other)]

@@ -1,4 +1,4 @@
-"""The results of a grid as one object, from which JSON, tables and pages are made."""
+"""The report of a grid as one object, from which JSON, tables and pages are generated."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Finished = list[tuple[Cell, Result]]
 def build_report(plan: GridPlan, finished: Finished, source: str) -> dict[str, Any]:
     """The report of the cells that are finished; ``docs/robustness.md`` describes its fields.
 
-    Nothing in it depends on when a cell was run, or how fast.
+    It does not depend on when a cell was run, or how long it took.
 
     Args:
         plan: the grid.
@@ -74,7 +74,7 @@ def build_report(plan: GridPlan, finished: Finished, source: str) -> dict[str, A
 
 
 def _software() -> dict[str, Optional[str]]:
-    # PyTorch's own version says what it was built for.
+    # torch.__version__ includes the build variant.
     versions: dict[str, Optional[str]] = {'python': platform.python_version(), 'torch': torch.__version__}
     for name in _SOFTWARE:
         try:
@@ -95,7 +95,7 @@ def _defense(plan: GridPlan, name: str) -> dict[str, Any]:
 
 
 def _attacked(finished: Finished, threat: str) -> Finished:
-    """The cells of a threat model that have numbers."""
+    """The cells of a threat model that have results."""
     return [(cell, result) for cell, result in finished if cell.threat == threat and result.reason is None]
 
 
@@ -105,7 +105,7 @@ def _samples(result: Result) -> dict[str, list]:
 
 
 def _cautions(finished: Finished) -> list[str]:
-    """Why attacks may be weaker than they look: one line for each threat model, attack and reason."""
+    """Reasons why attacks may be weaker than they appear: one line per threat model, attack and reason."""
     clean = [result.scores['score'] for cell, result in finished if cell.threat == CLEAN and result.scores]
     lines = [
         f'{cell.threat}, {cell.condition.name}: {line}'
@@ -129,7 +129,7 @@ def _worst_case(plan: GridPlan, finished: Finished) -> list[dict[str, Any]]:
 
 
 def _comparisons(plan: GridPlan, finished: Finished) -> list[dict[str, Any]]:
-    """Paired t-tests of every two methods under the same attack; an image's score is its mean over trainings."""
+    """Paired t-tests of all pairs of methods under the same attack; an image's score is its mean over trainings."""
     rows = []
     for column, attack in itertools.product(plan.config.threat_models, plan.config.attacks):
         title = column.threat.title

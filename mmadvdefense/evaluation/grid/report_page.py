@@ -1,4 +1,4 @@
-"""What the page of a grid shows beside its report: example images and distributions of features."""
+"""The HTML page of a grid: the report with example images and feature distributions."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from .run_folder import RunFolder
 
 
 def write_grid_page(plan: GridPlan, folder: RunFolder, finished: Finished, report: dict[str, Any]) -> Path:
-    """Write ``report.html`` into a grid's folder.
+    """Write ``report.html`` to a grid's folder.
 
     Args:
         plan: the grid.
-        folder: of its run.
+        folder: its run folder.
         finished: its cells with their results.
-        report: of them.
+        report: their report.
     """
     cells = [(cell.threat, result, folder.examples(cell)) for cell, result in finished if cell.defense in plan.shown]
     classes = report['data']['classes']
@@ -44,7 +44,7 @@ def write_grid_page(plan: GridPlan, folder: RunFolder, finished: Finished, repor
 
 
 def distribution_path(plan: GridPlan, folder: RunFolder, defense: Defense) -> Path:
-    """The file with the distributions of a defense; those of another attack or purifier are in another file."""
+    """The file with the distributions of a defense, specific to attack and purifier."""
     attacks = former_settings(plan.settings['attacks'])
     about = [plan.config.distributions, attacks, plan.settings['defenses'][defense.name]]
     return folder.path / 'distributions' / f'{defense.name}__{value_digest(about)[:12]}.npz'
@@ -59,7 +59,7 @@ def lacks_distributions(plan: GridPlan, folder: RunFolder, defense: Defense) -> 
 def collect_grid_distributions(plan: GridPlan, folder: RunFolder, defense: Defense, runner: Runner) -> None:
     """Collect the distributions of a defense with a purifier, under the grid's gray-box attack for distributions.
 
-    Does nothing if they are there already.
+    Does nothing if they have already been collected.
     """
     settings = plan.config.distributions
     if settings is None or not lacks_distributions(plan, folder, defense):

@@ -1,4 +1,4 @@
-"""The folder of a run: each finished cell is there completely or not at all, and cells of other grids are not."""
+"""The folder of a run, with atomically written results of finished cells."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .versions import RUN_FORMAT, VERSION, upgrade_files, upgrade_settings
 
 
 class RunFolder:
-    """Where a grid writes.
+    """The output folder of a grid.
 
     Args:
         path: the work directory.
@@ -24,18 +24,18 @@ class RunFolder:
         self.path = Path(path)
 
     def claim(self, config: str, settings: dict[str, Any], force: bool = False) -> None:
-        """Make this the folder of a grid.
+        """Claim the folder for a grid.
 
-        With ``force``, the folder of another grid becomes this one's: cells that both have stay, and the others are
-        removed when the grid is finished (:meth:`remove_others`). A folder of version 1 is converted.
+        With ``force``, the folder of another grid is taken over: common cells are kept, and the others are removed when
+        the grid is finished (:meth:`remove_others`). A folder of version 1 is converted.
 
         Args:
-            config: the file of the grid, for messages.
-            settings: what its numbers depend on.
+            config: the grid's config file, for messages.
+            settings: everything that its results depend on.
             force: whether to take over the folder of another configuration.
 
         Raises:
-            FileExistsError: if it holds the report of another configuration; the message says what differs.
+            FileExistsError: if it contains the report of another configuration; the message names the difference.
         """
         note = self.path / 'run.json'
         if note.exists():
@@ -43,7 +43,8 @@ class RunFolder:
             if not force:
                 self._check_same(theirs, settings)
             if theirs['version'] < VERSION:
-                # Before their note is replaced, so that after a crash in between the rest is converted.
+                # Before the stored settings are replaced, so that a crash in between does not prevent converting the
+                # rest.
                 upgrade_files(self.path)
         write_json(note, {'format': RUN_FORMAT, 'version': VERSION, 'config': config, 'settings': settings})
 
@@ -57,7 +58,7 @@ class RunFolder:
             )
 
     def load(self, cell: Cell) -> Optional[Result]:
-        """The result of a cell, None if it has not been finished."""
+        """The result of a cell; None if it is not finished."""
         path = self._path(cell)
         if not path.exists():
             return None
@@ -68,9 +69,9 @@ class RunFolder:
         """Write a finished cell.
 
         Args:
-            cell: which one.
-            result: what came of it.
-            seconds: how long it took.
+            cell: the cell.
+            result: its result.
+            seconds: its run time.
         """
         if result.examples:
             save_examples(self.examples(cell), result.examples)
@@ -84,11 +85,11 @@ class RunFolder:
         save_file_atomically(self._path(cell), lambda file: file.write(data), size=len(data))
 
     def examples(self, cell: Cell) -> Path:
-        """The file with a cell's example images, if it has any."""
+        """The path of a cell's example images, which need not exist."""
         return self.path / 'examples' / f'{cell.file_name}.npz'
 
     def remove_others(self, cells: list[Cell]) -> None:
-        """Remove what other grids left here."""
+        """Remove the files of other grids."""
         names = {cell.file_name for cell in cells}
         for path in [*self.path.glob('cells/*.json'), *self.path.glob('examples/*.npz')]:
             if path.stem not in names:
@@ -99,7 +100,7 @@ class RunFolder:
 
 
 def first_difference(theirs: Any, ours: Any, at: str = '') -> Optional[str]:
-    """The first difference of two settings: ``'attacks.PGD.eps (8 there, 4 here)'``; None if they are equal."""
+    """The first difference between two settings: ``'attacks.PGD.eps (8 there, 4 here)'``; None if they are equal."""
     if isinstance(theirs, dict) and isinstance(ours, dict):
         for key in dict.fromkeys([*theirs, *ours]):
             missing = object()

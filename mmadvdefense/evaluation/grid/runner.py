@@ -1,4 +1,4 @@
-"""Run a grid of defenses, attacks and threat models cell by cell with MMEngine's test loop, and resume it."""
+"""Runs a grid cell by cell with MMEngine's test loop, with resuming."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from .run_folder import RunFolder
 
 
 class Grid:
-    """A grid in its folder.
+    """A grid with its output folder.
 
     Args:
         plan: what to run.
-        folder: where the results go; cells that are finished there are not run again.
-        source: the file of the grid's config, for the report.
-        launcher: as MMEngine names it.
+        folder: the output folder; cells that are already finished there are not run again.
+        source: the grid's config file, for the report.
+        launcher: MMEngine's name of the launcher.
 
     Attributes:
-        problems: after a run, what went wrong, one line each.
+        problems: after a run, one line per error.
     """
 
     def __init__(self, plan: GridPlan, folder: RunFolder, source: str, launcher: str = 'none'):
@@ -47,11 +47,11 @@ class Grid:
         self.problems: list[str] = []
 
     def run(self) -> dict[str, Any]:
-        """Run what is not finished yet or failed before, and write the report after every cell.
+        """Run all cells that are unfinished or have failed, and write the report after every cell.
 
-        An attack or a defense that fails costs only its own cell, which holds the reason and the traceback. An error on
-        clean images without a defense concerns the model or the data and is raised. So is any error of one of several
-        processes, since the others would wait for it.
+        A failure of an attack or a defense affects only its own cell, which records the reason and the traceback. An
+        error on clean images without a defense is due to the model or the data and is raised. So is any error in a
+        distributed run, since the other processes would wait forever.
 
         Returns:
             The report, on the first process.
@@ -61,7 +61,7 @@ class Grid:
         progress = GridProgress(kinds, self.plan.images, len(self.plan.cells))
         for defense in self.plan.defenses.values():
             cells = [cell for cell in pending if cell.defense == defense.name]
-            # Features are those of the first images, which only a single process sees in their order.
+            # Features are taken from the first images, which only a single process sees in order.
             lacks = get_world_size() == 1 and lacks_distributions(self.plan, self.folder, defense)
             if cells or lacks:
                 runner = Runner.from_cfg(self._runner_config(defense))
@@ -80,7 +80,7 @@ class Grid:
         return report
 
     def _pending(self) -> list[Cell]:
-        """The cells that are not finished, the same on all processes."""
+        """The unfinished cells, the same on all processes."""
         for cell in self.plan.cells if is_main_process() else []:
             result = self.folder.load(cell)
             if result is not None and result.error is None:
@@ -95,7 +95,7 @@ class Grid:
         config.work_dir = str(self.folder.path / 'logs' / defense.name)
         config.experiment_name = f'grid-{defense.name}'
         config.log_level = self.plan.config.log_level
-        # Several runners cannot share the visualizer that a config names.
+        # Several runners cannot share a config's visualizer.
         config.visualizer = None
         config.randomness = dict(seed=self.plan.config.seed)
         return config
@@ -110,7 +110,7 @@ class Grid:
             clean = next(c for c in self.plan.cells if c.defense == cell.defense and c.threat == CLEAN)
             note_changes(result, self.results.get(clean.fingerprint))
             self.folder.save(cell, result, round(time.perf_counter() - start, 1))
-            # As a later run would read it.
+            # Read back, so that the result is the same as in a resumed run.
             stored = self.folder.load(cell)
             assert stored is not None, 'saved just now'
             self.results[cell.fingerprint] = stored
@@ -122,7 +122,7 @@ class Grid:
         config = self.plan.config
         if cell.reason is not None:
             return Result(cell.condition, purifier=False, reason=cell.reason)
-        # What a model draws at random must not depend on the cells before this one: an earlier run may have made them.
+        # A model's random numbers must not depend on previous cells, which an earlier run may have finished.
         set_random_seed(config.seed)
         try:
             return score(
@@ -145,7 +145,7 @@ class Grid:
         try:
             collect_grid_distributions(self.plan, self.folder, defense, runner)
         except Exception as error:
-            # As with a cell, the rest goes on: the page has one figure less.
+            # As with cells, continue with the rest: the page lacks one figure.
             found = failed(Condition(f'distributions of {defense.name}'), error)
             self.problems.append(f'{found.condition.name}: {found.reason}')
 
@@ -163,7 +163,7 @@ class Grid:
 
 
 def write_samples(path: Path, finished: list[tuple[Cell, Result]]) -> None:
-    """Write one row for every image of every cell, as CSV."""
+    """Write a CSV file with one row per image and cell."""
     text = io.StringIO()
     columns = ['image', 'correct', 'score', 'decision', 'changed', 'linf', 'l2', 'psnr', 'queries', 'nonfinite']
     writer = csv.writer(text, lineterminator='\n')

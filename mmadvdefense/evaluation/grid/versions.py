@@ -1,4 +1,4 @@
-"""Reports and run folders of version 1 in the words of version 2.
+"""Conversion of reports and run folders from version 1 to version 2.
 
 Version 1 calls gray-box ``white-box``, adaptive ``adaptive-full``, the worst case ``all_or_nothing``, correct
 ``right``, EOT samples ``draws``, the success threshold ``pixel_share`` and a defense ``defence``, and it spreads the
@@ -33,16 +33,16 @@ _IN_TEXT = re.compile(rf'\b({"|".join(FORMER_THREAT_MODELS)})\b')
 
 
 def read_report(path: Union[str, Path]) -> dict[str, Any]:
-    """A report of ``tools/robustness.py`` or the results of ``tools/test.py``, whatever version wrote them.
+    """Read a report of ``tools/robustness.py`` or results of ``tools/test.py`` of any version.
 
     Args:
-        path: ``report.json`` of a run folder, or what ``--out`` wrote.
+        path: ``report.json`` of a run folder, or a file written with ``--out``.
 
     Returns:
-        The fields that ``docs/robustness.md`` describes.
+        The fields described in ``docs/robustness.md``.
 
     Raises:
-        UsageError: if it is neither, or of a later version.
+        UsageError: if it is neither, or has a later version.
     """
     report = json.loads(Path(path).read_text())
     found = report.get('format') if isinstance(report, dict) else None
@@ -56,7 +56,7 @@ def read_report(path: Union[str, Path]) -> dict[str, Any]:
 
 
 def upgrade_report(report: dict[str, Any]) -> dict[str, Any]:
-    """A report of any version as one of the current version."""
+    """Convert a report of any version to the current version."""
     if report['version'] == VERSION:
         return report
     if report['format'] == RESULTS_FORMAT:
@@ -99,14 +99,14 @@ def _upgrade_column(about: dict[str, Any]) -> dict[str, Any]:
 
 
 def _upgrade_reported(cell: dict[str, Any]) -> dict[str, Any]:
-    """A cell of a report, which also names its threat model and its files."""
+    """Convert a cell of a report, which also names its threat model and its files."""
     places = {'threat_model': _current_title(cell['threat_model']), 'file': _current_title(cell['file'])}
     own = {key: value for key, value in cell.items() if key not in places}
     return {**places, **upgrade_cell(own)}
 
 
 def upgrade_cell(cell: dict[str, Any]) -> dict[str, Any]:
-    """What ``Result.as_dict`` of version 1 gave, as that of the current version."""
+    """Convert the result of a cell from version 1 to the current version."""
     old = cell['condition']
     threat: Optional[dict[str, Any]] = None
     if old['threat_model'] != 'none':
@@ -120,7 +120,7 @@ def upgrade_cell(cell: dict[str, Any]) -> dict[str, Any]:
 
 
 def upgrade_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """What the numbers of a run folder of version 1 depend on, as the current version notes it."""
+    """Convert the settings of a run folder from version 1 to the current version."""
     threats = {
         _current_title(title): {**current_settings(about), 'name': current_threat_model(about['name'])}
         for title, about in settings['threat_models'].items()
@@ -130,14 +130,14 @@ def upgrade_settings(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def upgrade_answers(stored: dict[str, Any]) -> dict[str, Any]:
-    """``correct_images.json`` of any version as that of the current one."""
+    """Convert ``correct_images.json`` of any version to the current version."""
     return _renamed(stored, right='correct')
 
 
 def upgrade_files(folder: Path) -> None:
-    """Write the finished cells of a run folder of version 1 anew, under the names that the current version looks for.
+    """Rewrite the finished cells of a run folder of version 1, under the file names of the current version.
 
-    A crash at any point leaves each cell in one of the two versions; the next call converts the rest.
+    After a crash, each cell is in one of the two versions, and the next call converts the rest.
     """
     for path in sorted(folder.glob('cells/*.json')):
         stored = json.loads(path.read_text())
@@ -160,11 +160,11 @@ def _write(data: bytes, file: BinaryIO) -> None:
 
 
 def _current_title(text: str) -> str:
-    """A title of a threat model, or what begins with one."""
+    """The current form of text that begins with the title of a threat model."""
     text = _NAME.sub(lambda name: current_threat_model(name[0]), text)
     return _DRAWS.sub(r'\1\2\3\4EOT\4samples', text)
 
 
 def _renamed(values: dict[str, Any], **names: str) -> dict[str, Any]:
-    """The same entries in the same order, some under another key."""
+    """Rename some keys while keeping the order."""
     return {names.get(key, key): value for key, value in values.items()}

@@ -1,4 +1,4 @@
-"""What purifiers have in common that fit a network to each image while they clean it."""
+"""Base class of purifiers that fit a network to each image at test time."""
 
 from __future__ import annotations
 
@@ -21,16 +21,15 @@ from ..sizes import map_by_size_randomly
 
 
 class OnlinePurifier(RandomPurifier):
-    """Fits a random network to each image and puts what the network makes of the image in its place.
+    """Fits a randomly initialized network to each image and replaces the image with the network's output.
 
-    Nothing is trained before and nothing is kept after: its checkpoint is the target's. An image's random numbers
-    and its network are its own, so it does not matter which batch it comes in. Images of one size are fitted together.
-    There is no gradient to the images.
+    Nothing is trained in advance or kept afterwards: the checkpoint is the target's. Each image has its own random
+    numbers and network, so results do not depend on the batch. Images of the same size are fitted together. Not
+    differentiable with respect to the images.
 
     Args:
-        num_steps: how often the network is updated. Stopping early is what leaves noise out; choose it with
-            ``tools/tune_oag.py``.
-        progress: show a bar while images are cleaned, if standard output is a terminal.
+        num_steps: number of network updates. Early stopping keeps the noise out; tune it with ``tools/tune_oag.py``.
+        progress: show a progress bar if standard output is a terminal.
         kwargs: of :class:`RandomPurifier`.
 
     Raises:
@@ -51,40 +50,40 @@ class OnlinePurifier(RandomPurifier):
 
     @abstractmethod
     def fit(self, images: Tensor, randomness: Randomness) -> Iterator[Tensor]:
-        """Fit networks for as long as they are asked to, and give what they make of the images after each update.
+        """Fit networks and yield the reconstructed images after each update, without end.
 
         Args:
             images: pixels 0-255, ``(N, 3, H, W)``.
-            randomness: with a stream for each of them.
+            randomness: with one stream per image.
 
         Yields:
-            Pixels that may leave 0-255, of the same shape.
+            Pixels of the same shape, possibly outside 0-255.
         """
 
     def purify(self, images: Pixels, randomness: Randomness) -> Pixels:
         return self.trajectory(images, randomness, [self.num_steps])[0]
 
     def snapshots(self, data: dict, steps: Sequence[int]) -> list[Pixels]:
-        """:meth:`trajectory` of a batch of a data loader, with the random numbers that :meth:`forward` would draw."""
+        """:meth:`trajectory` of a data batch, with the random numbers that :meth:`forward` would draw."""
         samples = data.get('data_samples')
         return self.trajectory(
             self.load_pixels(data['inputs'], samples), self._randomness(data['inputs'], samples), steps
         )
 
     def trajectory(self, images: Pixels, randomness: Randomness, steps: Sequence[int]) -> list[Pixels]:
-        """What images look like after each of these numbers of steps, all from one run.
+        """The cleaned images after each of the given numbers of steps, all from one run.
 
         Args:
             images: pixels 0-255, ``(N, 3, H, W)`` or a list of ``(3, H_i, W_i)``.
-            randomness: what is drawn from.
-            steps: in rising order.
+            randomness: source of the random numbers.
+            steps: numbers of steps in ascending order.
 
         Raises:
-            ValueError: if ``steps`` are no rising numbers from 1 on.
+            ValueError: if ``steps`` are not ascending numbers >= 1.
             FloatingPointError: if the fit diverges.
         """
         if not steps or steps[0] < 1 or any(a >= b for a, b in pairwise(steps)):
-            raise UsageError(f'steps must be rising numbers from 1 on, got {list(steps)}')
+            raise UsageError(f'steps must be ascending numbers >= 1, got {list(steps)}')
 
         def fitted(stacked: Tensor, streams: Randomness) -> Tensor:
             return self._fit_stacked(stacked, streams, steps)
@@ -96,7 +95,7 @@ class OnlinePurifier(RandomPurifier):
 
     def _fit_stacked(self, images: Tensor, randomness: Randomness, steps: Sequence[int]) -> Tensor:
         """``(N, len(steps), 3, H, W)``."""
-        # Whatever the model is tested under, networks are fitted at full precision and with gradients of their own.
+        # Networks are fitted at full precision and with gradients, whatever mode the model is tested in.
         with torch.inference_mode(False), torch.no_grad(), torch.autocast(images.device.type, enabled=False):
             run = islice(self.fit(images.clone(), randomness), steps[-1])
             numbered = enumerate(self._tracked(run, len(images), steps[-1]), start=1)

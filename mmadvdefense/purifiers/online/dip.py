@@ -1,4 +1,4 @@
-"""DIP: what an untrained network learns of an image before it learns the noise."""
+"""DIP: an untrained network fits the image before it fits the noise."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ DEFAULT_NETWORK = dict(type='HourglassNetworks')
 @MODELS.register_module()
 class DIPPurifier(ReconstructionPurifier):
     """The deep image prior (Ulyanov et al., CVPR 2018) against adversarial noise, as Kattamis, Adel and Weller use it
-    ("Exploring Properties of the Deep Image Prior", NeurIPS 2019 workshop): a network from fixed noise to the image is
-    stopped early.
+    ("Exploring Properties of the Deep Image Prior", NeurIPS 2019 workshop): a network that maps fixed noise to the
+    image, with early stopping.
 
     Args:
-        num_steps: of Adam; where to stop.
+        num_steps: number of Adam steps before stopping.
         learning_rate: of Adam.
         jitter: standard deviation of the noise that is added to the input at each step; 1/30 in the authors' denoising
-            code, whose input is uniform in [0, 0.1). 0 leaves it out.
+            code, whose input is uniform in [0, 0.1). 0 disables it.
         network: config of the network.
         kwargs: of :class:`ReconstructionPurifier`.
 

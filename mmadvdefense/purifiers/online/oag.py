@@ -1,4 +1,4 @@
-"""OAG: an image is drawn anew from a network that learns its distribution while the image is drawn."""
+"""OAG: an image is synthesized anew while a network learns its distribution."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ class OAGPurifier(OnlinePurifier):
     """The online alternate generator of Li, Zeng, Li, Lin and Yu, "Online Alternate Generator against Adversarial
     Attacks" (TIP 2021, arXiv 2009.08110), Algorithm 1. Needs no training, no attack and no target.
 
-    Image steps (Eq. 3) and network steps (Eq. 5) take turns. The synthesized image ``I_s`` starts at zero and never
-    sees the input ``I_z``, which enters through the network alone::
+    Image steps (Eq. 3) and network steps (Eq. 5) alternate. The synthesized image ``I_s`` starts at zero and never sees
+    the input ``I_z``, which enters only through the network::
 
         I ← I − (ε²/2)(I − ∂F(I; θ)/∂I) + ε N(0, 1)
         θ ← θ + β(∂F(I_z; θ)/∂θ − ∂F(I_s; θ)/∂θ)
 
-    The paper gives neither ε nor β nor the range of images. Images are pixels around the middle grey here, -127.5 to
-    127.5: the N(0, 1) that Eq. 3 assumes of images without a network is then noise of one pixel, and a grey image is
-    what it starts at. In [-1, 1] the same noise would drown the image.
+    The paper gives neither ε nor β nor the range of images. Here images are pixels centred at mid-grey, -127.5 to
+    127.5: the N(0, 1) prior that Eq. 3 implies without a network is then noise of one pixel value, and synthesis starts
+    from a grey image. In [-1, 1] the same noise would swamp the image.
 
     Args:
         num_steps: network steps ``T_N``; 200 to 300 in the paper, 600 for ImageNet.
         image_steps: image steps ``T_I`` before each network step.
         noise: ``ε`` of Eq. 3.
-        learning_rate: of Eq. 5 with ``β = learning_rate / √n``, where ``n`` is how many numbers all positions of the
-            kernel see together. The largest β without divergence falls with the size of the image in this way: images
-            of any size, also all white ones, are stable below about 0.018 (and 20 image steps of 0.3).
+        learning_rate: of Eq. 5 with ``β = learning_rate / √n``, where ``n`` is the number of values that all positions
+            of the kernel see in total. The largest stable β decreases with image size in this way: images of any size,
+            even all-white ones, are stable below about 0.018 (with 20 image steps of 0.3).
         network: config of ``F``.
         kwargs: of :class:`OnlinePurifier`.
 
@@ -75,9 +75,9 @@ class OAGPurifier(OnlinePurifier):
             yield synthesized + PIXEL_MAX / 2
 
     def _update_image(self, image: Tensor, parameters: dict[str, Tensor], randomness: Randomness) -> Tensor:
-        """All image steps of one network step, Eq. 3."""
+        """All image steps before one network step, Eq. 3."""
         steps, rate = self.image_steps, self.noise**2 / 2
-        # One draw for all steps: an image's stream is read on the host.
+        # A single draw for all steps, because random numbers are generated on the CPU.
         noise = self.noise * randomness.normal_like(image.new_empty(len(image), steps, *image.shape[1:]))
         for step in range(steps):
             with torch.enable_grad():

@@ -1,4 +1,4 @@
-"""What is left of OAG without its image steps."""
+"""OAG without its image steps."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class OneStepAutoEncoderPurifier(ReconstructionPurifier):
     """The ablation of Li et al., "Online Alternate Generator against Adversarial Attacks" (TIP 2021), section IV-H: an
     auto-encoder with OAG's network as its encoder, fitted to each image as input and target.
 
-    The image reaches the decoder through one scalar, so that the auto-encoder does not copy it but learns it.
+    The image reaches the decoder through a single scalar, so that the auto-encoder cannot simply copy it.
 
     Args:
-        num_steps: of Adam, which the paper does not name.
+        num_steps: number of Adam steps; the paper does not state the optimizer.
         learning_rate: of Adam.
         network: config of the network.
         kwargs: of :class:`ReconstructionPurifier`.
 
     Raises:
-        ValueError: for steps below 1 or a learning rate that is not positive.
+        ValueError: for steps below 1 or a non-positive learning rate.
     """
 
     def __init__(self, num_steps: int = 200, learning_rate: float = 0.01, network: Optional[dict] = None, **kwargs):

@@ -15,7 +15,7 @@ from .base import OnlinePurifier
 
 
 class ReconstructionPurifier(OnlinePurifier):
-    """Adam on the mean squared error between what each image's network puts out and the image.
+    """Minimizes the mean squared error between each image and its network's output with Adam.
 
     Args:
         num_steps: of Adam.
@@ -24,7 +24,7 @@ class ReconstructionPurifier(OnlinePurifier):
         kwargs: of :class:`OnlinePurifier`.
 
     Raises:
-        ValueError: for steps below 1 or a learning rate that is not positive.
+        ValueError: for steps below 1 or a non-positive learning rate.
     """
 
     def __init__(self, num_steps: int, learning_rate: float, network: dict[str, Any], **kwargs):
@@ -35,7 +35,7 @@ class ReconstructionPurifier(OnlinePurifier):
 
     @abstractmethod
     def source(self, images: Tensor, randomness: Randomness) -> Callable[[], Tensor]:
-        """What gives the input of the networks at each step, for images in [0, 1], ``(N, 3, H, W)``."""
+        """A function that returns the networks' input at each step, for images in [0, 1], ``(N, 3, H, W)``."""
 
     def fit(self, images: Tensor, randomness: Randomness) -> Iterator[Tensor]:
         wanted = images / PIXEL_MAX
@@ -43,7 +43,7 @@ class ReconstructionPurifier(OnlinePurifier):
         source = self.source(wanted, randomness)
         for parameter in parameters.values():
             parameter.requires_grad_()
-        # Adam treats each number by itself, and so does the sum over images of the loss: each fit is its own.
+        # Adam is elementwise and the loss is a sum over images, so each image is fitted independently.
         optimizer = torch.optim.Adam(list(parameters.values()), self.learning_rate)
         outputs = self._outputs(source, parameters)
         while True:

@@ -15,16 +15,16 @@ class AlignPurifier(GeneratorPurifier):
     and Feature Level Distribution Alignments" (arXiv 2212.05387).
 
     Args:
-        discriminator: config of ``D`` on images in [-1, 1], needed for training only; None where the objective has no
-            GAN term.
+        discriminator: config of ``D`` on images in [-1, 1], needed for training only; None if the objective has no GAN
+            term.
         condition_on_labels: give ``D`` the one-hot ground truth as additional channels, as the released code does for
-            classification and segmentation. ``in_channels`` of ``D`` is then 3 + the number of classes; where it is not
-            given, it follows from the ``num_classes`` of MMPretrain's preprocessor, and this package's tools read it
-            off the model's head.
+            classification and segmentation. ``in_channels`` of ``D`` is then 3 + the number of classes; by default it
+            is derived from the ``num_classes`` of MMPretrain's preprocessor, or by this package's tools from the
+            model's head.
         kwargs: of :class:`GeneratorPurifier`.
 
     Raises:
-        ValueError: if ``D`` is conditioned and the number of classes is not known.
+        ValueError: if ``D`` is conditioned on labels and the number of classes is unknown.
     """
 
     def __init__(self, discriminator: Optional[dict] = None, condition_on_labels: bool = False, **kwargs):
@@ -34,7 +34,7 @@ class AlignPurifier(GeneratorPurifier):
             num_classes = kwargs.get('num_classes')
             if num_classes is None:
                 raise UsageError(
-                    'condition_on_labels needs the number of classes: train with tools/train.py, which reads it off '
+                    'condition_on_labels needs the number of classes: train with tools/train.py, which reads it from '
                     "the model's head, or set discriminator=dict(in_channels=3 + number of classes)"
                 )
             discriminator['in_channels'] = 3 + num_classes

@@ -1,4 +1,4 @@
-"""A trained generator as a file of its own, to be put in front of any model (paper, section 4.9)."""
+"""Export a trained generator to a file, for use in front of any model (paper, section 4.9)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FORMAT = 'mmadvdefense purifier'
 
 
 def save_purifier_export(export: dict[str, Any], path: Union[str, Path]) -> None:
-    """Write what ``GeneratorPurifier.export`` returns; the file is there completely or not at all."""
+    """Write what ``GeneratorPurifier.export`` returns, atomically."""
     save_tensors(path, FORMAT, export)
 
 
@@ -19,7 +19,7 @@ def load_purifier_export(path: Union[str, Path]) -> dict[str, Any]:
     """Read an export.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is something else, e.g. a whole training checkpoint.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if the file is not an export, e.g. a training checkpoint.
     """
     return load_tensors(path, FORMAT, 'purifier export', 'tools/export_purifier.py CONFIG CHECKPOINT OUT')

@@ -1,4 +1,4 @@
-"""Purifiers that are a trained network: working size, training batches, and loading of exports."""
+"""Purifiers with a trained network: working size, training batches, and loading of exports."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ DEFAULT_GENERATOR = dict(type='DUNet', widths=(24, 48, 96), encoder_units=(2, 2,
 
 
 class GeneratorPurifier(Purifier):
-    """A purifier that is a network ``G``, images in [-1, 1] to images in [-1, 1].
+    """A purifier with a network ``G`` that maps images in [-1, 1] to images in [-1, 1].
 
     Args:
-        generator: config of the network; by default a small residual U-Net, or what ``init_cfg`` was exported with.
-        working_size: ``(H, W)`` that images are resized to for ``G`` and back from; None to work at their own size.
-            Without it, images of different sizes are run size by size, so that no image depends on its neighbours.
-        tile_size: ``(H, W)`` of the crops that ``G`` is trained on. Larger images are cleaned in overlapping tiles of
-            this size, each at ``working_size``, so that ``G`` sees them at the scale of training; smaller ones are
-            padded to it by repeating their edge. None cleans images in one piece.
-        tile_overlap: the least share of its side that a tile has in common with the next, in [0, 1).
-        tile_batch_size: how many tiles are run at once, for memory; it changes no value.
-        init_cfg: ``dict(type='Pretrained', checkpoint=...)``, a file of ``tools/export_purifier.py``. It is loaded at
-            once, because testing and inference never call ``init_weights``.
+        generator: config of the network; by default a small residual U-Net, or the exported network of ``init_cfg``.
+        working_size: ``(H, W)`` to which images are resized for ``G``; the output is resized back. None keeps the
+            original size; images of different sizes are then run size by size, so that no image depends on its
+            neighbours.
+        tile_size: ``(H, W)`` of the crops on which ``G`` is trained. Larger images are cleaned in overlapping tiles of
+            this size, each at ``working_size``, so that ``G`` sees them at training scale; smaller ones are padded to
+            it by repeating their edge. None disables tiling.
+        tile_overlap: minimum overlap of neighbouring tiles as a share of their side, in [0, 1).
+        tile_batch_size: number of tiles run at once, to limit memory; the result does not depend on it.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)``, a file written by ``tools/export_purifier.py``. It is
+            loaded immediately, because testing and inference never call ``init_weights``.
         kwargs: of :class:`Purifier` and the native preprocessor.
 
     Raises:
-        ValueError: if the export holds another network than ``generator``, or for an impossible tiling.
+        ValueError: if the exported network differs from ``generator``, or for an invalid tiling.
     """
 
     generator: nn.Module
@@ -60,15 +61,15 @@ class GeneratorPurifier(Purifier):
             generator = generator or export['generator']
             working_size = working_size or export['working_size']
             tile_size = tile_size or export.get('tile_size')
-        # By names, since exports hold nothing but data.
+        # Types by name, since exports hold plain data only.
         self.generator_config = named_types(dict(generator or DEFAULT_GENERATOR), MODELS)
         self.generator = MODELS.build(dict(self.generator_config))
         self.working_size = tuple(working_size) if working_size else None
         self.tiles = Tiles(tile_size, tile_overlap) if tile_size else None
         if tile_batch_size < 1:
-            raise UsageError(f'tile_batch_size is at least 1, got {tile_batch_size}')
+            raise UsageError(f'tile_batch_size must be at least 1, got {tile_batch_size}')
         self.tile_batch_size = tile_batch_size
-        # Saved with the checkpoint; tells a trained generator from a random one.
+        # Saved with the checkpoint to distinguish a trained generator from a random one.
         self.register_buffer('num_updates', torch.zeros((), dtype=torch.int64))
         self._known_trained = False
         if init_cfg is not None and export is not None:
@@ -82,8 +83,8 @@ class GeneratorPurifier(Purifier):
         self.num_updates.fill_(export['num_updates'])
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        # MMEngine loads non-strictly: another generator's checkpoint would leave this one random, and its number of
-        # updates would pass it off as trained.
+        # MMEngine loads non-strictly: a checkpoint of another generator would leave this one random, yet mark it as
+        # trained.
         start = f'{prefix}generator.'
         theirs = {name[len(start) :]: value for name, value in state_dict.items() if name.startswith(start)}
         if theirs:
@@ -99,7 +100,7 @@ class GeneratorPurifier(Purifier):
             )
 
     def export(self) -> dict:
-        """What another model's purifier needs: the generator's config and weights."""
+        """The generator's config and weights, for a purifier in front of another model."""
         state = {name: value.detach().cpu() for name, value in self.generator.state_dict().items()}
         return {
             'generator': self.generator_config,
@@ -139,8 +140,8 @@ class GeneratorPurifier(Purifier):
         return self._run(images)[2]
 
     def _run_stacked(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Inputs and outputs of ``G``, at the working size or, where there is more than one tile, merged at the images'
-        own; and the purified pixels.
+        """Inputs and outputs of ``G``, at the working size or, with several tiles, merged at the original size; and the
+        purified pixels.
         """
         height, width = images.shape[-2:]
         padded = images if self.tiles is None else self.tiles.pad(images)
@@ -161,7 +162,7 @@ class GeneratorPurifier(Purifier):
         outputs: list = [None] * len(images)
         purified: list = [None] * len(images)
         if self.working_size and self.tiles is None and not layout.is_uniform:
-            # Sizes differ, but the generator sees one: a single run.
+            # Sizes differ, but not after resizing: a single run suffices.
             small = torch.stack([resize(image[None], self.working_size)[0] for image in images])
             stacked_in, stacked_out = self.generate(small)
             purified = [to_pixels(resize(out[None], size)[0]) for out, size in zip(stacked_out, layout.sizes)]
@@ -174,13 +175,14 @@ class GeneratorPurifier(Purifier):
         return stack(inputs)[0], stack(outputs)[0], purified
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Purify and preprocess; in training, the clean and the adversarial batch as one batch of twice the size.
+        """Purify and preprocess; in training, the clean and the adversarial images as one batch of twice the size.
 
         Args:
-            data: of the data loader; in training with the step of :class:`PurifierTrainHook`, which is taken out of it.
+            data: a batch of the data loader; in training it contains the step of :class:`PurifierTrainHook`, which is
+                removed.
 
         Returns:
-            What the native preprocessor gives; in training with the step, which now holds the purified images.
+            The native preprocessor's output; in training with the step, which now holds the purified images.
 
         Raises:
             RuntimeError: in training without adversarial images, in testing without a trained generator.
@@ -191,7 +193,7 @@ class GeneratorPurifier(Purifier):
         if step is None:
             raise StateError(
                 f'{type(self).__name__} got no adversarial images to train on: add dict(type="PurifierTrainHook", ...) '
-                'to custom_hooks, or train with tools/train.py, which does'
+                'to custom_hooks, or train with tools/train.py, which does so'
             )
         samples = data.get('data_samples')
         if step.purifies_clean:
@@ -204,7 +206,7 @@ class GeneratorPurifier(Purifier):
         return {**self.native({'inputs': purified, 'data_samples': samples}, training), STEP: step}
 
     def _at_working_size(self, images: Pixels) -> Tensor:
-        """What :meth:`_run` gives as the inputs of ``G``, without running it."""
+        """The inputs of ``G`` as :meth:`_run` returns them, without running it."""
         if not isinstance(images, Tensor):
             return stack([self._at_working_size(image[None])[0] for image in images])[0]
         if self.tiles is not None:

@@ -1,4 +1,4 @@
-"""HGD: a denoiser guided by the target model's response to images."""
+"""HGD: a denoiser guided by the target model's responses."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class HGDPurifier(GeneratorPurifier):
     """The denoiser of Liao et al., "Defense against Adversarial Attacks Using High-Level Representation Guided
     Denoiser" (arXiv 1712.02976): a network that predicts the negative noise of an image.
 
-    What guides it in training (pixels, features, logits or labels) is the objective's: ``objective_hgd_*.py`` in
+    The objective determines the guidance (pixels, features, logits or labels): see ``objective_hgd_*.py`` in
     ``configs/_base_/defenses``.
 
     Args:
-        generator: config of the denoiser; by default DUNET at its published widths (11.0 M parameters), or what
-            ``init_cfg`` was exported with.
+        generator: config of the denoiser; by default DUNET at its published widths (11.0 M parameters), or the exported
+            network of ``init_cfg``.
         init_cfg: as for :class:`GeneratorPurifier`.
-        noise_scale: what the predicted noise is multiplied by in tests before it is subtracted; in training it is 1.
-            The paper's "PGD x2" (appendix B, table 8) is 2, for a pixel-guided denoiser that was trained as usual.
+        noise_scale: factor applied to the predicted noise at test time; 1 in training. The paper's "PGD x2" (appendix
+            B, table 8) uses 2, for a pixel-guided denoiser that was trained as usual.
         kwargs: of :class:`GeneratorPurifier`.
 
     Raises:
-        ValueError: for a discriminator, which this method does not have, or a negative ``noise_scale``.
+        ValueError: if a discriminator is given, which this method does not use, or for a negative ``noise_scale``.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class HGDPurifier(GeneratorPurifier):
         super().__init__(generator=generator, init_cfg=init_cfg, **kwargs)
         self.noise_scale = noise_scale
 
-        # Training batches, also those of a validation loss, are not purified by purify().
+        # Training batches, and those of a validation loss, do not go through purify().
         self._scale = 1.0
 
     def generate(self, images: Tensor) -> tuple[Tensor, Tensor]:

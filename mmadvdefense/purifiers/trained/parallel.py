@@ -11,27 +11,28 @@ from ...registry import MODEL_WRAPPERS
 
 
 def freeze_target(model: nn.Module) -> None:
-    """Turn off gradients and set eval mode in all of a host model but its purifier."""
+    """Disable gradients and set eval mode in a host model, except for its purifier."""
     for name, child in model.named_children():
         if name != 'data_preprocessor':
             child.requires_grad_(False).eval()
-    # A host may own parameters besides its children.
+    # A host may have parameters outside its submodules.
     for parameter in model.parameters(recurse=False):
         parameter.requires_grad_(False)
 
 
 @MODEL_WRAPPERS.register_module()
 class PurifierDistributedDataParallel(MMDistributedDataParallel):
-    """MMEngine's wrapper, but the target is frozen first: the gradient reducer is made in the constructor, before any
-    hook runs, and would wait for the target's parameters forever.
+    """MMEngine's wrapper with the target frozen beforehand: the gradient reducer is created in the constructor, before
+    any hook runs, and would otherwise wait for the target's gradients forever.
 
-    ``tools/train.py --launcher`` sets it; elsewhere ``model_wrapper_cfg=dict(type='PurifierDistributedDataParallel')``.
+    Set by ``tools/train.py --launcher``; otherwise set
+    ``model_wrapper_cfg=dict(type='PurifierDistributedDataParallel')``.
     """
 
     def __init__(self, module: nn.Module, device_ids: Optional[Sequence[int]] = None, **kwargs):
         freeze_target(module)
         on_cpu = next(module.parameters()).device.type == 'cpu'
-        # A discriminator that the objective does not use must not stall the reducer either.
+        # Nor may a discriminator that the objective does not use stall the reducer.
         kwargs.setdefault('find_unused_parameters', True)
         kwargs.setdefault('broadcast_buffers', False)
         super().__init__(module=module, device_ids=None if on_cpu else device_ids, **kwargs)

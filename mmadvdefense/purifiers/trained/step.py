@@ -1,4 +1,4 @@
-"""What a training step and the purifier hand each other."""
+"""Interface between a training step and the purifier."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from torch import Tensor
 
 from ...pixels import Pixels
 
-# The entry of a data batch in which the step travels: from the training hook to the purifier, and on to the target.
+# Key of the data batch that carries the step from the training hook to the purifier, and on to the target.
 STEP = 'training_step'
 
 
 @dataclass
 class PurifiedImages:
-    """One training batch as the generator sees it: ``(N, 3, h, w)`` in [-1, 1] at the working size, or at the images'
-    own size where they take several tiles.
+    """One training batch as the generator sees it: ``(N, 3, h, w)`` in [-1, 1] at the working size, or at the original
+    size if images take several tiles.
 
-    There are no purified clean images where the generator is trained on adversarial ones alone.
+    There are no purified clean images if the generator is trained on adversarial ones only.
     """
 
     clean: Tensor
@@ -28,13 +28,13 @@ class PurifiedImages:
 
 
 class PurifierStep(Protocol):
-    """The part of a training step that a purifier knows.
+    """The part of a training step that a purifier uses.
 
     Attributes:
-        clean: float pixels 0-255 on the purifier's device, checked already.
+        clean: float pixels 0-255 on the purifier's device, already validated.
         adversarial: the same images after the attack, in the layout of ``clean``.
         purifies_clean: whether the generator runs on the clean images, too.
-        images: what the purifier makes of them; None until it has run.
+        images: the purifier's output; None until it has run.
     """
 
     clean: Pixels

@@ -1,4 +1,4 @@
-"""Images in overlapping tiles of one size, and back."""
+"""Splits images into overlapping tiles of one size and merges them again."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from ...errors import UsageError
 class Tiles:
     """Cuts images into evenly spread tiles, and blends the processed tiles back together.
 
-    The weight of a tile falls linearly towards its edges, so that no seam shows; the weights of a pixel add up to 1.
+    The weight of a tile decreases linearly towards its edges to avoid visible seams; the weights of a pixel sum to 1.
 
     Args:
         size: ``(H, W)`` of a tile.
-        overlap: the least share of a tile's side that the next one covers too, in [0, 1).
+        overlap: minimum overlap of neighbouring tiles as a share of their side, in [0, 1).
 
     Raises:
-        ValueError: for a size that is not two positive numbers, or another overlap.
+        ValueError: for a size that is not two positive numbers, or an overlap out of range.
     """
 
     def __init__(self, size: Sequence[int], overlap: float = 1 / 3):
         self.size = tuple(size) if isinstance(size, Sequence) else (size,)
         if len(self.size) != 2 or min(self.size) < 1:
-            raise UsageError(f'tile_size is (height, width) in pixels, got {size!r}')
+            raise UsageError(f'tile_size must be (height, width) in pixels, got {size!r}')
         if not 0 <= overlap < 1:
-            raise UsageError(f'tile_overlap is a share of a tile in [0, 1), got {overlap!r}')
+            raise UsageError(f'tile_overlap must be a share of a tile in [0, 1), got {overlap!r}')
         self.overlap = overlap
 
     def pad(self, images: Tensor) -> Tensor:
-        """Images ``(N, C, H, W)`` of at least a tile's size: the last row and column of smaller ones are repeated."""
+        """Pad images ``(N, C, H, W)`` to at least a tile's size by repeating the last row and column."""
         below, right = (max(tile - side, 0) for tile, side in zip(self.size, images.shape[-2:]))
         return F.pad(images, (0, right, 0, below), mode='replicate') if below or right else images
 
     def number(self, images: Tensor) -> int:
-        """How many tiles cover an image."""
+        """Number of tiles that cover an image."""
         return math.prod(self._count(side, tile) for side, tile in zip(images.shape[-2:], self.size))
 
     def split(self, images: Tensor) -> Tensor:
-        """Tiles ``(N * T, C, h, w)`` of images ``(N, C, H, W)`` of at least a tile's size; gradients flow through."""
+        """Tiles ``(N * T, C, h, w)`` of images ``(N, C, H, W)`` no smaller than a tile; differentiable."""
         rows, columns = (self._indices(side, tile, images) for side, tile in zip(images.shape[-2:], self.size))
         grid = images.index_select(2, rows.flatten()).index_select(3, columns.flatten())
         grid = grid.unflatten(3, columns.shape).unflatten(2, rows.shape)
@@ -53,7 +53,7 @@ class Tiles:
         """Images ``(N, C, H, W)`` of ``size`` from their tiles in the order of :meth:`split`."""
         rows, columns = (self._indices(side, tile, tiles) for side, tile in zip(size, self.size))
         grid = tiles.unflatten(0, (-1, len(rows), len(columns))).permute(0, 3, 1, 4, 2, 5)
-        # Along one axis after the other, because the weight of a pixel is the product of those of its row and column.
+        # Separable: the weight of a pixel is the product of the weights of its row and column.
         lines = _add_up(grid.flatten(4), 4, columns, size[1])
         return _add_up(lines.flatten(2, 3), 2, rows, size[0])
 
@@ -70,7 +70,7 @@ class Tiles:
 
 
 def _add_up(values: Tensor, axis: int, indices: Tensor, side: int) -> Tensor:
-    """Weighted sums of the values of each coordinate: ``axis`` holds those of all tiles and shrinks to ``side``."""
+    """Scatter-add along ``axis``, which holds the values of all tiles, to a length of ``side``."""
     tile = indices.shape[1]
     position = torch.arange(tile, device=values.device, dtype=values.dtype)
     ramp = torch.minimum(position + 1, tile - position).repeat(len(indices))

@@ -1,4 +1,4 @@
-"""Filters of a small window: mean and median."""
+"""Mean and median filters over a small window."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ..sizes import map_by_size
 
 
 class FilterPurifier(Purifier):
-    """A purifier that replaces each value by one of the square window around it, each channel for itself.
+    """Replaces each value with a statistic of the square window around it, channel by channel.
 
-    Beyond the border the nearest pixel is repeated. Differentiable; images stay on their device.
+    Borders are padded by repeating the edge. Differentiable; images stay on their device.
 
     Args:
         kernel_size: side of the window in pixels, odd.
@@ -58,7 +58,7 @@ class MeanFilterPurifier(FilterPurifier):
 class MedianFilterPurifier(FilterPurifier):
     """Median of each window (Xu, Evans and Qi, "Feature Squeezing", NDSS 2018).
 
-    Its gradient is that of the pixel that is the median, where several are equal that of one of them.
+    The gradient goes to the pixel that is the median, or to one of them in case of ties.
     """
 
     def filter(self, padded: Tensor) -> Tensor:

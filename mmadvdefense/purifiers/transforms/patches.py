@@ -1,4 +1,4 @@
-"""Patches of clean images: drawing them from a data set, keeping them in a file, finding the nearest ones."""
+"""Patches of clean images: sampling them from a data set, storing them in a file, and nearest-neighbour search."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ...pixels import Pixels, round_to_8bit
 from ...saving import load_tensors, save_tensors
 
 FORMAT = 'mmadvdefense patches'
-# How many distances are computed at once.
+# Number of distances computed at once.
 BLOCK = 2**24
 
 
 @dataclass(frozen=True)
 class PatchDatabase:
-    """Square patches.
+    """A set of square image patches.
 
     Attributes:
-        patches: ``(M, 3, p, p)``, 8 bits.
+        patches: ``(M, 3, p, p)``, uint8.
         channel_order: ``'bgr'`` or ``'rgb'``.
     """
 
@@ -39,43 +39,43 @@ class PatchDatabase:
         patch_size: int = 5,
         seed: int = 0,
     ) -> PatchDatabase:
-        """Patches at random places of clean images.
+        """Sample patches at random positions of clean images.
 
         Args:
             batches: pixels 0-255, e.g. the ``inputs`` of a data loader.
-            channel_order: of these images, ``'bgr'`` or ``'rgb'``.
-            per_image: how many are taken of each image.
-            patch_size: their side in pixels.
-            seed: of the places.
+            channel_order: channel order of these images, ``'bgr'`` or ``'rgb'``.
+            per_image: number of patches per image.
+            patch_size: side of a patch in pixels.
+            seed: seed of the positions.
 
         Raises:
-            ValueError: for an unknown ``channel_order``, no image at all, or one that is smaller than a patch.
+            ValueError: for an unknown ``channel_order``, no images, or an image smaller than a patch.
         """
         if channel_order not in ('bgr', 'rgb'):
-            raise UsageError(f"channel_order is 'bgr' or 'rgb', how the images were loaded; got {channel_order!r}")
+            raise UsageError(f"channel_order must be 'bgr' or 'rgb', as the images were loaded; got {channel_order!r}")
         generator = torch.Generator().manual_seed(seed)
         patches = [_draw(image, per_image, patch_size, generator) for images in batches for image in images]
         if not patches:
-            raise UsageError('a patch database needs images, and there are none')
+            raise UsageError('a patch database needs images, but got none')
         return cls(torch.cat(patches), channel_order)
 
     def save(self, path: Union[str, Path]) -> None:
-        """Write a file that :meth:`load` reads; it is there completely or not at all."""
+        """Write a file that :meth:`load` reads, atomically."""
         save_tensors(path, FORMAT, {'patches': self.patches, 'channel_order': self.channel_order})
 
     @classmethod
     def load(cls, path: Union[str, Path]) -> PatchDatabase:
-        """Read a file of :meth:`save`.
+        """Read a file written by :meth:`save`.
 
         Raises:
-            FileNotFoundError: if there is no such file.
-            ValueError: if the file is something else.
+            FileNotFoundError: if the file does not exist.
+            ValueError: if the file is not a patch database.
         """
         content = load_tensors(path, FORMAT, 'patch database', 'tools/build_patches.py CONFIG OUT')
         return cls(content['patches'], content['channel_order'])
 
     def vectors(self, channel_order: Optional[str] = None) -> Tensor:
-        """``(M, 3 * p * p)`` float, with channels in this order."""
+        """``(M, 3 * p * p)`` float, with the channels in the given order."""
         flipped = channel_order not in (None, self.channel_order)
         return (self.patches.flip(1) if flipped else self.patches).flatten(1).float()
 
@@ -83,7 +83,7 @@ class PatchDatabase:
 def _draw(image: Tensor, number: int, size: int, generator: torch.Generator) -> Tensor:
     height, width = image.shape[-2:]
     if min(height, width) < size:
-        raise UsageError(f'an image of {height} x {width} pixels has no patch of {size} x {size}')
+        raise UsageError(f'an image of {height} x {width} pixels is too small for patches of {size} x {size}')
     rows = torch.randint(height - size + 1, (number,), generator=generator)
     columns = torch.randint(width - size + 1, (number,), generator=generator)
     windows = image.unfold(1, size, 1).unfold(2, size, 1)
@@ -91,15 +91,15 @@ def _draw(image: Tensor, number: int, size: int, generator: torch.Generator) -> 
 
 
 def nearest(queries: Tensor, vectors: Tensor, number: int = 1) -> Tensor:
-    """Indices of the nearest vectors in squared distance, ``(Q, number)``, nearest first, of two the lower index first.
+    """Indices of the nearest vectors in squared distance, ``(Q, number)``, nearest first; ties go to the lower index.
 
     Args:
         queries: ``(Q, D)``.
-        vectors: ``(M, D)``; all are compared, because in so many dimensions a search tree is slower.
-        number: how many for each query, at most ``M``.
+        vectors: ``(M, D)``; searched exhaustively, because a search tree is slower in so many dimensions.
+        number: number of neighbours per query, at most ``M``.
     """
     length = vectors.square().sum(1)
-    # A matrix product is fast, but so inexact that it may confuse near ones: a few more, compared exactly.
+    # Distances by matrix product are fast but inexact: preselect a few more candidates, then compare exactly.
     several = min(number + 8, len(vectors))
     found = []
     for part in queries.split(max(1, BLOCK // len(vectors))):

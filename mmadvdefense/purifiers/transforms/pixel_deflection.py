@@ -1,4 +1,4 @@
-"""Pixel deflection: a few pixels give way to their neighbours, and a wavelet denoiser smooths over it."""
+"""Pixel deflection: a few pixels are replaced by neighbours, then a wavelet denoiser smooths the image."""
 
 from __future__ import annotations
 
@@ -18,21 +18,20 @@ from ..sizes import map_by_size_randomly
 
 
 def deflect_pixels(images: Tensor, deflections: int, window: int, randomness: Randomness) -> Tensor:
-    """Replace pixels, drawn without repetition, by others from the window around them, drawn uniformly.
+    """Replace pixels, drawn without repetition, by pixels drawn uniformly from the window around them.
 
     Args:
-        images: ``(N, C, H, W)``; a pixel is all channels of it.
-        deflections: how many pixels of each image are replaced; some may get the value they had.
-        window: how far away another pixel may be in rows and in columns. At the border, where the window is cut off, it
-            is drawn from what is left.
-        randomness: where places come from.
+        images: ``(N, C, H, W)``; all channels of a pixel are replaced together.
+        deflections: number of pixels replaced in each image; some may keep their value.
+        window: maximum distance to the replacing pixel, in rows and in columns. The window is cropped at the border.
+        randomness: source of the positions.
 
     Raises:
-        ValueError: for images of fewer pixels than ``deflections``.
+        ValueError: for images with fewer pixels than ``deflections``.
     """
     height, width = images.shape[2:]
     if deflections > height * width:
-        raise UsageError(f'{deflections} deflections are more than the pixels of an image of {height} x {width}')
+        raise UsageError(f'{deflections} deflections exceed the number of pixels of an image of {height} x {width}')
     place = randomness.uniform_like(images.new_empty(len(images), height * width)).topk(deflections).indices
     chance = randomness.uniform_like(images.new_empty(len(images), 2, deflections))
     row = _near(place // width, height, window, chance[:, 0])
@@ -43,30 +42,30 @@ def deflect_pixels(images: Tensor, deflections: int, window: int, randomness: Ra
 
 
 def _near(position: Tensor, length: int, window: int, chance: Tensor) -> Tensor:
-    """Positions within ``window`` of these in a side of ``length``, for ``chance`` uniform in [0, 1)."""
+    """Positions within ``window`` of the given ones on a side of ``length``, for ``chance`` uniform in [0, 1)."""
     first, last = (position - window).clamp(min=0), (position + window).clamp(max=length - 1)
     return first + (chance * (last - first + 1)).long()
 
 
 @MODELS.register_module()
 class PixelDeflectionPurifier(RandomPurifier):
-    """Deflects pixels, then denoises by soft thresholds of wavelets, BayesShrink in YCbCr (Prakash et al., "Deflecting
+    """Deflects pixels, then denoises by wavelet soft thresholding, BayesShrink in YCbCr (Prakash et al., "Deflecting
     Adversarial Attacks with Pixel Deflection", CVPR 2018).
 
-    The paper can also spare what its "robust activation map" of the class calls important; that needs the activations
-    of a classifier and is left out. The authors' code replaces one channel of a pixel at a time and takes from pixels
-    that it has replaced already; here whole pixels are replaced, by those of the image that came in.
+    The paper's "robust activation map", which spares regions important to the class, needs the activations of a
+    classifier and is not implemented. The authors' code replaces one channel of a pixel at a time and may copy from
+    already replaced pixels; here whole pixels are replaced by pixels of the input image.
 
-    scikit-image denoises image by image on the CPU. There is no gradient.
+    scikit-image denoises image by image on the CPU. Not differentiable.
 
     Args:
-        deflections: pixels of each image that are replaced; the authors take 200 of images of 224 x 224.
-        window: how far away the pixel that replaces another may be, in rows and in columns.
-        sigma: of the noise that is removed, in pixels (0-255).
+        deflections: number of pixels replaced in each image; the authors use 200 for images of 224 x 224.
+        window: maximum distance to the replacing pixel, in rows and in columns.
+        sigma: standard deviation of the noise to remove, in pixels (0-255).
         kwargs: of :class:`RandomPurifier`.
 
     Raises:
-        ValueError: for a setting out of its range, or if the order of the channels cannot be told.
+        ValueError: for a setting out of range, or if the channel order is unknown.
         ImportError: without scikit-image or PyWavelets.
     """
 

@@ -1,4 +1,4 @@
-"""Purifiers that round: what an attacker changes by less than a step is gone, and so is the gradient."""
+"""Purifiers that quantize, which removes small changes and leaves no useful gradient."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class BitDepthPurifier(Purifier):
     using Input Transformations", ICLR 2018.
 
     Args:
-        bits: of each channel, 1-8.
+        bits: bits per channel, 1-8.
         kwargs: of :class:`Purifier` and the native preprocessor.
 
     Raises:
@@ -48,7 +48,7 @@ class JPEGPurifier(Purifier):
         kwargs: of :class:`Purifier` and the native preprocessor.
 
     Raises:
-        ValueError: for a ``quality`` outside 1-100, or if the order of the channels cannot be told.
+        ValueError: for a ``quality`` outside 1-100, or if the channel order is unknown.
     """
 
     differentiable = False

@@ -1,4 +1,4 @@
-"""Image quilting: images sewn together from patches of clean ones."""
+"""Image quilting: images assembled from patches of clean ones."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from .seams import join
 
 @MODELS.register_module()
 class QuiltingPurifier(RandomPurifier):
-    """Replaces each patch of a regular grid by a near one of clean images, and joins overlapping patches where they
-    differ least (Guo et al., "Countering Adversarial Images using Input Transformations", ICLR 2018).
+    """Replaces each patch of a regular grid by a similar patch of a clean image, and joins overlapping patches where
+    they differ least (Guo et al., "Countering Adversarial Images using Input Transformations", ICLR 2018).
 
-    The cut between two neighbours is Efros and Freeman's: rows of patches are joined first, then the rows. There is no
-    gradient. The database is searched on the images' device; it is no part of checkpoints.
+    The cut between two neighbours is Efros and Freeman's: rows of patches are joined first, then the rows. Not
+    differentiable. The database is searched on the images' device and is not part of checkpoints.
 
     Args:
-        patches: a file of ``tools/build_patches.py``, or a :class:`PatchDatabase`.
-        neighbours: the patch is drawn from so many nearest ones; 1 takes the nearest and is not random.
-        overlap: of neighbouring patches in pixels, 0 to half their side; by default half, rounded down.
+        patches: a file written by ``tools/build_patches.py``, or a :class:`PatchDatabase`.
+        neighbours: number of nearest patches to draw from; 1 always takes the nearest and is deterministic.
+        overlap: overlap of neighbouring patches in pixels, 0 to half their side; by default half, rounded down.
         kwargs: of :class:`RandomPurifier`.
 
     Raises:
-        ValueError: without patches, for more ``neighbours`` than patches, for a bad ``overlap``, or if the order of the
-            channels cannot be told.
-        FileNotFoundError: if there is no such file.
+        ValueError: without patches, for more ``neighbours`` than patches, for a bad ``overlap``, or if the channel
+            order is unknown.
+        FileNotFoundError: if the file does not exist.
     """
 
     differentiable = False
@@ -57,7 +57,8 @@ class QuiltingPurifier(RandomPurifier):
         number, _, self.patch_size, _ = database.patches.shape
         if neighbours not in range(1, number + 1):
             raise UsageError(
-                f'QuiltingPurifier: neighbours must be an integer from 1 to that of patches, {number}; got {neighbours}'
+                f'QuiltingPurifier: neighbours must be an integer from 1 to the number of patches, {number}, '
+                f'got {neighbours}'
             )
         overlap = self.patch_size // 2 if overlap is None else overlap
         if overlap not in range(self.patch_size // 2 + 1):
@@ -67,7 +68,7 @@ class QuiltingPurifier(RandomPurifier):
             )
         self.neighbours = int(neighbours)
         self.overlap = int(overlap)
-        # Around zero, where distances are computed more exactly.
+        # Centred at zero, where distances are numerically more accurate.
         vectors = database.vectors(self.channel_order) - PIXEL_MAX / 2
         self.register_buffer('vectors', vectors, persistent=False)
 
@@ -92,7 +93,7 @@ class QuiltingPurifier(RandomPurifier):
         return join(stacked, self.overlap).transpose(-1, -2)[..., :height, :width]
 
     def _replace(self, grid: Tensor, randomness: Randomness) -> Tensor:
-        """Patches ``(N, rows, columns, 3, p, p)`` of the database in the place of these."""
+        """Replace patches ``(N, rows, columns, 3, p, p)`` with patches of the database."""
         indices = nearest(grid.reshape(-1, self.vectors.shape[1]) - PIXEL_MAX / 2, self.vectors, self.neighbours)
         if self.stochastic:
             chance = randomness.uniform_like(grid[..., 0, 0, 0])
@@ -101,7 +102,7 @@ class QuiltingPurifier(RandomPurifier):
 
 
 def _covered(side: int, size: int, step: int) -> int:
-    """The least length that patches of ``size``, one each ``step``, cover and that is not below ``side``."""
+    """The smallest length, at least ``side``, that patches of ``size`` at a stride of ``step`` cover exactly."""
     return size + max(0, -(-(side - size) // step)) * step
 
 

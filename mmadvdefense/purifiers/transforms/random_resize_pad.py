@@ -1,4 +1,4 @@
-"""Randomization: images of a random size at a random place."""
+"""Randomization: images resized to a random size and placed at a random position."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from ..sizes import map_by_size_randomly
 
 @MODELS.register_module()
 class RandomResizePadPurifier(RandomPurifier):
-    """Shrinks images at random and pads them with zeros at random to the size they had (Xie et al., "Mitigating
-    Adversarial Effects Through Randomization", ICLR 2018).
+    """Shrinks images by a random factor and pads them with zeros, at a random position, to their original size (Xie et
+    al., "Mitigating Adversarial Effects Through Randomization", ICLR 2018).
 
-    The paper resizes 299 pixels to 299-330 and pads to 331. Purifiers keep the size of images, so the padded image is
-    the 331 here, and ``min_scale=299 / 331`` has the paper's range. Differentiable; images stay on their device.
+    The paper resizes 299 pixels to 299-330 and pads to 331. Purifiers keep the image size, so the image itself
+    corresponds to the padded 331 here, and ``min_scale=299 / 331`` gives the paper's range. Differentiable; images stay
+    on their device.
 
-    For classifiers alone: boxes and masks would no longer lie on what they belong to.
+    For classifiers only: boxes and masks would no longer match the objects.
 
     Args:
-        min_scale: the least side of the shrunk image relative to the whole, above 0 to 1. The factor is uniform from
-            there to 1, the same for both sides, which are rounded to whole pixels.
-        interpolation: ``'bilinear'`` or ``'nearest'``, which the authors' code takes.
+        min_scale: smallest factor, in (0, 1]. The factor is drawn uniformly from ``[min_scale, 1]`` and applied to both
+            sides, which are rounded to whole pixels.
+        interpolation: ``'bilinear'``, or ``'nearest'`` as in the authors' code.
         kwargs: of :class:`RandomPurifier`.
 
     Raises:
@@ -57,20 +58,20 @@ class RandomResizePadPurifier(RandomPurifier):
         columns = _coordinates(images.shape[3], scale, left)
         shape = (len(images), *images.shape[2:])
         grid = torch.stack([columns[:, None, :].expand(shape), rows[:, :, None].expand(shape)], -1)
-        # Zero beyond the images; as they only shrink, no pixel lies between their border and the zeros.
+        # Zero outside the images; since they only shrink, no pixel interpolates between border and padding.
         return F.grid_sample(images, grid, self.interpolation, padding_mode='zeros', align_corners=False)
 
 
 def _coordinates(length: int, scale: Tensor, place: Tensor) -> Tensor:
-    """Where each of ``length`` pixels of the padded images lies in the original ones.
+    """The position in the original images of each of ``length`` pixels of the padded ones.
 
     Args:
-        length: of the side.
-        scale: ``(N,)``, of the shrunk side.
-        place: ``(N,)`` uniform in [0, 1), of the shrunk side within the padded one.
+        length: length of the side in pixels.
+        scale: ``(N,)``, factor of the shrunk side.
+        place: ``(N,)`` uniform in [0, 1), position of the shrunk side within the padded one.
 
     Returns:
-        ``(N, length)`` in the unit of ``grid_sample``, -1 to 1 from edge to edge.
+        ``(N, length)`` in the coordinates of ``grid_sample``, -1 to 1 from edge to edge.
     """
     size = (scale * length).round().clamp(min=1)
     offset = (place * (length - size + 1)).floor()

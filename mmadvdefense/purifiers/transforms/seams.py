@@ -10,11 +10,11 @@ from torch import Tensor
 
 
 def join(strips: Tensor, overlap: int) -> Tensor:
-    """Lay strips side by side, each over the end of the one before.
+    """Join strips side by side, each overlapping the one before.
 
     Args:
         strips: ``(K, B, C, L, p)``, ``K`` strips of length ``L`` and width ``p``, from left to right.
-        overlap: columns that two neighbours share, at most ``p // 2``.
+        overlap: number of columns shared by two neighbours, at most ``p // 2``.
 
     Returns:
         ``(B, C, L, K * (p - overlap) + overlap)``.
@@ -36,7 +36,7 @@ def boundary_cut(error: Tensor) -> Tensor:
     """Which pixels of an overlap lie on the near side of the cheapest path through it, from its first row to its last.
 
     Args:
-        error: ``(N, L, o)``, what it costs that the path passes here. It moves by at most one column a row.
+        error: ``(N, L, o)``, cost of the path at each pixel. The path moves by at most one column per row.
 
     Returns:
         ``(N, L, o)`` boolean, true left of the path.

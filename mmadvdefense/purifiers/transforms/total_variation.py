@@ -1,4 +1,4 @@
-"""Total variation minimisation: the smoothest image near the pixels that are kept."""
+"""Total variation minimisation: a smooth image close to the pixels that are kept."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ DUAL_STEP = 0.25
 
 
 def minimize_total_variation(images: Tensor, kept: Tensor, weight: float, steps: int) -> Tensor:
-    """``argmin_z 0.5 * sum(kept * (z - images)^2) + weight * TV(z)``, each channel for itself.
+    """``argmin_z 0.5 * sum(kept * (z - images)^2) + weight * TV(z)``, channel by channel.
 
-    ``TV`` is isotropic: the sum over pixels of the length of the forward differences. This is the problem of Rudin,
-    Osher and Fatemi with pixels left out, solved by the primal-dual method of Chambolle and Pock ("A first-order
-    primal-dual algorithm for convex problems", 2011, algorithm 1).
+    ``TV`` is isotropic: the sum over pixels of the norm of the forward differences. This is the Rudin-Osher-Fatemi
+    problem with missing pixels, solved by the primal-dual method of Chambolle and Pock ("A first-order primal-dual
+    algorithm for convex problems", 2011, algorithm 1).
 
     Args:
         images: ``(N, C, H, W)``.
-        kept: ``(N, 1, H, W)``, 1 where the image counts and 0 where it does not.
-        weight: of ``TV``, in the unit of ``images``.
-        steps: how many; differentiable, at the memory of all of them.
+        kept: ``(N, 1, H, W)``, 1 for pixels that are kept and 0 for those that are dropped.
+        weight: weight of ``TV``, in the unit of ``images``.
+        steps: number of iterations; backpropagation needs the memory of all of them.
     """
     count = kept.sum((2, 3), keepdim=True).clamp(min=1)
-    # What is left out must not shine through where the steps are too few.
+    # Dropped pixels start at the mean, so that they do not show through after few steps.
     start = images * kept + (images * kept).sum((2, 3), keepdim=True) / count * (1 - kept)
     primal = ahead = start
     dual = _gradient(start) * 0
@@ -62,17 +62,17 @@ def _shorten(field: Tensor, length: float) -> Tensor:
 
 @MODELS.register_module()
 class TotalVariationPurifier(RandomPurifier):
-    """Drops pixels at random and rebuilds them by total variation minimisation (TVM: Guo et al., "Countering
+    """Drops pixels at random and reconstructs them by total variation minimisation (TVM: Guo et al., "Countering
     Adversarial Images using Input Transformations", ICLR 2018).
 
     Differentiable, through all steps: a gradient needs the memory of ``steps`` times about six batches of images.
-    Images stay on their device. Without dropping it is the denoiser of Rudin, Osher and Fatemi, and not random.
+    Images stay on their device. With ``drop_rate=0`` it is the deterministic Rudin-Osher-Fatemi denoiser.
 
     Args:
-        weight: of the total variation against half the squared distance, in pixels (0-255): 255 times the ``weight`` of
-            scikit-image's ``denoise_tv_chambolle`` for images in [0, 1].
-        drop_rate: the part of the pixels that is dropped, 0 to below 1.
-        steps: of the solver.
+        weight: weight of the total variation relative to half the squared distance, in pixels (0-255): 255 times the
+            ``weight`` of scikit-image's ``denoise_tv_chambolle`` for images in [0, 1].
+        drop_rate: share of the pixels that are dropped, in [0, 1).
+        steps: number of solver iterations.
         kwargs: of :class:`RandomPurifier`.
 
     Raises:

@@ -209,19 +209,19 @@ def test_bad_settings_are_named(config, message):
 
 def test_a_model_with_too_few_classes_is_refused(make_classifier, make_images, make_samples):
     source = AttackSource(make_classifier(num_classes=3))
-    with pytest.raises(ValueError, match='compares 4 classes, and the model has 3'):
+    with pytest.raises(ValueError, match='needs 4 classes, but the model has 3'):
         run({**AUTO, 'eps': 8}, source, make_images(2, 3, 8, 8), make_samples(2, 3))
     apgdt = dict(type='TorchAttack', name='APGDT', eps=8, steps=2)
-    with pytest.raises(ValueError, match='APGDT compares 4 classes, and the model has 3'):
+    with pytest.raises(ValueError, match='APGDT needs 4 classes, but the model has 3'):
         run(apgdt, source, make_images(2, 3, 8, 8), make_samples(2, 3))
     dlr, source = {**apgdt, 'name': 'APGD', 'loss': 'dlr'}, AttackSource(make_classifier(num_classes=2))
-    with pytest.raises(ValueError, match='APGD compares 3 classes, and the model has 2'):
+    with pytest.raises(ValueError, match='APGD needs 3 classes, but the model has 2'):
         run(dlr, source, make_images(2, 3, 8, 8), make_samples(2, 2))
 
 
 def test_oblong_images_in_l2_are_refused(setting, make_images):
     source, _, _, samples, _ = setting
-    with pytest.raises(ValueError, match='square images only, and one has 9 x 14 pixels'):
+    with pytest.raises(ValueError, match='square images only, but one has 9 x 14 pixels'):
         run({**AUTO, 'eps': 40, 'norm': 'l2'}, source, make_images(1, 3, 9, 14), samples[:1], [0])
 
 
@@ -235,7 +235,7 @@ def test_no_budget_no_change(norm, setting):
 def test_other_tasks_are_refused_by_name(setting):
     source, _, images, samples, _ = setting
     source.task.name, source.task.one_label = 'segmentation', False
-    with pytest.raises(ValueError, match='take classifiers, and this is a model for segmentation'):
+    with pytest.raises(ValueError, match='take classifiers, but this is a model for segmentation'):
         run({**AUTO, 'eps': 8}, source, images, samples)
 
 

@@ -254,7 +254,7 @@ def test_a_model_without_backbone(attacked):
     'layer, message',
     [
         ('backbone.stage3', r"no layer 'backbone.stage3'; did you mean .*backbone.stage2"),
-        ('backbone.pair', "layer 'backbone.pair' gives no features of each image but int"),
+        ('backbone.pair', "layer 'backbone.pair' returns int"),
     ],
 )
 def test_bad_layers(layer, message, attacked):

@@ -273,7 +273,7 @@ def test_the_mean_scores_of_an_ensemble_have_boundaries_too(make_classifier, mos
     'settings, message',
     [
         (dict(targeted='nearest'), "DeepFool: unknown choice of target 'nearest'"),
-        (dict(fill=True), 'DeepFool: fill needs the eps of the ball'),
+        (dict(fill=True), 'DeepFool: fill needs the radius eps of a ball'),
         (dict(steps=0), 'DeepFool: steps must be an integer >= 1, got 0'),
         (dict(steps=2.5), 'steps .* got 2.5'),
         (dict(num_candidates=0), 'num_candidates .* got 0'),

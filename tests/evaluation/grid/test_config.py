@@ -167,7 +167,7 @@ def test_none_is_the_default(checked):
 def test_two_defenses_of_one_name(checked):
     model = dict(config='configs/target/digits_target.py')
     defenses = {'own': {**model, 'checkpoint': ['b.pth', 'c.pth']}, 'own #1': {}}
-    with pytest.raises(ValueError, match='would have one name'):
+    with pytest.raises(ValueError, match='have the same name'):
         _read(checked, defenses=defenses)
 
 

@@ -114,7 +114,7 @@ def test_classes_with_fewer_are_counted(choose, target):
 
 def test_what_cannot_be(choose, monkeypatch):
     monkeypatch.setattr(module, '_test', lambda *arguments: [False] * 5)
-    with pytest.raises(ValueError, match='gets none of 5 images right, and correct_only is set'):
+    with pytest.raises(ValueError, match='classifies none of 5 images correctly, but correct_only is set'):
         choose(correct_only=True, indices=[0, 1, 2, 3, 4])
     monkeypatch.setattr(type(choose.dataset), 'get_data_info', lambda self, index: dict(seg_map_path='a.png'))
     with pytest.raises(ValueError, match='is for image classification; an image of HandwrittenDigits does not'):

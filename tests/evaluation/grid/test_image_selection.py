@@ -28,7 +28,7 @@ def test_spread_evenly():
     [
         (0, None, r'num_images must be in 1-10, the size of the data set; got 0'),
         (11, None, r'got 11'),
-        (3, [1], r'leave one out'),
+        (3, [1], r'omit one'),
         (None, [3, 10], r'data set of 10 images: 10 is none'),
         (None, [-1], r'-1 is none'),
         (None, [3, 3], r'named once'),

@@ -87,7 +87,7 @@ def test_snapshots_are_what_a_test_sees(purifier, make_images, make_samples):
 
 @pytest.mark.parametrize('steps', [[], [0, 3], [3, 3], [5, 2]])
 def test_steps_that_are_no_rising_numbers(purifier, make_images, steps):
-    with pytest.raises(ValueError, match='rising numbers from 1 on'):
+    with pytest.raises(ValueError, match='ascending numbers >= 1'):
         purifier.trajectory(make_images(1, 3, 8, 8), _seeds(0), steps)
 
 

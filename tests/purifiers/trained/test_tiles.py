@@ -76,10 +76,10 @@ def test_overlap_is_the_least():
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        (dict(tile_size=(0, 8)), 'tile_size is'),
-        (dict(tile_size=8), 'tile_size is'),
-        (dict(tile_size=(8, 8), tile_overlap=1.0), 'tile_overlap is a share'),
-        (dict(tile_size=(8, 8), tile_batch_size=0), 'tile_batch_size is at least 1'),
+        (dict(tile_size=(0, 8)), 'tile_size must be'),
+        (dict(tile_size=8), 'tile_size must be'),
+        (dict(tile_size=(8, 8), tile_overlap=1.0), 'tile_overlap must be a share'),
+        (dict(tile_size=(8, 8), tile_batch_size=0), 'tile_batch_size must be at least 1'),
     ],
 )
 def test_wrong_settings(build, settings, message):

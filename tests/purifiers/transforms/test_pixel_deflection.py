@@ -48,7 +48,7 @@ def test_uniform_over_what_is_left_of_the_window_at_the_border(numbered):
 
 def test_more_deflections_than_pixels(build_purifier):
     pytest.importorskip('skimage')
-    with pytest.raises(ValueError, match='7 deflections are more than the pixels of an image of 2 x 3'):
+    with pytest.raises(ValueError, match='7 deflections exceed the number of pixels of an image of 2 x 3'):
         build_purifier(CONFIG).clean(torch.zeros(1, 3, 2, 3))
 
 

@@ -47,9 +47,9 @@ def test_database_file(make_images, tmp_path, build_purifier):
 
 
 def test_a_database_of_nothing(make_images):
-    with pytest.raises(ValueError, match='an image of 4 x 9 pixels has no patch of 5 x 5'):
+    with pytest.raises(ValueError, match='an image of 4 x 9 pixels is too small for patches of 5 x 5'):
         PatchDatabase.draw([make_images(1, 3, 4, 9)], 'bgr')
-    with pytest.raises(ValueError, match='needs images, and there are none'):
+    with pytest.raises(ValueError, match='needs images, but got none'):
         PatchDatabase.draw([], 'bgr')
     with pytest.raises(ValueError, match="channel_order is 'bgr' or 'rgb'.*got 'hsv'"):
         PatchDatabase.draw([make_images(1, 3, 9, 9)], 'hsv')

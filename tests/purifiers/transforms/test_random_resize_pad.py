@@ -58,9 +58,9 @@ def test_no_shrinking_changes_nothing(build_purifier, make_images):
 @pytest.mark.parametrize('scope', ['mmseg', 'mmdet'])
 def test_for_classifiers_alone(build_purifier, scope):
     pytest.importorskip(scope)
-    with pytest.raises(ValueError, match='RandomResizePadPurifier moves what images show.*for classifiers alone'):
+    with pytest.raises(ValueError, match='RandomResizePadPurifier moves the image content.*with classifiers only'):
         build_purifier(CONFIG, scope)
     nested = dict(type='PurifierChain', purifiers=[dict(type='PurifierChain', purifiers=[CONFIG])])
-    with pytest.raises(ValueError, match='PurifierChain moves what images show'):
+    with pytest.raises(ValueError, match='PurifierChain moves the image content'):
         build_purifier(nested, scope)
     build_purifier(nested)
