@@ -9,7 +9,7 @@ result is on the disk would be run again although nothing but a name has changed
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Callable
 
 # Former: current.
 THREAT_MODELS = {'white-box': 'gray-box', 'adaptive-full': 'adaptive'}
@@ -30,15 +30,27 @@ def former_threat_model(name: str) -> str:
 
 def current_settings(settings: Any) -> Any:
     """Settings under the names that they have today, however deep they lie in dicts and lists."""
-    return _renamed(settings, SETTINGS)
+    return _renamed(settings, SETTINGS, _current_attack)
 
 
 def former_settings(settings: Any) -> Any:
     """Settings under the names that digests have for them, however deep they lie in dicts and lists."""
-    return _renamed(settings, _FORMER_SETTINGS)
+    return _renamed(settings, _FORMER_SETTINGS, _former_attack)
 
 
-def _renamed(settings: Any, names: Mapping[str, str]) -> Any:
+# Both attacks of Carlini and Wagner had one name, and eps told which was meant.
+
+
+def _current_attack(settings: dict[Any, Any]) -> dict[Any, Any]:
+    bounded = settings.get('type') == 'CarliniWagner' and settings.get('eps') is not None
+    return {**settings, 'type': 'CarliniWagnerBounded'} if bounded else settings
+
+
+def _former_attack(settings: dict[Any, Any]) -> dict[Any, Any]:
+    return {**settings, 'type': 'CarliniWagner'} if settings.get('type') == 'CarliniWagnerBounded' else settings
+
+
+def _renamed(settings: Any, names: Mapping[str, str], attack: Callable[[dict[Any, Any]], dict[Any, Any]]) -> Any:
     if isinstance(settings, Mapping):
-        return {names.get(key, key): _renamed(value, names) for key, value in settings.items()}
-    return [_renamed(value, names) for value in settings] if isinstance(settings, (list, tuple)) else settings
+        return attack({names.get(key, key): _renamed(value, names, attack) for key, value in settings.items()})
+    return [_renamed(value, names, attack) for value in settings] if isinstance(settings, (list, tuple)) else settings

@@ -20,7 +20,7 @@ def example_sheets(report: dict[str, Any], cells: Sequence[tuple[str, Result, Pa
     """One ``<img>`` for every threat model and defense with a purifier, of the first attack that has examples.
 
     Args:
-        report: of :func:`mmadvdefense.evaluation.report.build_report`.
+        report: of :func:`mmadvdefense.evaluation.grid.report_data.build_report`.
         cells: threat model, result with its samples, and the file of its examples.
     """
     at = {(threat, cell.condition.name, cell.defense): cell for threat, cell, _ in cells}

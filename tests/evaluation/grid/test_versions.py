@@ -21,6 +21,7 @@ from mmadvdefense.evaluation.grid.versions import RESULTS_FORMAT, upgrade_report
 from mmadvdefense.evaluation.report.grid_tables import markdown, terminal
 from mmadvdefense.registry import MODELS
 from mmadvdefense.threats import ThreatModel
+from mmadvdefense.threats.former_words import current_settings, former_settings
 
 OLD = Path(__file__).parents[2] / 'data' / 'version_1'
 FORMER = re.compile(r'defence|all_or_nothing|white-box|adaptive-full|\bdraws\b|"right"|pixel_share')
@@ -177,3 +178,13 @@ def test_cached_images_of_adaptive_attacks_are_found_again(purifier, digest):
         for parameter in model.parameters():
             parameter.fill_(0.5)
     assert module_digest(model) == digest
+
+
+def test_the_attack_that_has_another_name_today():
+    bounded = dict(type='CarliniWagner', eps=8, step_size=2, steps=2)
+    minimal = dict(type='CarliniWagner', steps=3)
+    former = dict(type='WorstOf', attacks=[dict(type='EachTarget', attack=bounded), minimal])
+    current = current_settings(former)
+    assert current['attacks'][0]['attack'] == {**bounded, 'type': 'CarliniWagnerBounded'}
+    assert current['attacks'][1] == minimal
+    assert former_settings(current) == former
