@@ -27,5 +27,5 @@ def test_vgg16_names_of_the_papers_layers():
 
 
 def test_unknown_depth():
-    with pytest.raises(ValueError, match='11, 13, 16, 19, not 18'):
+    with pytest.raises(ValueError, match='11, 13, 16, 19, got 18'):
         TorchvisionVGG(18)

@@ -271,7 +271,7 @@ def test_jpeg_settings():
         build(jpeg_quality=0)
     with pytest.raises(ValueError, match="jpeg_quality needs channel_order='bgr' or 'rgb'"):
         build(jpeg_quality=90, to_rgb=False)
-    with pytest.raises(ValueError, match="channel_order is 'bgr' or 'rgb'.*got 'gbr'"):
+    with pytest.raises(ValueError, match="channel_order must be 'bgr' or 'rgb'.*got 'gbr'"):
         build(channel_order='gbr')
 
 

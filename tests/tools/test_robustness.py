@@ -479,7 +479,7 @@ def test_mistakes_end_in_one_line(run_tool, grid, variant, save_target, config, 
     cases = {
         "attack 'PGD': unknown attack 'PGDD'; did you mean PGD": "attacks = dict(PGD=dict(type='PGDD'))",
         "attack 'PGD': PGD: .*eps .* >= 0, got -1": "attacks = dict(PGD=dict(type='PGD', eps=-1))",
-        "'clean' is the name": "attacks = dict(clean=dict(type='FGSM', eps=8))",
+        "'clean' is reserved for clean images": "attacks = dict(clean=dict(type='FGSM', eps=8))",
         "unknown threat model 'graybox'; did you mean gray-box": "threat_models = ['graybox']",
         "unknown attack 'CW'; known": own.format(name='gray-box', rest="attacks=['CW']"),
         "'gray-box' takes no eot_samples": own.format(name='gray-box', rest='eot_samples=3'),

@@ -70,7 +70,7 @@ def test_nobody_asks_more_than_allowed(query_host, batch):
 
 
 def test_who_sees_decisions_sees_no_scores(query_host, batch):
-    with pytest.raises(RuntimeError, match='sees decisions'):
+    with pytest.raises(RuntimeError, match='access to decisions, not to scores'):
         make_oracle(batch).scores(query_host.images, range(6))
     assert not query_host.shown
 

@@ -51,7 +51,7 @@ def test_a_database_of_nothing(make_images):
         PatchDatabase.draw([make_images(1, 3, 4, 9)], 'bgr')
     with pytest.raises(ValueError, match='needs images, but got none'):
         PatchDatabase.draw([], 'bgr')
-    with pytest.raises(ValueError, match="channel_order is 'bgr' or 'rgb'.*got 'hsv'"):
+    with pytest.raises(ValueError, match="channel_order must be 'bgr' or 'rgb'.*got 'hsv'"):
         PatchDatabase.draw([make_images(1, 3, 9, 9)], 'hsv')
 
 
