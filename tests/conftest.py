@@ -90,6 +90,12 @@ def trusts_no_checkpoint(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
+def plain_config_text(monkeypatch):
+    """MMEngine lays out its config with yapf five times a run, which takes longer than most runs of these tests."""
+    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, True))
+
+
+@pytest.fixture(autouse=True)
 def own_default_scope():
     """A runner sets the default scope of the whole process; the next test must not resolve its types there."""
     from mmengine.registry import DefaultScope
