@@ -239,25 +239,3 @@ def run_process(tmp_path, hooks_for_tests) -> Callable[..., Finished]:
         return Finished(done.returncode, done.stdout, done.stderr)
 
     return run
-
-
-def _tensors(state: Any, prefix: str = '') -> dict[str, torch.Tensor]:
-    if isinstance(state, (dict, list, tuple)):
-        items = state.items() if isinstance(state, dict) else enumerate(state)
-        return {path: value for key, item in items for path, value in _tensors(item, f'{prefix}/{key}').items()}
-    return {prefix: torch.as_tensor(state)} if isinstance(state, (torch.Tensor, int, float)) else {}
-
-
-@pytest.fixture
-def assert_same_training() -> Callable[[Path, Path], None]:
-    """Two checkpoints hold the same networks, optimizer and schedule bit for bit."""
-
-    def check(ours: Path, theirs: Path) -> None:
-        left, right = (torch.load(path, map_location='cpu', weights_only=True) for path in (ours, theirs))
-        for part in ('state_dict', 'optimizer', 'param_schedulers'):
-            a, b = _tensors(left[part]), _tensors(right[part])
-            assert a.keys() == b.keys() and a
-            different = [name for name in a if not torch.equal(a[name], b[name])]
-            assert not different, f'{part}: {different}'
-
-    return check
