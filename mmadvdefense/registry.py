@@ -19,13 +19,22 @@ from mmengine.registry import (
     Registry,
 )
 
+from .errors import UsageError
+
 ATTACKS = Registry('attack', scope='mmadvdefense', locations=['mmadvdefense.attacks'])
 OBJECTIVES = Registry('attack objective', scope='mmadvdefense', locations=['mmadvdefense.attacks'])
 
 
-def in_own_scope(config: dict) -> dict:
-    """A copy of ``config`` that ``ATTACKS`` and ``OBJECTIVES`` can build in any default scope."""
-    return {**config, '_scope_': 'mmadvdefense'}
+def build_as_configured(config: dict, registry: Registry) -> Any:
+    """What ``config`` describes, of ``ATTACKS`` or ``OBJECTIVES``, in any default scope.
+
+    Raises:
+        UsageError: for parameters that its class does not take.
+    """
+    try:
+        return registry.build({**config, '_scope_': 'mmadvdefense'})
+    except TypeError as error:
+        raise UsageError(f'{type_name(config.get("type"))}: {error}') from error
 
 
 def in_root_scope(config: dict) -> dict:
@@ -99,9 +108,9 @@ __all__ = [
     'OPTIM_WRAPPERS',
     'TRANSFORMS',
     'WEIGHT_INITIALIZERS',
+    'build_as_configured',
     'builds',
     'find_class',
-    'in_own_scope',
     'in_root_scope',
     'named_types',
     'type_name',

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import UsageError
 from ..pixels import PIXEL_MAX, Pixels, check_channels, stack, unstack
 from ..randomness import Randomness
-from ..registry import ATTACKS, OBJECTIVES, find_class, in_own_scope, named_types, type_name
+from ..registry import ATTACKS, OBJECTIVES, build_as_configured, find_class, named_types, type_name
 from ..validation import did_you_mean
 from .balls import BALLS, Ball
 from .batch import AttackBatch
@@ -210,8 +210,5 @@ def build_attack(config: Union[dict[str, Any], Attack]) -> Attack:
     if cls is None or not issubclass(cls, Attack):
         shown = None if kind is None else name
         raise UsageError(f'unknown attack {shown!r}; {did_you_mean(name, attack_names())}')
-    try:
-        attack: Attack = ATTACKS.build(in_own_scope(config))
-    except TypeError as error:
-        raise UsageError(f'{name}: {error}') from error
+    attack: Attack = build_as_configured(config, ATTACKS)
     return attack

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..pixels import Pixels
-from ..registry import ATTACKS, OBJECTIVES, find_class, in_own_scope, type_name
+from ..registry import ATTACKS, OBJECTIVES, build_as_configured, find_class, type_name
 from ..tasks import Task
 from ..validation import did_you_mean
 from .batch import AttackBatch
@@ -213,8 +213,5 @@ def build_objective(config: Union[str, dict[str, Any]]) -> Objective:
             )
         shown = None if kind is None else name
         raise UsageError(f'unknown attack objective {shown!r}; {did_you_mean(name, sorted(OBJECTIVES.module_dict))}')
-    try:
-        objective: Objective = OBJECTIVES.build(in_own_scope(config))
-    except TypeError as error:
-        raise UsageError(f'{name}: {error}') from error
+    objective: Objective = build_as_configured(config, OBJECTIVES)
     return objective
