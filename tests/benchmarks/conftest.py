@@ -17,6 +17,11 @@ def _script(name: str):
     return module
 
 
+@pytest.fixture
+def load_script():
+    return _script
+
+
 @pytest.fixture(scope='session')
 def train_step_benchmark():
     return _script('train_step')

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import runpy
+import socket
 import subprocess
 import sys
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
@@ -221,6 +223,61 @@ def run_tool(tmp_path, monkeypatch, capfd, hooks_for_tests) -> Callable[..., Fin
     yield run
     torch.set_num_threads(threads)
     _forget_runs()
+
+
+def _run_in_child(name: str, arguments: tuple, log: Path, environment: dict[str, str]) -> None:
+    """Never returns: to be called in a process of its own."""
+    code: Any = 1
+    try:
+        with open(log, 'w') as out, open(log.with_suffix('.err'), 'w') as err:
+            os.dup2(out.fileno(), 1)
+            os.dup2(err.fileno(), 2)
+            sys.stdout, sys.stderr = out, err
+            os.environ.update(environment)
+            sys.argv = [f'{name}.py', *map(str, arguments)]
+            for helper in ('hooks_for_tests', 'attacks_for_tests'):  # which keep counts
+                sys.modules.pop(helper, None)
+            try:
+                runpy.run_path(str(TOOLS / f'{name}.py'), run_name='__main__')
+                code = 0
+            except SystemExit as exit_:
+                code = int(bool(exit_.code)) if not isinstance(exit_.code, int) else exit_.code
+                print(exit_.code, file=err)
+            except BaseException:
+                traceback.print_exc(file=err)
+    finally:
+        os._exit(code)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(('127.0.0.1', 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture
+def run_forked(run_tool, tmp_path) -> Callable[..., Finished]:
+    """Run ``tools/NAME.py`` in processes of their own that need not import the hosts again.
+
+    ``ranks`` are those that a launcher would start; code and text are those of the first.
+    """
+
+    def run(name: str, *arguments: Any, ranks: int = 1) -> Finished:
+        _forget_runs()
+        shared = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(_free_port()), WORLD_SIZE=str(ranks))
+        logs = [tmp_path / f'rank_{rank}.out' for rank in range(ranks)]
+        children = []
+        for rank, log in enumerate(logs):
+            child = os.fork()
+            if not child:
+                own = dict(RANK=str(rank), LOCAL_RANK=str(rank)) if ranks > 1 else {}
+                _run_in_child(name, arguments, log, {**(shared if ranks > 1 else {}), **own})
+            children.append(child)
+        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+        failed = next((rank for rank, code in enumerate(codes) if code), 0)
+        return Finished(codes[failed], logs[0].read_text(), logs[failed].with_suffix('.err').read_text())
+
+    return run
 
 
 @pytest.fixture

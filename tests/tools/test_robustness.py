@@ -16,7 +16,6 @@ from scipy import stats
 
 pytest.importorskip('mmpretrain')
 ROOT = Path(__file__).parents[2]
-TOOL = ROOT / 'tools' / 'robustness.py'
 # Seven spread evenly over 500.
 IMAGES = [0, 71, 142, 214, 285, 357, 428]
 
@@ -272,13 +271,13 @@ def test_correct_images_only(run_tool, variant, tmp_path):
     assert written == (answers.stat().st_mtime_ns, (tmp_path / 'run' / 'report.json').read_bytes())
 
 
-def test_goes_on_after_a_kill(run_tool, run_process, variant, tmp_path, monkeypatch):
+def test_goes_on_after_a_kill(run_tool, run_forked, variant, tmp_path, monkeypatch):
     """In the middle of a batch; neither a cell nor an image is made twice, and the files are the same to the byte."""
     small = variant('small', SMALL)
     whole, killed = tmp_path / 'whole', tmp_path / 'killed'
     assert run_tool('robustness', small, '--work-dir', whole).code == 0
     monkeypatch.setenv('KILL_AT', '2')
-    dead = run_process(TOOL, small, '--work-dir', killed)
+    dead = run_forked('robustness', small, '--work-dir', killed)
     assert dead.code == -9, dead.err[-3000:]
     monkeypatch.delenv('KILL_AT')
     before = {path: path.stat().st_mtime_ns for path in killed.rglob('cells/*.json')}
@@ -325,12 +324,11 @@ def test_batches_and_workers_do_not_matter(run_tool, variant, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == 'darwin', reason='gloo resolves no host name there')
-def test_two_processes_test_as_one(run_tool, run_process, variant, tmp_path):
+def test_two_processes_test_as_one(run_tool, run_forked, variant, tmp_path):
     small = variant('small', SMALL)
     one = run_tool('robustness', small, '--work-dir', tmp_path / 'one')
     assert one.code == 0, one.err[-3000:]
-    launcher = ('-m', 'torch.distributed.run', '--nproc_per_node=2', '--standalone')
-    two = run_process(*launcher, TOOL, small, '--launcher', 'pytorch', '--work-dir', tmp_path / 'two')
+    two = run_forked('robustness', small, '--launcher', 'pytorch', '--work-dir', tmp_path / 'two', ranks=2)
     assert two.code == 0, two.err[-3000:]
     assert _tables(one.out) == _tables(two.out)
     assert {len(rows) for rows in _samples(tmp_path / 'two').values()} == {7}, 'the eighth fills up the second process'

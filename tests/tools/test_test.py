@@ -13,7 +13,6 @@ import torch
 
 pytest.importorskip('mmpretrain')
 ROOT = Path(__file__).parents[2]
-TEST = ROOT / 'tools' / 'test.py'
 
 
 def _rows(out: str) -> dict[str, list[str]]:
@@ -178,13 +177,12 @@ def test_threat_models(run_tool, config, trained, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == 'darwin', reason='gloo resolves no host name there')
-def test_two_processes_score_as_one(run_tool, run_process, config, trained, tmp_path):
+def test_two_processes_score_as_one(run_tool, run_forked, config, trained, tmp_path):
     arguments = (config, trained, '--attack', 'PGD', '--eps', 8, '--step-size', 4, '--steps', 2)
     one = run_tool('test', *arguments, '--out', tmp_path / 'one.json', '--work-dir', tmp_path / 'one')
     assert one.code == 0, one.err[-3000:]
-    launcher = ('-m', 'torch.distributed.run', '--nproc_per_node=2', '--standalone')
     options = ('--launcher', 'pytorch', '--out', tmp_path / 'two.json', '--work-dir', tmp_path / 'two')
-    two = run_process(*launcher, TEST, *arguments, *options)
+    two = run_forked('test', *arguments, *options, ranks=2)
     assert two.code == 0, two.err[-3000:]
     assert _rows(one.out).keys() == _rows(two.out).keys()
     for ours, theirs in zip(_results(tmp_path / 'two.json')['results'], _results(tmp_path / 'one.json')['results']):

@@ -28,7 +28,7 @@ def _files(folder: Path) -> set[str]:
 # Runs ----------------------------------------------------------------------------------------------------------------
 
 
-def test_killed_and_resumed_equals_uninterrupted(config, child, run_tool, run_process, assert_same_training, tmp_path):
+def test_killed_and_resumed_equals_uninterrupted(config, child, run_tool, run_forked, assert_same_training, tmp_path):
     """Two epochs, ``kill -9`` in the third, and ``--resume`` make what four epochs in a row make, bit for bit.
 
     With augmentation in two worker processes, and without a seed in the config: the resumed run takes the first one's.
@@ -44,7 +44,7 @@ def test_killed_and_resumed_equals_uninterrupted(config, child, run_tool, run_pr
     seed = ('--cfg-options', 'randomness.seed=11')
     whole = run_tool('train', tmp_path / 'workers.py', '--work-dir', tmp_path / 'whole', *seed)
     assert whole.code == 0
-    killed = run_process(TRAIN, tmp_path / 'killed.py', '--work-dir', tmp_path / 'parts', *seed)
+    killed = run_forked('train', tmp_path / 'killed.py', '--work-dir', tmp_path / 'parts', *seed)
     assert killed.code == -9
     assert _files(tmp_path / 'parts') == {'epoch_1.pth', 'epoch_2.pth'}
     resumed = run_tool('train', tmp_path / 'workers.py', '--work-dir', tmp_path / 'parts', '--resume')
