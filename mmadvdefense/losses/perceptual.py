@@ -73,6 +73,8 @@ class PerceptualLoss(GuidedLoss):
         if channel_order not in ('bgr', 'rgb', None):
             raise UsageError(f"channel_order is 'bgr' or 'rgb', not {channel_order!r}")
         self.channel_order = channel_order
+        if not layers:
+            raise UsageError('PerceptualLoss compares features of layers, but layers is empty: leave the loss out')
         self.layer_weights = [1.0] * len(layers) if layer_weights is None else list(layer_weights)
         if len(self.layer_weights) != len(layers):
             raise UsageError(f'there are {len(layers)} layers but {len(self.layer_weights)} layer_weights')

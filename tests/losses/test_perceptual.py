@@ -208,6 +208,7 @@ def test_weights_in_the_hub_directory_are_used(monkeypatch, tmp_path):
     'kwargs, message',
     [
         (dict(layers=('bn', 'relu_7')), "no layer 'relu_7'"),
+        (dict(layers=()), 'layers is empty'),
         (dict(layer_weights=(1.0,)), '2 layers but 1 layer_weights'),
         (dict(channel_order='grb'), "'bgr' or 'rgb', not 'grb'"),
         (dict(weights='torchvision://vgg17'), "no weights 'vgg17'"),

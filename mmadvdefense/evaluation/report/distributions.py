@@ -28,6 +28,9 @@ PAIRS = (
     ('purified adversarial', 'purified clean'),
 )
 
+# Of the cross-validation behind a Proxy-A distance.
+FOLDS = 5
+
 
 @dataclass
 class Distributions:
@@ -143,7 +146,7 @@ def proxy_a_distance(first: np.ndarray, second: np.ndarray, seed: int = 0) -> fl
     vectors = np.concatenate([first.reshape(len(first), -1), second.reshape(len(second), -1)])
     domain = np.repeat([0, 1], [len(first), len(second)])
     groups = np.concatenate([np.arange(len(first)), np.arange(len(second))])
-    folds = GroupKFold(5, shuffle=True, random_state=seed)
+    folds = GroupKFold(FOLDS, shuffle=True, random_state=seed)
     classifier = make_pipeline(StandardScaler(), LinearSVC(C=0.01, dual=True, random_state=seed, max_iter=5000))
     error = 1 - cross_val_score(classifier, vectors, domain, groups=groups, cv=folds).mean()
     return max(0.0, 2 * (1 - 2 * float(error)))
@@ -156,7 +159,13 @@ def distribution_element(distributions: Distributions, classes: Optional[Sequenc
         distributions: of one defense.
         classes: their names.
         seed: of the embedding and of the folds.
+
+    Returns:
+        A sentence instead, if there are too few vectors to be compared.
     """
+    count = len(distributions.labels)
+    if count < FOLDS:
+        return f'<p>Only {count} feature vectors: at least {FOLDS} are needed to compare distributions.</p>'
     places = tsne([distributions.features[state] for state in FEATURE_STATES], seed)
     figure = scatter_figure(dict(zip(FEATURE_STATES, places)), distributions.labels, classes)
     rows = ''.join(f'<tr><td>{first} to {second}</td><td>{value:.2f}</td></tr>' for first, second, value in

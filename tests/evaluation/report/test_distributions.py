@@ -3,7 +3,14 @@ import pytest
 import torch
 
 from mmadvdefense.attacks import AttackSource, Randomness, build_attack
-from mmadvdefense.evaluation.report.distributions import FEATURE_STATES, collect_distributions, proxy_a_distance, tsne
+from mmadvdefense.evaluation.report.distributions import (
+    FEATURE_STATES,
+    Distributions,
+    collect_distributions,
+    distribution_element,
+    proxy_a_distance,
+    tsne,
+)
 
 RANDOM = np.random.default_rng(0)
 GENERATOR = dict(type='GlobalGenerator', base_channels=4, num_downsamples=2, num_blocks=1)
@@ -35,6 +42,13 @@ def test_tsne_keeps_clusters_apart_and_repeats_itself():
     np.testing.assert_array_equal(first, tsne(sets)[0])
     with pytest.raises(ValueError, match='at least 4'):
         tsne([np.zeros((1, 3)), np.zeros((2, 3))])
+
+
+@pytest.mark.parametrize('count', [0, 4])
+def test_a_page_says_that_there_are_too_few_vectors(count):
+    features = {state: np.zeros((count, 3), np.float32) for state in FEATURE_STATES}
+    element = distribution_element(Distributions(features, np.zeros(count, int)))
+    assert element == f'<p>Only {count} feature vectors: at least 5 are needed to compare distributions.</p>'
 
 
 class Dataset:
