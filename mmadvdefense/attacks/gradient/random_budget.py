@@ -18,12 +18,14 @@ from .loop import GradientAttack
 
 @ATTACKS.register_module()
 class RandomBudget(Attack):
-    """Runs a gradient attack with a random integer budget for each image, as for HGD's training images (Liao et al.,
-    CVPR 2018, section 4.1).
+    """Runs a gradient attack with a random budget for each image: integers, as for HGD's training images (Liao et al.,
+    CVPR 2018, section 4.1), or any number in the range.
 
     Args:
         attack: config of the attack, without ``eps`` and ``step_size``.
         eps: smallest and largest budget in pixels (0-255), inclusive; an image with a budget of 0 stays clean.
+        integer: draw integers only. Otherwise all numbers in the range are possible, so a purifier also sees budgets
+            between 0 and 1 pixel.
         step_size: pixels, or ``'eps/steps'``.
         relative_step: step size as a share of the image's budget, instead of ``step_size``; above 1/steps the attack
             can reach the edge of its ball before the last step, as Align's training attack does with 0.0175/0.031.
@@ -35,16 +37,19 @@ class RandomBudget(Attack):
     def __init__(
         self,
         attack: dict[str, Any],
-        eps: Sequence[int],
+        eps: Sequence[float],
         step_size: Union[float, str] = 'eps/steps',
         relative_step: Optional[float] = None,
+        integer: bool = True,
     ):
         given = sorted({'eps', 'step_size', 'step_sizes'} & attack.keys())
         if given:
             raise UsageError(f'RandomBudget: it sets {", ".join(given)} of the attack itself; omit it there')
-        if not (isinstance(eps, (list, tuple)) and len(eps) == 2 and 0 <= eps[0] < eps[1]) or any(x % 1 for x in eps):
-            raise UsageError(f'RandomBudget: eps must be a range of integers such as (1, 16), got {eps!r}')
-        low, high = int(eps[0]), int(eps[1])
+        if not (isinstance(eps, (list, tuple)) and len(eps) == 2 and 0 <= eps[0] < eps[1]):
+            raise UsageError(f'RandomBudget: eps must be a range such as (1, 16), got {eps!r}')
+        if integer and any(bound % 1 for bound in eps):
+            raise UsageError(f'RandomBudget: eps={eps!r} is not a range of integers; set integer=False to allow others')
+        low, high = eps
         self._scale_steps = step_size == 'eps/steps'
         if isinstance(step_size, str) and not self._scale_steps:
             raise UsageError(f"RandomBudget: step_size must be in pixels (0-255) or 'eps/steps', got {step_size!r}")
@@ -61,7 +66,7 @@ class RandomBudget(Attack):
             )
         self.attack = built
         super().__init__(high, built.norm, built.targeted)
-        self.low, self.high = low, high
+        self.low, self.high, self.integer = float(low), float(high), integer
         self.supports_eot = self.attack.supports_eot
         self.stochastic = True
 
@@ -74,8 +79,8 @@ class RandomBudget(Attack):
 
     def describe(self) -> str:
         largest = copy.copy(self.attack)
-        largest.eps = float(self.high)
-        return f'{largest.describe()}, budgets {self.low}-{self.high}'
+        largest.eps = self.high
+        return f'{largest.describe()}, budgets {self.low:g}-{self.high:g}'
 
     def choose_targets(self, batch: AttackBatch) -> Optional[Tensor]:
         return self.attack.choose_targets(batch)
@@ -83,7 +88,9 @@ class RandomBudget(Attack):
     def draw(self, batch: AttackBatch) -> Tensor:
         """The budget of each image, ``(N, 1, 1, 1)``."""
         draws = batch.randomness.derive('budget').uniform_like(batch.clean.new_zeros(len(batch), 1, 1, 1))
-        return self.low + (draws * (self.high - self.low + 1)).floor()
+        if self.integer:
+            return self.low + (draws * (self.high - self.low + 1)).floor()
+        return self.low + draws * (self.high - self.low)
 
     def perturb(self, batch: AttackBatch) -> Tensor:
         budgets = self.draw(batch)

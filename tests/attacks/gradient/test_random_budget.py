@@ -91,6 +91,17 @@ def test_all_budgets_of_the_range_are_drawn_alike(tiny_classifier, make_images, 
     assert torch.equal(adversarial[unchanged], images[unchanged])
 
 
+def test_budgets_that_are_no_integers(tiny_classifier, make_images, make_samples):
+    """Uniform over the range, down to a fraction of a pixel, and what the perturbation uses up."""
+    images = make_images(400, 3, 8, 8).clamp(20, 235)
+    attack = dict(type='FGSM')
+    adversarial = run(attack, tiny_classifier, images, make_samples(400), 7, eps=(0, 2.5), integer=False)
+    size = (adversarial - images).flatten(1).abs().amax(1)
+    draws = Randomness(7).derive('budget').uniform_like(torch.zeros(400, 1, 1, 1)).flatten()
+    torch.testing.assert_close(size, 2.5 * draws, rtol=0, atol=1e-4)
+    assert 0.2 < (size < 0.75).float().mean() < 0.4
+
+
 def test_description_names_the_range():
     attack = build_attack(dict(type='RandomBudget', attack=dict(type='BIM', steps=4), eps=(1, 16)))
     assert attack.describe() == 'BIM (L-inf 16, 4 steps), budgets 1-16'
@@ -102,9 +113,12 @@ def test_description_names_the_range():
     [
         (dict(attack=dict(type='BIM', steps=4, eps=8)), 'it sets eps of the attack itself'),
         (dict(attack=dict(type='BIM', steps=4, step_size=1)), 'step_size of the attack'),
-        (dict(attack=dict(type='BIM', steps=4), eps=8), r'range of integers such as \(1, 16\), got 8'),
-        (dict(attack=dict(type='BIM', steps=4), eps=(4, 4)), 'range of integers'),
-        (dict(attack=dict(type='BIM', steps=4), eps=(0.5, 4)), 'range of integers'),
+        (dict(attack=dict(type='BIM', steps=4), eps=8), r'range such as \(1, 16\), got 8'),
+        (dict(attack=dict(type='BIM', steps=4), eps=(4, 4)), r'range such as \(1, 16\), got \(4, 4\)'),
+        (
+            dict(attack=dict(type='BIM', steps=4), eps=(0.5, 4)),
+            r'\(0.5, 4\) is not a range of integers; set integer=False',
+        ),
         (dict(attack=dict(type='BIM', steps=4), step_size='eps'), "pixels .* or 'eps/steps', got 'eps'"),
         (dict(attack=dict(type='BIM', steps=0)), 'steps must be an integer'),
         (dict(attack=dict(type='DeepFool')), 'DeepFool'),
