@@ -145,6 +145,7 @@ class PurifierTrainHook(Hook):
         self.training_attack.prepare(self._source)
         check_scores(self.training_attack.all_sources, self.training_attack.attacks, dataset)
         self._prepare_losses(purifier)
+        purifier.load_pretrained()
         self._handles = [
             model.register_forward_pre_hook(self._enter_target, with_kwargs=True),
             model.register_forward_hook(self._leave_target, with_kwargs=True, always_call=True),

@@ -1,5 +1,7 @@
 """Purification networks, discriminators and perceptual networks, and target networks that the model zoos lack."""
 
+from .bottleneck_encoder import BottleneckEncoder
+from .bottleneck_generator import BottleneckGenerator
 from .cifar_resnet import CIFARResNet
 from .converters import convert_pix2pixhd_discriminator, convert_pix2pixhd_generator
 from .denoising_autoencoder import DenoisingAutoEncoder
@@ -16,6 +18,8 @@ from .torchvision_vgg import TorchvisionVGG
 from .wide_resnet import WideResNet
 
 __all__ = [
+    'BottleneckEncoder',
+    'BottleneckGenerator',
     'CIFARResNet',
     'DUNet',
     'DenoisingAutoEncoder',

@@ -6,9 +6,10 @@ import copy
 from typing import Optional, Sequence
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from ...checkpoints import CheckpointMismatch, compare_state_dict
+from ...checkpoints import CheckpointMismatch, compare_state_dict, load_backbone
 from ...errors import StateError, UsageError
 from ...pixels import Layout, Pixels, pad_to_multiple, resize, stack, to_pixels, to_unit_range
 from ...registry import MODELS, named_types
@@ -109,6 +110,19 @@ class GeneratorPurifier(Purifier):
             'num_updates': int(self.num_updates),
             'state_dict': state,
         }
+
+    def load_pretrained(self) -> None:
+        """Fill the parts of an untrained generator that start as the backbone of a trained classifier.
+
+        Raises:
+            FileNotFoundError: if there is no such checkpoint.
+            ValueError: if it does not fit.
+        """
+        if int(self.num_updates):
+            return
+        for name, path in getattr(self.generator, 'pretrained', {}).items():
+            count = load_backbone(self.generator.get_submodule(name), path)
+            print_log(f'loaded {count} tensors of {path} into the {name} of the generator', 'current')
 
     def check_ready(self) -> None:
         if self._known_trained:
