@@ -12,6 +12,7 @@ from .gradient.feature import DR, FDA, SSP, TAP
 from .gradient.feature_objectives import FeatureObjective
 from .gradient.fgsm_family import BIM, DIFGSM, FGSM, MIFGSM, PGD, TIFGSM
 from .gradient.loop import GradientAttack
+from .gradient.nfgsm import NFGSM
 from .gradient.random_budget import RandomBudget
 from .gradient.random_sign import RandomSign
 from .gradient.rfgsm import RFGSM
@@ -32,6 +33,7 @@ __all__ = [
     'FDA',
     'FGSM',
     'MIFGSM',
+    'NFGSM',
     'PGD',
     'PPDA',
     'RFGSM',

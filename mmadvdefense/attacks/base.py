@@ -101,6 +101,14 @@ class Attack(ABC):
         """The attack with its budget, as shown in tables: ``'PGD (L-inf 8, 10 steps)'``."""
         return f'{self.title} ({", ".join(self.details())})'
 
+    def scaled(self, share: float) -> Attack:
+        """The attack with all its lengths multiplied by ``share`` (at least 0), as a curriculum needs it.
+
+        Raises:
+            ValueError: if this attack has no budget that could be scaled.
+        """
+        raise UsageError(f'{type(self).__name__} has no budget that grows: use a gradient attack such as PGD')
+
     @property
     def needs_labels(self) -> bool:
         """Whether it uses the true class, which requires a source with the same classes as the tested model."""

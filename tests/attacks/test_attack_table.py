@@ -16,6 +16,7 @@ from mmadvdefense.pixels import round_to_8bit
 ATTACKS = {
     'fgsm': dict(type='FGSM', eps=8),
     'rfgsm': dict(type='RFGSM', eps=8),
+    'nfgsm': dict(type='NFGSM', eps=4),
     'bim': dict(type='BIM', eps=8, step_size=2, steps=5),
     'pgd': dict(type='PGD', eps=8, step_size=2, steps=5),
     'pgd_kl': dict(type='PGD', eps=8, step_size=2, steps=5, random_start='normal', objective='kl'),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from functools import reduce
-from typing import Any, Optional, Sequence, Union
+from typing import Any, ClassVar, Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from ...errors import UsageError
 from ...pixels import stack
 from ...randomness import Randomness
 from ...validation import check_integer
-from ..balls import Ball
+from ..balls import BALLS, Ball
 from ..base import Attack
 from ..batch import AttackBatch
 from ..ensemble import views
@@ -63,6 +63,8 @@ class GradientAttack(Attack):
     supports_eot = True
     needs_ball = True
     eps: float
+    # Attributes of a subclass that are lengths in pixels, too.
+    lengths: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -110,6 +112,14 @@ class GradientAttack(Attack):
     def details(self) -> list[str]:
         counts = ((self.num_targets, 'targets'), (self.restarts, 'restarts'))
         return [*super().details(), *(f'{count} {what}' for count, what in counts if count > 1)]
+
+    def scaled(self, share: float) -> GradientAttack:
+        attack = copy.copy(self)
+        for name in ('eps', 'step_size', *self.lengths):
+            setattr(attack, name, share * getattr(self, name))
+        attack.ball = BALLS[self.norm](attack.eps)
+        attack.step_sizes = tuple(share * size for size in self.step_sizes)
+        return attack
 
     def check_source(self, source: AttackSource) -> None:
         super().check_source(source)

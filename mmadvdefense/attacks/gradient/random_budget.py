@@ -34,6 +34,8 @@ class RandomBudget(Attack):
         ValueError: for an invalid range, or an attack that is not a :class:`GradientAttack`.
     """
 
+    eps: float
+
     def __init__(
         self,
         attack: dict[str, Any],
@@ -69,10 +71,20 @@ class RandomBudget(Attack):
         self.low, self.high, self.integer = float(low), float(high), integer
         self.supports_eot = self.attack.supports_eot
         self.stochastic = True
+        self._share = 1.0
 
     @property
     def needs_labels(self) -> bool:
         return self.attack.needs_labels
+
+    def scaled(self, share: float) -> RandomBudget:
+        attack = copy.copy(self)
+        attack._share = share * self._share
+        attack.eps = share * self.eps
+        attack.ball = BALLS[self.norm](attack.eps)
+        if not self._scale_steps:
+            attack.attack = self.attack.scaled(share)
+        return attack
 
     def check_source(self, source: AttackSource) -> None:
         self.attack.check_source(source)
@@ -86,14 +98,14 @@ class RandomBudget(Attack):
         return self.attack.choose_targets(batch)
 
     def draw(self, batch: AttackBatch) -> Tensor:
-        """The budget of each image, ``(N, 1, 1, 1)``."""
+        """The budget of each image before it is scaled, ``(N, 1, 1, 1)``."""
         draws = batch.randomness.derive('budget').uniform_like(batch.clean.new_zeros(len(batch), 1, 1, 1))
         if self.integer:
             return self.low + (draws * (self.high - self.low + 1)).floor()
         return self.low + draws * (self.high - self.low)
 
     def perturb(self, batch: AttackBatch) -> Tensor:
-        budgets = self.draw(batch)
+        budgets = self._share * self.draw(batch)
         attack = copy.copy(self.attack)
         attack.ball = BALLS[self.norm](budgets)
         if self._scale_steps:

@@ -16,6 +16,7 @@ class RFGSM(GradientAttack):
     """A random step of ``alpha`` (default ``eps / 2``), then FGSM with ``eps - alpha`` (Tramèr et al., ICLR 2018)."""
 
     stochastic = True
+    lengths = ('alpha',)
 
     def __init__(self, eps: float, alpha: Optional[float] = None, **options: Any):
         self.alpha = eps / 2 if alpha is None else alpha
