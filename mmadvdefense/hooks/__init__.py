@@ -3,17 +3,21 @@
 from .adversarial_train import AdversarialTrainingHook
 from .amplification import ErrorAmplificationHook
 from .attack import AttackHook
+from .attack_schedule import AttackScheduleHook
 from .example_images import ExampleImagesHook
 from .finite_guard import FiniteLossGuardHook
 from .purifier_train import PurifierTrainHook
+from .robustness_probe import RobustnessProbeHook
 from .validation_loss import PurifierValLossHook
 
 __all__ = [
     'AdversarialTrainingHook',
     'AttackHook',
+    'AttackScheduleHook',
     'ErrorAmplificationHook',
     'ExampleImagesHook',
     'FiniteLossGuardHook',
     'PurifierTrainHook',
     'PurifierValLossHook',
+    'RobustnessProbeHook',
 ]

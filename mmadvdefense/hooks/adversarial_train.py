@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Sequence
+
 import torch
 from mmengine.dist import get_rank
-from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from ..attacks import AttackSource, Randomness, build_attack, derive_seed
+from ..attacks import Attack, AttackSource, Randomness, build_attack, derive_seed
 from ..checkpoints import PREPROCESSOR, check_state_dict, keep_own, state_dict_of
 from ..errors import UsageError
 from ..models import unwrap
 from ..pipelines import normalizes
-from ..pixels import check_pixels
+from ..pixels import Pixels, check_pixels
 from ..purifiers import GeneratorPurifier
 from ..randomness import seed_epoch
 from ..registry import HOOKS, type_name
 from ..threats.checks import check_num_classes, check_scores, warn_of_unit_range
+from .attacking import AttackingHook
 
 # Blocks that may be absent from a checkpoint of the plain model: they are initialized as the identity.
 DENOISING = 'backbone.denoising.'
 
 
 @HOOKS.register_module()
-class AdversarialTrainingHook(Hook):
+class AdversarialTrainingHook(AttackingHook):
     """Replaces the images of each training batch with adversarial examples of the current model (Madry et al., ICLR
     2018; Xie et al., CVPR 2019). Loss, loop, optimizer and checkpoints remain the host's.
 
@@ -41,7 +43,6 @@ class AdversarialTrainingHook(Hook):
     """
 
     # Set during training only.
-    _source: AttackSource
     _random_state: Tensor
 
     def __init__(self, attack: dict, clean_start: float = 0.0):
@@ -94,12 +95,23 @@ class AdversarialTrainingHook(Hook):
         # for which a resumed run must find the same state.
         self._random_state = torch.get_rng_state()
         torch.manual_seed(seed)
-        attack = self._from_clean if self.starts_clean(seed) else self.attack
-        data_batch['inputs'] = attack(source, images, samples, Randomness(seed))
+        data_batch['inputs'] = self._attack(seed)(source, images, samples, Randomness(seed))
         torch.manual_seed(derive_seed(seed, 'update'))
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         torch.set_rng_state(self._random_state)
+
+    @property
+    def attacks(self) -> list[Attack]:
+        return [self.attack, self._from_clean]
+
+    def craft(self, clean: Pixels, data_samples: Sequence, randomness: Randomness) -> Pixels:
+        return self._attack(randomness.choice(2**62))(self._source, clean, data_samples, randomness)
+
+    def _attack(self, seed: int) -> Attack:
+        """The attack on the batch with this seed."""
+        attack = self._from_clean if self.starts_clean(seed) else self.attack
+        return attack if self.attack_share == 1 else attack.scaled(self.attack_share)
 
     def starts_clean(self, seed: int) -> bool:
         """Whether the attack on the batch with this seed starts from the clean images."""

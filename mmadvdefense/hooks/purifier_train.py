@@ -6,7 +6,7 @@ from typing import Optional, Sequence, Union
 
 import torch
 from mmengine.dist import all_reduce_params, get_rank
-from mmengine.hooks import EMAHook, Hook
+from mmengine.hooks import EMAHook
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
@@ -23,12 +23,13 @@ from ..registry import HOOKS, MODELS, in_root_scope
 from ..threats.checks import check_discriminator, check_num_classes, check_scores
 from ..training.step import TrainingStep
 from ..training.training_attack import PROTECTED, TARGET, SourceConfig, TrainingAttack
+from .attacking import AttackingHook
 
 _SOURCE_OF_THREAT = {'gray-box': TARGET, 'adaptive': PROTECTED}
 
 
 @HOOKS.register_module()
-class PurifierTrainHook(Hook):
+class PurifierTrainHook(AttackingHook):
     """Crafts the adversarial half of each batch, keeps the target frozen, and adds the alignment terms to its losses.
 
     Algorithm 1 of Align (arXiv 2212.05387). Runner, loop, optimizer and checkpoints remain the host's.
@@ -93,9 +94,13 @@ class PurifierTrainHook(Hook):
         self._step: Optional[TrainingStep] = None
 
     @property
+    def attacks(self) -> list[Attack]:
+        return self.training_attack.attacks
+
+    @property
     def attack(self) -> Attack:
         """The attack, or the first of several."""
-        return self.training_attack.attacks[0]
+        return self.attacks[0]
 
     @property
     def is_training(self) -> bool:
@@ -154,7 +159,8 @@ class PurifierTrainHook(Hook):
     def _prepare_losses(self, purifier: GeneratorPurifier) -> None:
         """Pass facts about the model to the terms."""
         # Otherwise a term would read the number of classes from the device in every iteration.
-        facts = {'num_classes': self._source.task.num_classes, 'channel_order': purifier.channel_order}
+        task, order = self._source.task, purifier.channel_order
+        facts = {'num_classes': task.num_classes, 'channel_order': order, 'exclusive': task.exclusive_classes}
         for term in self._terms:
             for name, value in facts.items():
                 if getattr(term, name, value) is None:
@@ -202,7 +208,7 @@ class PurifierTrainHook(Hook):
         reference = CleanReference(self._source, clean, self._tap)
         return TrainingStep(
             clean,
-            self.training_attack(clean, data_samples, randomness, reference),
+            self.training_attack(clean, data_samples, randomness, reference, self.attack_share),
             reference,
             self._tap,
             self._source.task,
@@ -210,6 +216,10 @@ class PurifierTrainHook(Hook):
             discriminator=getattr(purifier, 'discriminator', None),
             condition_on_labels=getattr(purifier, 'condition_on_labels', False),
         )
+
+    def craft(self, clean: Pixels, data_samples: Sequence, randomness: Randomness) -> Pixels:
+        reference = CleanReference(self._source, clean)
+        return self.training_attack(clean, data_samples, randomness, reference, self.attack_share)
 
     @torch.no_grad()
     def losses_of(self, model: nn.Module, inputs: Pixels, data_samples: Sequence, randomness: Randomness) -> dict:
@@ -287,5 +297,4 @@ def _share_statistics(runner) -> None:
     """Average BatchNorm statistics over all ranks, so that they evaluate and save the same generator."""
     purifier = unwrap(runner.model).data_preprocessor
     if isinstance(purifier, GeneratorPurifier):
-        buffers = [buffer for buffer in purifier.generator.buffers() if buffer.is_floating_point()]
-        all_reduce_params(buffers, op='mean')
+        all_reduce_params([own for own in purifier.generator.buffers() if own.is_floating_point()], op='mean')

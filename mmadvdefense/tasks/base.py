@@ -37,6 +37,8 @@ class Task(ABC):
     has_class_scores: bool = True
     # Whether the prediction is one class an image, pixel or label, so that an image either fools the model or not.
     has_decisions: bool = True
+    # Whether only one of the classes is right for what a vector of class scores describes, as a softmax assumes.
+    exclusive_classes: bool = True
     # Whether :meth:`select_losses` finds the parts 'cls' and 'loc' in the host's losses.
     has_loss_parts: bool = False
     # Whether :meth:`label_map` gives ground truth as a map of classes.

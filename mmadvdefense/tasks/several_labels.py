@@ -147,6 +147,9 @@ class SeveralLabelsTask(ImageTask):
     ``(N, K, D)`` and labels ``(N, D)``, like those of a segmentor for its pixels. K is the largest number of classes.
     """
 
+    # The scores of all decisions stand side by side.
+    exclusive_classes = False
+
     def __init__(self, model: BaseModel):
         super().__init__(model)
         heads = list(_heads(model.head))

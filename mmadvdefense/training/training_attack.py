@@ -87,7 +87,12 @@ class TrainingAttack:
         self._target, self._sources = None, []
 
     def __call__(
-        self, clean: Pixels, data_samples: Sequence, randomness: Randomness, reference: CleanReference
+        self,
+        clean: Pixels,
+        data_samples: Sequence,
+        randomness: Randomness,
+        reference: CleanReference,
+        share: float = 1.0,
     ) -> Pixels:
         """Adversarial images in the layout of ``clean``.
 
@@ -96,6 +101,7 @@ class TrainingAttack:
             data_samples: the host's data samples; not modified.
             randomness: random numbers of the batch.
             reference: the target's output on ``clean``.
+            share: share of the attack's budget and step size that is used.
         """
         target = self._target
         if target is None:
@@ -107,7 +113,22 @@ class TrainingAttack:
             reference = CleanReference(source, clean)
         if self.labels == 'predicted' and self.attacks[number].needs_labels:
             data_samples = target.task.relabel_as_predicted(data_samples, reference.logits)
-        return self.attacks[number](source, clean, data_samples, randomness, reference)
+        attack = self.attacks[number] if share == 1 else self.attacks[number].scaled(share)
+        return attack(source, clean, data_samples, randomness, reference)
+
+
+def protected_source(target: AttackSource) -> AttackSource:
+    """The target behind its purifier in its current state, for an attacker who knows both; itself if it has none."""
+    purifier = target.model.data_preprocessor
+    if not isinstance(purifier, Purifier):
+        return target
+    # Not purifier.clean, which rejects an untrained purifier.
+    return AttackSource(
+        target.model,
+        training=True,
+        defense=lambda images, randomness: purifier.purify(images),
+        channel_order=target.channel_order,
+    )
 
 
 def _checked(sources: Optional[Sequence[SourceConfig]]) -> list[list[_Model]]:
@@ -162,12 +183,6 @@ def _load(model: _Model, target: AttackSource, attack: Attack) -> AttackSource:
             raise UsageError(
                 f'{PROTECTED!r} means the target behind its purifier, but {type(purifier).__name__} is not a purifier'
             )
-        # Not purifier.clean, which rejects an untrained purifier.
-        return AttackSource(
-            target.model,
-            training=True,
-            defense=lambda images, randomness: purifier.purify(images),
-            channel_order=target.channel_order,
-        )
+        return protected_source(target)
     order = target.channel_order
     return build_source(target.model, 'transfer', source=model, attack=attack, channel_order=order)
