@@ -4,8 +4,10 @@ from .base import GuidedLoss, ImageName, PurifierBatch, PurifierLoss
 from .class_alignment import ClassAlignmentLoss
 from .feature_matching import FeatureMatchingLoss
 from .lsgan import LSGANLoss
+from .mart import MARTLoss
 from .perceptual import PerceptualLoss
 from .reconstruction import FeatureReconstructionLoss, PixelReconstructionLoss
+from .trades import TRADESLoss
 
 __all__ = [
     'ClassAlignmentLoss',
@@ -14,8 +16,10 @@ __all__ = [
     'GuidedLoss',
     'ImageName',
     'LSGANLoss',
+    'MARTLoss',
     'PerceptualLoss',
     'PixelReconstructionLoss',
     'PurifierBatch',
     'PurifierLoss',
+    'TRADESLoss',
 ]

@@ -196,6 +196,10 @@ class DetectionTask(Task):
 
     def class_features(self, features: Tensor, data_samples: Sequence) -> tuple[Tensor, Tensor]:
         """Mean of the map inside each box, ``(M, L)``; the label of a box without area is ``NO_CLASS``."""
+        if features.ndim != 4:
+            raise UsageError(
+                "class features of a detector are means over boxes; feature_layer='logits' has no map, name a layer"
+            )
         vectors, has_area = box_features(features, data_samples)
         return vectors, self.labels(data_samples, features.device).where(has_area, NO_CLASS)
 

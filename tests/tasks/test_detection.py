@@ -212,6 +212,11 @@ def test_layers_that_a_detector_does_not_have(layer, message):
         make_task().feature_tap(layer)
 
 
+def test_scores_in_a_row_are_no_features_of_boxes():
+    with pytest.raises(ValueError, match="feature_layer='logits' has no map, name a layer"):
+        make_task().class_features(torch.zeros(1, 40), [make_sample([[0, 0, 8, 8]], [2])])
+
+
 # --- ground truth in the frame of the resized image -----------------------------------------------------------------
 
 RESIZES = {
