@@ -1,9 +1,8 @@
-# The ResNet-20 of CIFAR-10, trained adversarially from random weights with one-step attacks: what a purifier that
+# The ResNet-20 of CIFAR-10, trained adversarially from random weights with one-step attacks (N-FGSM): what a purifier that
 # withstands adaptive attackers is compared with, at the same number of gradients.
 _base_ = ['../_base_/targets/resnet20_cifar10.py', '../_base_/schedules/adversarial_fast.py']
 
 train_dataloader = dict(batch_size=128)
-# RS-FGSM: a random start, and a step of 1.25 times the budget.
 custom_hooks = [
-    dict(type='AdversarialTrainingHook', attack=dict(type='FGSM', eps=8, step_size=10, random_start='uniform')),
+    dict(type='AdversarialTrainingHook', attack=dict(type='NFGSM', eps=8)),
 ]
