@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Optional, Union
 
 from mmengine.registry import (
+    DATA_SAMPLERS,
     DATASETS,
     FUNCTIONS,
     HOOKS,
@@ -99,6 +100,7 @@ def named_types(config: Any, *registries: Registry) -> Any:
 
 __all__ = [
     'ATTACKS',
+    'DATA_SAMPLERS',
     'DATASETS',
     'FUNCTIONS',
     'HOOKS',

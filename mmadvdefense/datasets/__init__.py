@@ -2,7 +2,15 @@
 
 from .digits import HandwrittenDigits
 from .images_per_class import take_images_per_class
+from .replay import ReplayBatchSampler
 from .scenes import compose_scenes, write_digit_scenes
 from .transforms import AddGaussianNoise
 
-__all__ = ['AddGaussianNoise', 'HandwrittenDigits', 'compose_scenes', 'take_images_per_class', 'write_digit_scenes']
+__all__ = [
+    'AddGaussianNoise',
+    'HandwrittenDigits',
+    'ReplayBatchSampler',
+    'compose_scenes',
+    'take_images_per_class',
+    'write_digit_scenes',
+]

@@ -6,6 +6,7 @@ from .attack import AttackHook
 from .attack_schedule import AttackScheduleHook
 from .example_images import ExampleImagesHook
 from .finite_guard import FiniteLossGuardHook
+from .free_replay import FreeReplayHook
 from .purifier_train import PurifierTrainHook
 from .robustness_probe import RobustnessProbeHook
 from .validation_loss import PurifierValLossHook
@@ -17,6 +18,7 @@ __all__ = [
     'ErrorAmplificationHook',
     'ExampleImagesHook',
     'FiniteLossGuardHook',
+    'FreeReplayHook',
     'PurifierTrainHook',
     'PurifierValLossHook',
     'RobustnessProbeHook',

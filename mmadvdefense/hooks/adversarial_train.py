@@ -95,7 +95,10 @@ class AdversarialTrainingHook(AttackingHook):
         # for which a resumed run must find the same state.
         self._random_state = torch.get_rng_state()
         torch.manual_seed(seed)
-        data_batch['inputs'] = self._attack(seed)(source, images, samples, Randomness(seed))
+        if self.free is None:
+            data_batch['inputs'] = self._attack(seed)(source, images, samples, Randomness(seed))
+        else:
+            data_batch['inputs'] = self.free(images, samples, Randomness(seed), share=self.attack_share)
         torch.manual_seed(derive_seed(seed, 'update'))
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:

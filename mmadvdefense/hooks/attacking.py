@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Sequence
+from typing import Optional, Sequence
 
 from mmengine.hooks import Hook
 
 from ..attacks import Attack, AttackSource, Randomness
 from ..errors import UsageError
 from ..pixels import Pixels
+from ..training.free import FreePerturbation
 from ..training.training_attack import protected_source
 
 
@@ -18,11 +19,13 @@ class AttackingHook(Hook):
 
     Attributes:
         attack_share: share of the attack's budget and step size that is used at present, at least 0.
+        free: what stands in for the attack in training iterations; None for the attack itself.
     """
 
     # Set during training only: the attacked model without a purifier.
     _source: AttackSource
     attack_share = 1.0
+    free: Optional[FreePerturbation] = None
 
     @property
     @abstractmethod

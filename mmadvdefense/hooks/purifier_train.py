@@ -208,7 +208,7 @@ class PurifierTrainHook(AttackingHook):
         reference = CleanReference(self._source, clean, self._tap)
         return TrainingStep(
             clean,
-            self.training_attack(clean, data_samples, randomness, reference, self.attack_share),
+            (self.free or self.training_attack)(clean, data_samples, randomness, reference, self.attack_share),
             reference,
             self._tap,
             self._source.task,
@@ -218,8 +218,7 @@ class PurifierTrainHook(AttackingHook):
         )
 
     def craft(self, clean: Pixels, data_samples: Sequence, randomness: Randomness) -> Pixels:
-        reference = CleanReference(self._source, clean)
-        return self.training_attack(clean, data_samples, randomness, reference, self.attack_share)
+        return self.training_attack(clean, data_samples, randomness, share=self.attack_share)
 
     @torch.no_grad()
     def losses_of(self, model: nn.Module, inputs: Pixels, data_samples: Sequence, randomness: Randomness) -> dict:

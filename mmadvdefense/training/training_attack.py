@@ -91,7 +91,7 @@ class TrainingAttack:
         clean: Pixels,
         data_samples: Sequence,
         randomness: Randomness,
-        reference: CleanReference,
+        reference: Optional[CleanReference] = None,
         share: float = 1.0,
     ) -> Pixels:
         """Adversarial images in the layout of ``clean``.
@@ -100,7 +100,7 @@ class TrainingAttack:
             clean: float pixels 0-255 on the target's device.
             data_samples: the host's data samples; not modified.
             randomness: random numbers of the batch.
-            reference: the target's output on ``clean``.
+            reference: the target's output on ``clean``; computed if it is not given.
             share: share of the attack's budget and step size that is used.
         """
         target = self._target
@@ -109,7 +109,7 @@ class TrainingAttack:
         number = randomness.derive('attack').choice(len(self.attacks))
         sources = self._sources[number]
         source = sources[randomness.derive('source').choice(len(sources))]
-        if source is not target:
+        if source is not target or reference is None:
             reference = CleanReference(source, clean)
         if self.labels == 'predicted' and self.attacks[number].needs_labels:
             data_samples = target.task.relabel_as_predicted(data_samples, reference.logits)
