@@ -41,7 +41,7 @@ class AttackScheduleHook(Hook):
         check_integer(type(self).__name__, **(dict(epochs=epochs) if iters is None else dict(iters=iters)))
         if not 0 <= start < 1:
             raise UsageError(f'AttackScheduleHook: start is the share of the budget at first, 0 to 1, got {start}')
-        self.length = epochs if iters is None else iters
+        self.length = int((epochs if iters is None else iters) or 0)
         self.by_epoch = iters is None
         self.start = start
 
@@ -49,7 +49,7 @@ class AttackScheduleHook(Hook):
         self._attacking = attacking_hook(runner, type(self).__name__)
         for attack in self._attacking.attacks:
             attack.scaled(self.start)
-        self._iters = int(self.length) * (len(runner.train_dataloader) if self.by_epoch else 1)
+        self._iters = self.length * (len(runner.train_dataloader) if self.by_epoch else 1)
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         self._attacking.attack_share = self.share(runner.iter, self._iters)

@@ -60,10 +60,11 @@ class FreePerturbation:
             RuntimeError: if no gradient has arrived at the images.
         """
         handed_out, self._handed_out = self._handed_out, None
-        if handed_out is None or handed_out[1].grad is None:
+        gradient = None if handed_out is None else handed_out[1].grad
+        if handed_out is None or gradient is None:
             raise StateError('no gradient of the training loss has arrived at the images of free adversarial training')
         clean, images, share = handed_out
         ball = BALLS[self.norm](share * self.eps)
         # With a loss scale that is too large, gradients overflow, and the update is skipped as well.
-        direction = ball.steepest(images.grad.nan_to_num(0.0, 0.0, 0.0))
+        direction = ball.steepest(gradient.nan_to_num(0.0, 0.0, 0.0))
         self.delta = ball.project(images.detach().add(direction, alpha=share * self.step_size), clean) - clean
