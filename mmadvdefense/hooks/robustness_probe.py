@@ -8,6 +8,7 @@ from typing import Optional
 import torch
 from mmengine.dist import all_reduce, get_rank
 from mmengine.hooks import Hook
+from mmengine.model import BaseModel
 from torch import Tensor
 
 from ..attacks import AttackSource, Randomness, build_attack, derive_seed
@@ -92,7 +93,8 @@ class RobustnessProbeHook(Hook):
         if self._batch is None:
             return
         (inputs, samples), self._batch = self._batch, None
-        inputs = unwrap(runner.model).data_preprocessor.cast_data(inputs)
+        model: BaseModel = unwrap(runner.model)
+        inputs = model.data_preprocessor.cast_data(inputs)
         clean = inputs.float() if isinstance(inputs, Tensor) else [image.float() for image in inputs]
         randomness = Randomness(derive_seed(runner.seed, 'probe', runner.iter, get_rank()))
         # Nothing here should draw from the global state; an attack of somebody else's might.
