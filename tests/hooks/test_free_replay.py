@@ -65,7 +65,6 @@ def test_a_model_by_hand(train):
     carried = inputs[2] - inputs[2].round()
     assert (inputs[2] - inputs[0]).abs().max() > 16, 'another batch'
     assert (second - inputs[0]).abs().max() == 8 and carried.abs().max() < 1e-3
-    assert sum(parameter.grad is not None for parameter in model.parameters()) > 0
 
 
 def test_a_purifier_by_hand(train, target_checkpoint):
