@@ -7,6 +7,4 @@ train_cfg = dict(by_epoch=False, max_iters=6000, val_interval=2000)
 val_cfg = dict()
 test_cfg = dict()
 
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=500))
-
 auto_scale_lr = dict(base_batch_size=128)
