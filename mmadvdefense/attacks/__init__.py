@@ -18,6 +18,7 @@ from .gradient.random_sign import RandomSign
 from .gradient.rfgsm import RFGSM
 from .minimal.carlini_wagner import CarliniWagner, CarliniWagnerBounded
 from .minimal.deepfool import DeepFool
+from .minimal.fab import FAB
 from .query.curls_whey import CurlsWhey
 from .query.geoda import GeoDA
 from .query.ppda import PPDA
@@ -31,6 +32,7 @@ __all__ = [
     'BIM',
     'DIFGSM',
     'DR',
+    'FAB',
     'FDA',
     'FGSM',
     'MIFGSM',
