@@ -1,12 +1,12 @@
 """Adversarial attacks on raw pixels. A new attack goes into the subpackage of its kind."""
 
 from ..randomness import Randomness, derive_seed
+from .autoattack import APGDT, AutoAttack
 from .base import Attack, AttackResult, attack_names, attack_settings, build_attack
 from .batch import AttackBatch
 from .defense import BackwardPass, Defense
 from .ensemble import EnsembleSource
 from .external.adapters import TorchAttack
-from .external.autoattack import AutoAttack
 from .first_success import FirstSuccess
 from .gradient.apgd import APGD, AdaptiveAscent, AscentResult
 from .gradient.feature import DR, FDA, SSP, TAP
@@ -29,6 +29,7 @@ from .worst_of import Candidate, EachTarget, WorstOf, num_target_classes
 
 __all__ = [
     'APGD',
+    'APGDT',
     'BIM',
     'DIFGSM',
     'DR',

@@ -127,8 +127,9 @@ class DLRObjective(Objective):
     - targeted ``(z_t - z_y) / (z_(1) - (z_(3) + z_(4)) / 2)``.
 
     The ratios need 3 and 4 classes; the authors' code warns of fewer, and then fails. Here, with 3 classes the targeted
-    ratio divides by ``z_(1) - z_(3)``, and with 2, where every such ratio is constant, the numerator alone is
-    maximized. For segmentation the sum over labelled pixels.
+    ratio divides by ``z_(1) - (z_(2) + z_(3)) / 2`` (with ``z_(3)`` alone, it would not change while the target is last
+    and the true class first), and with 2, where every such ratio is constant, the numerator alone is maximized. For
+    segmentation the sum over labelled pixels.
     """
 
     def values(self, images: Pixels, batch: AttackBatch) -> Tensor:
@@ -141,22 +142,22 @@ class DLRObjective(Objective):
             )
         if batch.target is None:
             value = margins(logits, labels, task.ignore_index)
-            unit = _dlr_unit(logits, lowest=3)
+            unit = _dlr_unit(logits, highest=3, lowest=1)
         else:
             known = is_labelled(labels, task.ignore_index) & is_labelled(batch.target, task.ignore_index)
             own, target = (logits.gather(1, it.where(known, 0).unsqueeze(1)) for it in (labels, batch.target))
             value = (target - own).squeeze(1).where(known, 0)
-            unit = _dlr_unit(logits, lowest=4)
+            unit = _dlr_unit(logits, highest=4, lowest=2)
         value = value / unit
         return value.flatten(1).sum(1) if value.ndim > 1 else value
 
 
-def _dlr_unit(logits: Tensor, lowest: int) -> Tensor:
-    """``z_(1)`` minus the mean of the third to the ``lowest`` highest score, ``(N, ...)``; 1 for two classes."""
-    highest = logits.topk(min(lowest, logits.shape[1]), 1).values
-    if highest.shape[1] < 3:
-        return torch.ones_like(highest[:, 0])
-    return highest[:, 0] - highest[:, 2:].mean(1) + _TINY_UNIT
+def _dlr_unit(logits: Tensor, highest: int, lowest: int) -> Tensor:
+    """``z_(1)`` minus the mean of the ``lowest`` ones among the ``highest`` scores, ``(N, ...)``; 1 for two classes."""
+    ranked = logits.topk(min(highest, logits.shape[1]), 1).values
+    if ranked.shape[1] < 3:
+        return torch.ones_like(ranked[:, 0])
+    return ranked[:, 0] - ranked[:, -lowest:].mean(1) + _TINY_UNIT
 
 
 # As in the authors' code; scores can all be equal.

@@ -45,8 +45,9 @@ def dlr_by_hand(logits, label, target=None):
         highest_wrong = max(score for index, score in enumerate(logits) if index != label)
         unit = ranked[0] - ranked[2] if len(logits) > 2 else 1
         return (highest_wrong - logits[label]) / unit
-    lower = ranked[2:4]
-    return (logits[target] - logits[label]) / (ranked[0] - sum(lower) / len(lower) if lower else 1)
+    # Of three classes, the second and the third stand in for the third and the fourth.
+    unit = ranked[0] - sum(ranked[:4][-2:]) / 2 if len(logits) > 2 else 1
+    return (logits[target] - logits[label]) / unit
 
 
 @pytest.mark.parametrize('targeted', [False, True])

@@ -59,7 +59,7 @@ class AdaptiveAscent:
         criterion: which iterate is the best: the one with the highest criterion and, among equals, the highest
             objective. Over several models the lowest counts, over samples of a random defense the mean. None for the
             objective alone. Step sizes do not depend on it.
-        eot_samples: number of samples of a random defense; by default the source's.
+        eot_samples: number of samples of a random defense; the source's if those are more.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class AdaptiveAscent:
         momentum: float = 0.25,
         first_step: float = 2.0,
         criterion: Optional[Criterion] = None,
-        eot_samples: Optional[int] = None,
+        eot_samples: int = 1,
     ):
         self.objective = objective
         self.steps = steps
@@ -123,7 +123,7 @@ class AdaptiveAscent:
         """Objective ``(N,)``, criterion ``(N,)`` and gradient ``(N, 3, H, W)`` of images."""
         images = images.detach().requires_grad_()
         value, score, gradient = images.new_zeros(len(images)), images.new_zeros(len(images)), torch.zeros_like(images)
-        samples = self.eot_samples or batch.source.eot_samples
+        samples = max(self.eot_samples, batch.source.eot_samples)
         for _ in range(samples):
             scores = []
             for view in seen:
@@ -163,7 +163,8 @@ class APGD(GradientAttack):
         start_std: standard deviation of the normal start in pixels.
         restarts: number of runs with different random numbers; the strongest image is kept.
         rho: share of the steps in which the objective must rise for a step size to be kept.
-        eot_samples: number of samples of a random defense over which gradients are averaged; by default the source's.
+        eot_samples: number of samples of a random defense over which gradients are averaged; the source's if those are
+            more.
 
     Raises:
         ValueError: for an invalid value or an unknown name, or for restarts without a random start.
@@ -181,7 +182,7 @@ class APGD(GradientAttack):
         start_std: float = 0.001 * 255,
         restarts: int = 1,
         rho: float = 0.75,
-        eot_samples: Optional[int] = None,
+        eot_samples: int = 1,
     ):
         super().__init__(
             eps,
@@ -198,15 +199,23 @@ class APGD(GradientAttack):
         )
         if not 0 < rho <= 1:
             raise UsageError(f'{type(self).__name__}: rho is a share of the steps in (0, 1], got {rho}')
-        if eot_samples is not None:
-            check_integer(type(self).__name__, eot_samples=eot_samples)
+        check_integer(type(self).__name__, eot_samples=eot_samples)
         self.rho = rho
-        self.eot_samples = eot_samples
+        self.eot_samples = int(eot_samples)
+
+    def criterion(self, batch: AttackBatch) -> Optional[Criterion]:
+        """Which iterate is the best; see :class:`AdaptiveAscent`."""
+        decides = batch.source.task.one_label and (self.objective.needs_labels or batch.target is not None)
+        return fools if decides else None
 
     def _ascend(self, batch: AttackBatch) -> Tensor:
-        decides = batch.source.task.one_label and (self.objective.needs_labels or batch.target is not None)
-        criterion = fools if decides else None
-        ascent = AdaptiveAscent(self.objective, self.steps, self.rho, criterion=criterion, eot_samples=self.eot_samples)
+        ascent = AdaptiveAscent(
+            self.objective,
+            self.steps,
+            self.rho,
+            criterion=self.criterion(batch),
+            eot_samples=self.eot_samples,
+        )
         return ascent(batch, self._start(batch), self.ball).images
 
 

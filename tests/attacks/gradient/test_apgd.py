@@ -196,8 +196,14 @@ def test_averages_over_samples_of_a_random_defense_and_over_models(setting, make
     result = APGD(eps=4, steps=5).run(noisy, images, samples, Randomness(list(range(6))))
     assert result.queries.tolist() == [3 * 6] * 6
     calls.clear()
-    result = APGD(eps=4, steps=5, eot_samples=2).run(noisy, images, samples, Randomness(list(range(6))))
+    once = AttackSource(source.model, defense=defense)
+    result = APGD(eps=4, steps=5, eot_samples=2).run(once, images, samples, Randomness(list(range(6))))
     assert result.queries.tolist() == [2 * 6] * 6 and sum(calls) == 6 * 2 * 6
+    # The source's number is not lowered.
+    result = APGD(eps=4, steps=5, eot_samples=2).run(
+        AttackSource(source.model, defense=defense, eot_samples=3), images, samples, Randomness(list(range(6)))
+    )
+    assert result.queries.tolist() == [3 * 6] * 6
     for combine in ('logits', 'losses'):
         both = EnsembleSource([source, AttackSource(make_classifier(seed=5))], combine)
         result = APGD(eps=4, steps=8).run(both, images, samples, Randomness(list(range(6))))
