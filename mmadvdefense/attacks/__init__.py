@@ -1,13 +1,14 @@
 """Adversarial attacks on raw pixels. A new attack goes into the subpackage of its kind."""
 
 from ..randomness import Randomness, derive_seed
+from .autoattack import APGDT, AutoAttack
 from .base import Attack, AttackResult, attack_names, attack_settings, build_attack
 from .batch import AttackBatch
 from .defense import BackwardPass, Defense
 from .ensemble import EnsembleSource
 from .external.adapters import TorchAttack
-from .external.autoattack import AutoAttack
 from .first_success import FirstSuccess
+from .gradient.apgd import APGD, AdaptiveAscent, AscentResult
 from .gradient.feature import DR, FDA, SSP, TAP
 from .gradient.feature_objectives import FeatureObjective
 from .gradient.fgsm_family import BIM, DIFGSM, FGSM, MIFGSM, PGD, TIFGSM
@@ -18,6 +19,7 @@ from .gradient.random_sign import RandomSign
 from .gradient.rfgsm import RFGSM
 from .minimal.carlini_wagner import CarliniWagner, CarliniWagnerBounded
 from .minimal.deepfool import DeepFool
+from .minimal.fab import FAB
 from .query.curls_whey import CurlsWhey
 from .query.geoda import GeoDA
 from .query.ppda import PPDA
@@ -27,9 +29,12 @@ from .source import AttackSource, CleanReference
 from .worst_of import Candidate, EachTarget, WorstOf, num_target_classes
 
 __all__ = [
+    'APGD',
+    'APGDT',
     'BIM',
     'DIFGSM',
     'DR',
+    'FAB',
     'FDA',
     'FGSM',
     'MIFGSM',
@@ -40,6 +45,8 @@ __all__ = [
     'SSP',
     'TAP',
     'TIFGSM',
+    'AdaptiveAscent',
+    'AscentResult',
     'Attack',
     'AttackBatch',
     'AttackResult',

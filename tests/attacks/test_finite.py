@@ -60,6 +60,8 @@ ATTACKS_RUN = {
     'budget': dict(type='RandomBudget', attack=dict(type='BIM', steps=2), eps=(8, 9)),
     'first success': dict(type='FirstSuccess', attacks=[dict(type='FGSM', eps=1), dict(type='FGSM', eps=8)]),
     'DeepFool': dict(type='DeepFool', steps=10),
+    'FAB': dict(type='FAB', norm='l2', steps=10),
+    'APGD': dict(type='APGD', eps=8, steps=3, random_start=None),
     'minimal C&W': dict(type='CarliniWagner', steps=30, binary_search_steps=2, initial_const=10.0, learning_rate=0.1),
     'features': dict(type='FDA', eps=8, step_size=3, steps=2, layers='backbone', random_start=None),
     'curls': dict(type='CurlsWhey', eps=8, queries=30, step_size=3, steps=2, rounds=0, noise_std=0.0),
@@ -83,7 +85,7 @@ def test_what_is_left_of_the_gradient_is_followed(name, host):
     torch.testing.assert_close(result.images[TEXTURED], whole.images, rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize('name', ['DeepFool', 'minimal C&W'])
+@pytest.mark.parametrize('name', ['DeepFool', 'FAB', 'minimal C&W'])
 def test_minimal_attacks_find_what_is_there(name, host):
     """They used to leave such images as they were, which counted as robust."""
     source, images, samples = host

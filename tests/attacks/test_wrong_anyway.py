@@ -8,6 +8,9 @@ LEFT_ALONE = {
     'deepfool': dict(type='DeepFool', steps=5),
     'deepfool_linf': dict(type='DeepFool', eps=8, norm='linf', steps=5),
     'carlini_wagner': dict(type='CarliniWagner', norm='l2', binary_search_steps=2, steps=5),
+    'fab': dict(type='FAB', steps=5),
+    'apgdt': dict(type='APGDT', eps=8, steps=5),
+    'autoattack': dict(type='AutoAttack', eps=8, steps=5, queries=20),
     'square': dict(type='Square', eps=8, queries=20),
     'square_ce': dict(type='Square', eps=8, queries=20, objective='cross_entropy'),
     'ppda': dict(type='PPDA', eps=8, queries=20),
@@ -17,6 +20,7 @@ LEFT_ALONE = {
 }
 ATTACKED = {
     'pgd': dict(type='PGD', eps=8, step_size=2, steps=3),
+    'apgd': dict(type='APGD', eps=8, steps=3),
     'carlini_wagner': dict(type='CarliniWagnerBounded', eps=8, step_size=2, steps=3),
     'ssp': dict(type='SSP', eps=8, step_size=2, steps=3, layers='backbone'),
     'random_sign': dict(type='RandomSign', eps=8),

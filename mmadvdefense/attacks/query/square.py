@@ -29,21 +29,24 @@ class Square(ScoreAttack):
         eps: radius of the ball in pixels (0-255).
         queries: the number of queries allowed for each image; the first is the clean image.
         p_init: share of the pixels covered by the first squares.
+        rescale: whether the schedule of the squares' size, published for 10,000 queries, is stretched or compressed to
+            the number of queries; AutoAttack does not.
         options: of :class:`~mmadvdefense.attacks.query.base.ScoreAttack`.
 
     Raises:
         ValueError: for ``p_init`` outside (0, 1], and as the base class does.
     """
 
-    def __init__(self, eps: float, queries: int = 10000, p_init: float = 0.8, **options: Any):
+    def __init__(self, eps: float, queries: int = 10000, p_init: float = 0.8, rescale: bool = True, **options: Any):
         super().__init__(eps, queries, **options)
         if not 0 < p_init <= 1:
             raise UsageError(f'{type(self).__name__}: p_init is a share of the pixels in (0, 1], got {p_init}')
         self.p_init = p_init
+        self.rescale = rescale
 
     def side(self, step: int, height: int, width: int) -> int:
-        """Side of the square at a step: ``sqrt(p h w)``, with p halved on a schedule scaled to the queries."""
-        progress = int(step / self.queries * 10000)
+        """Side of the square at a step: ``sqrt(p h w)``, with p halved on a schedule, see ``rescale``."""
+        progress = int(step / self.queries * 10000) if self.rescale else step
         share = self.p_init / 2 ** sum(progress > halving for halving in _HALVINGS)
         return max(min(round(math.sqrt(share * height * width)), height, width), 1)
 

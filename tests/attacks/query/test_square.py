@@ -52,6 +52,9 @@ def test_schedule_is_stretched_and_fits_the_image():
     attack = build_attack(dict(type='Square', eps=8, queries=1000))
     assert [attack.side(step, 32, 32) for step in (1, 2, 900)] == [29, 20, 1]
     assert attack.side(0, 8, 100) == 8
+    # As in AutoAttack, which stops halfway through the schedule.
+    attack = build_attack(dict(type='Square', eps=8, queries=5000, rescale=False))
+    assert [attack.side(step, 32, 32) for step in (10, 11, 500, 501, 2001, 4999)] == [29, 20, 10, 7, 4, 3]
 
 
 def test_linf_starts_with_stripes(clean):
