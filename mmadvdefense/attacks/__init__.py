@@ -15,8 +15,11 @@ from .gradient.loop import GradientAttack
 from .gradient.random_budget import RandomBudget
 from .gradient.random_sign import RandomSign
 from .gradient.rfgsm import RFGSM
+from .minimal.alma_prox import ALMAProx
 from .minimal.carlini_wagner import CarliniWagner, CarliniWagnerBounded
+from .minimal.dag import DAG
 from .minimal.deepfool import DeepFool
+from .minimal.pdpgd import PDPGD
 from .query.curls_whey import CurlsWhey
 from .query.geoda import GeoDA
 from .query.ppda import PPDA
@@ -27,17 +30,20 @@ from .worst_of import Candidate, EachTarget, WorstOf, num_target_classes
 
 __all__ = [
     'BIM',
+    'DAG',
     'DIFGSM',
     'DR',
     'FDA',
     'FGSM',
     'MIFGSM',
+    'PDPGD',
     'PGD',
     'PPDA',
     'RFGSM',
     'SSP',
     'TAP',
     'TIFGSM',
+    'ALMAProx',
     'Attack',
     'AttackBatch',
     'AttackResult',
