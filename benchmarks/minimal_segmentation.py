@@ -63,7 +63,8 @@ def theirs(source: AttackSource, name: str, settings: dict) -> Perturb:
 
         known = masks != source.task.ignore_index
         with source.undisturbed():
-            return getattr(library, name)(model, images / PIXEL_MAX, masks, known, **settings) * PIXEL_MAX
+            attack = getattr(library, name)
+            return attack(model, images / PIXEL_MAX, masks, masks=known, **settings) * PIXEL_MAX
 
     return perturb
 
