@@ -17,9 +17,12 @@ from .gradient.nfgsm import NFGSM
 from .gradient.random_budget import RandomBudget
 from .gradient.random_sign import RandomSign
 from .gradient.rfgsm import RFGSM
+from .minimal.alma_prox import ALMAProx
 from .minimal.carlini_wagner import CarliniWagner, CarliniWagnerBounded
+from .minimal.dag import DAG
 from .minimal.deepfool import DeepFool
 from .minimal.fab import FAB
+from .minimal.pdpgd import PDPGD
 from .query.curls_whey import CurlsWhey
 from .query.geoda import GeoDA
 from .query.ppda import PPDA
@@ -32,6 +35,7 @@ __all__ = [
     'APGD',
     'APGDT',
     'BIM',
+    'DAG',
     'DIFGSM',
     'DR',
     'FAB',
@@ -39,12 +43,14 @@ __all__ = [
     'FGSM',
     'MIFGSM',
     'NFGSM',
+    'PDPGD',
     'PGD',
     'PPDA',
     'RFGSM',
     'SSP',
     'TAP',
     'TIFGSM',
+    'ALMAProx',
     'AdaptiveAscent',
     'AscentResult',
     'Attack',

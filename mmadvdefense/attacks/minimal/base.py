@@ -1,14 +1,15 @@
-"""Common parts of minimum-norm attacks: class scores, stopping criterion, and active images."""
+"""Common parts of minimum-norm attacks: class scores, stopping criterion, active images, and the bounded form."""
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Optional, Union
 
 import torch
 from torch import Tensor
 
 from ...errors import StateError, UsageError
 from ...validation import check_integer
+from ..base import Attack
 from ..batch import AttackBatch
 from ..criteria import meets_threshold
 from ..objectives import is_labelled
@@ -28,7 +29,7 @@ def check_minimal_settings(name: str, success_threshold: float, **counts: int) -
 def check_class_scores(name: str, source: AttackSource) -> None:
     """Raise a ``ValueError`` that suggests an alternative, if the source has no class scores."""
     source.task.require_class_scores(
-        f'{name} needs class scores',
+        f'{name} needs class scores, which classifiers and segmentors have',
         "use a gradient attack on its losses: dict(type='PGD', objective='cls'), 'loc' or 'cls+loc'",
     )
 
@@ -100,3 +101,55 @@ class ActiveImages:
         if self._part is not None:
             self._batch.merge(self._part, self.at.tolist())
             self._part = None
+
+
+class MinimumNormAttack(Attack):
+    """A minimum-norm attack that with ``eps`` takes its bounded form, the one of robustness tables.
+
+    Args:
+        eps: radius of the ball in pixels (0-255) that the result is confined to; None for the minimum-norm form.
+        norm: the norm to minimize, ``'l2'`` or ``'linf'``.
+        targeted: False, or how the target class is chosen, as for every attack.
+        steps: maximum number of steps.
+        success_threshold: share of the labelled pixels of an image that must be wrong (targeted: in the target class);
+            for segmentors only.
+        fill: scale perturbations smaller than ``eps`` up to that size.
+
+    Raises:
+        ValueError: for a setting out of range, or ``fill`` without ``eps``.
+    """
+
+    def __init__(
+        self,
+        eps: Optional[float],
+        norm: str,
+        targeted: Union[bool, str],
+        steps: int,
+        success_threshold: float,
+        fill: bool,
+    ):
+        super().__init__(eps, norm, targeted)
+        name = type(self).__name__
+        if fill and eps is None:
+            raise UsageError(f'{name}: fill needs the radius eps of a ball')
+        check_minimal_settings(name, success_threshold, steps=steps)
+        self.steps = int(steps)
+        self.success_threshold = success_threshold
+        self.fill = fill
+        self.stochastic = self.targeted == 'random'
+
+    def check_source(self, source: AttackSource) -> None:
+        super().check_source(source)
+        check_class_scores(type(self).__name__, source)
+
+    def details(self) -> list[str]:
+        return [*super().details(), *([] if self.eps is None else ['scaled to eps' if self.fill else 'projected'])]
+
+    def filled(self, images: Tensor, clean: Tensor) -> Tensor:
+        """With ``fill``, scale perturbations smaller than ``eps`` up to it; unchanged images stay unchanged."""
+        if not self.fill:
+            return images
+        delta = images - clean
+        size = self.ball.size(delta)
+        factor = torch.where(size > 0, self.ball.eps / size, 1).clamp(min=1)
+        return clean + factor.view(-1, 1, 1, 1) * delta

@@ -10,18 +10,17 @@ from torch import Tensor
 from ...errors import UsageError
 from ...pixels import PIXEL_MAX
 from ...registry import ATTACKS
-from ..base import Attack
+from ...validation import check_integer
 from ..batch import AttackBatch
 from ..objectives import margins
-from ..source import AttackSource
-from .base import SUCCESS_THRESHOLD, ActiveImages, check_class_scores, check_minimal_settings, class_scores, is_done
+from .base import SUCCESS_THRESHOLD, ActiveImages, MinimumNormAttack, class_scores, is_done
 
 # Added to each step, in pixels, as in the authors' code: otherwise an image on a boundary would stay there.
 _NUDGE = 1e-3
 
 
 @ATTACKS.register_module()
-class DeepFool(Attack):
+class DeepFool(MinimumNormAttack):
     """A small perturbation that crosses the nearest decision boundary (Moosavi-Dezfooli et al., CVPR 2016, algorithm
     2).
 
@@ -67,25 +66,13 @@ class DeepFool(Attack):
         targeted: Union[bool, str] = False,
         fill: bool = False,
     ):
-        super().__init__(eps, norm or ('l2' if eps is None else 'linf'), targeted)
-        if fill and eps is None:
-            raise UsageError('DeepFool: fill needs the radius eps of a ball')
-        check_minimal_settings('DeepFool', success_threshold, steps=steps, num_candidates=num_candidates)
+        norm = norm or ('l2' if eps is None else 'linf')
+        super().__init__(eps, norm, targeted, steps, success_threshold, fill)
+        check_integer('DeepFool', num_candidates=num_candidates)
         if not overshoot >= 0:
             raise UsageError(f'DeepFool: overshoot must be a share of the perturbation >= 0, got {overshoot}')
-        self.steps = int(steps)
         self.overshoot = overshoot
         self.num_candidates = int(num_candidates)
-        self.success_threshold = success_threshold
-        self.fill = fill
-        self.stochastic = self.targeted == 'random'
-
-    def check_source(self, source: AttackSource) -> None:
-        super().check_source(source)
-        check_class_scores('DeepFool', source)
-
-    def details(self) -> list[str]:
-        return [*super().details(), *([] if self.eps is None else ['scaled to eps' if self.fill else 'projected'])]
 
     def perturb(self, batch: AttackBatch) -> Tensor:
         adversarial, total = batch.clean.clone(), torch.zeros_like(batch.clean)
@@ -106,14 +93,7 @@ class DeepFool(Attack):
             perturbed = batch.clean[active.at] + (1 + self.overshoot) * total[active.at]
             adversarial[active.at] = perturbed.clamp(0, PIXEL_MAX)
         active.close()
-        return self._filled(adversarial, batch.clean) if self.fill else adversarial
-
-    def _filled(self, images: Tensor, clean: Tensor) -> Tensor:
-        """Scale perturbations smaller than ``eps`` up to it; unchanged images stay unchanged."""
-        delta = images - clean
-        size = self.ball.size(delta)
-        factor = torch.where(size > 0, self.ball.eps / size, 1).clamp(min=1)
-        return clean + factor.view(-1, 1, 1, 1) * delta
+        return self.filled(adversarial, batch.clean)
 
     def _lags(self, logits: Tensor, labels: Tensor, left: Tensor) -> Tensor:
         """Target score minus best other score, summed over the remaining pixels: ``(N, 1)``, <= 0."""

@@ -16,8 +16,15 @@ CONFIGS = Path(__file__).parents[3] / 'configs' / 'target'
 DEEPFOOL = dict(type='DeepFool', num_candidates=3)
 MINIMAL = dict(type='CarliniWagner', steps=50, binary_search_steps=4, initial_const=1e-2, learning_rate=0.02)
 BOUNDED = dict(type='CarliniWagnerBounded', eps=8, step_size=2, steps=5)
+ALMA = dict(type='ALMAProx', steps=60, learning_rate=0.01)
+PDPGD = dict(type='PDPGD', steps=60)
+DAG = dict(type='DAG')
 IGNORED = 11
-ALL = pytest.mark.parametrize('config', [DEEPFOOL, MINIMAL, BOUNDED], ids=['deepfool', 'minimal', 'bounded'])
+ALL = pytest.mark.parametrize(
+    'config',
+    [DEEPFOOL, MINIMAL, BOUNDED, ALMA, PDPGD, DAG],
+    ids=['deepfool', 'minimal', 'bounded', 'alma', 'pdpgd', 'dag'],
+)
 
 
 class Identity(nn.Module):
@@ -133,7 +140,54 @@ def test_the_share_of_wrong_pixels_is_reached_and_costs(config, share, segmentor
     assert (lengths[0] < lengths[1]).all() and (lengths[0] > 0).all()
 
 
-@pytest.mark.parametrize('config', [{**DEEPFOOL, 'eps': 8, 'norm': 'linf', 'steps': 10}, BOUNDED])
+@pytest.mark.parametrize('config', [ALMA, PDPGD], ids=['alma', 'pdpgd'])
+def test_the_smallest_linf_change_of_a_pointwise_model(config, pointwise):
+    """Half of the pixels are 6 from their boundary, the others 36; the ignored one does not count for either.
+
+    Only ALMAProx leaves out pixels that the threshold does not need.
+    """
+    images = torch.full((2, 3, 4, 5), 134.0)
+    images[:, :, :2] = 164
+    images[:, :, 3, 4] = 255
+    mask = torch.zeros(4, 5, dtype=torch.long)
+    mask[3, 4] = IGNORED
+    for share, expected in ((9 / 19, 6), (1, 36))[config is PDPGD :]:
+        settings = {**config, 'success_threshold': share, 'steps': 150}
+        result = run(settings, pointwise, images, [make_sample(mask)] * 2)
+        change = (result.images - images).abs().flatten(1).amax(1)
+        assert (change >= expected).all() and (change <= 1.05 * expected).all(), change
+        assert torch.equal(result.images[:, :, 3, 4], images[:, :, 3, 4])
+        assert result.queries.tolist() == [151, 151]
+
+
+def test_dag_pulls_only_pixels_that_are_still_right(pointwise):
+    """By a whole pixel a step, those that are nearer to their boundary stop sooner."""
+    images = torch.full((1, 3, 4, 5), 134.0)
+    images[:, :, 0], images[:, :, 3, 4] = 131.0, 200.0
+    mask = torch.zeros(4, 5, dtype=torch.long)
+    mask[3, 4] = IGNORED
+    result = run({**DAG, 'gamma': 1, 'success_threshold': 1}, pointwise, images, [make_sample(mask)])
+    # At 128 both classes are equal, and the first one, which is the true one, is predicted.
+    expected = torch.full_like(images, 127.0)
+    expected[:, :, 3, 4] = 200
+    torch.testing.assert_close(result.images, expected, atol=1e-3, rtol=0)
+    assert result.queries.tolist() == [8]
+    half = run({**DAG, 'gamma': 1, 'success_threshold': 0.2}, pointwise, images, [make_sample(mask)])
+    expected[:, :, 1:] = 130
+    expected[:, :, 3, 4] = 200
+    torch.testing.assert_close(half.images, expected, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(
+    'config',
+    [
+        {**DEEPFOOL, 'eps': 8, 'norm': 'linf', 'steps': 10},
+        BOUNDED,
+        {**ALMA, 'eps': 8, 'steps': 20},
+        {**PDPGD, 'eps': 8, 'steps': 20},
+        {**DAG, 'eps': 8, 'gamma': 2, 'steps': 10},
+    ],
+)
 def test_bounded_forms_stay_in_the_ball(config, segmentor, scenes):
     images, samples = scenes
     adversarial = run(config, segmentor, images, samples).images
@@ -142,7 +196,7 @@ def test_bounded_forms_stay_in_the_ball(config, segmentor, scenes):
     assert (wrong_share(segmentor, adversarial, samples) > 0.2).all()
 
 
-@pytest.mark.parametrize('config', [DEEPFOOL, MINIMAL])
+@pytest.mark.parametrize('config', [DEEPFOOL, MINIMAL, ALMA, PDPGD, {**DAG, 'towards': 'random'}])
 def test_what_is_wrong_or_unlabelled_stays(config, segmentor, scenes):
     images, (sample, _) = scenes
     wrong = (sample.gt_sem_seg.data[0] + 1) % 11
@@ -181,6 +235,9 @@ def test_detectors_have_no_class_scores(config):
         ('deepfool_l2', 'DeepFool (minimal L2, 50 steps)'),
         ('carlini_wagner_cls_test', 'CarliniWagner (L-inf 7.905, margin loss, 8 steps)'),
         ('carlini_wagner_seg_test', 'CarliniWagner (L-inf 7.65, margin loss, 4 steps)'),
+        ('alma_prox_seg_test', 'ALMAProx (L-inf 7.65, 100 steps, projected)'),
+        ('pdpgd_seg_test', 'PDPGD (L-inf 7.65, 100 steps, projected)'),
+        ('dag_seg_test', 'DAG (L-inf 7.65, 200 steps, projected)'),
         ('carlini_wagner_l2', 'CarliniWagner (minimal L2, 9 x 1000 steps)'),
     ],
 )
