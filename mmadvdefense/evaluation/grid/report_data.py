@@ -13,6 +13,7 @@ import torch
 from ...attacks import build_attack
 from ...hosts import HOSTS
 from ...threats import THREAT_MODELS
+from ..attackers import TITLES, attacker_groups
 from ..cautions import cautions
 from ..results import CLEAN, Result, main_metric
 from ..statistics import correct_under_all, paired_t_test
@@ -68,6 +69,7 @@ def build_report(plan: GridPlan, finished: Finished, source: str) -> dict[str, A
             {'threat_model': cell.threat, 'file': cell.file_name, **result.as_dict()} for cell, result in finished
         ],
         'worst_case': _worst_case(plan, finished),
+        'worst_case_by_attacker': _worst_case_by_attacker(plan, finished),
         'comparisons': _comparisons(plan, finished),
         'cautions': _cautions(finished),
     }
@@ -125,6 +127,25 @@ def _worst_case(plan: GridPlan, finished: Finished) -> list[dict[str, Any]]:
             share = correct_under_all([_samples(result)['correct'] for _, result in cells])
             correct = None if share is None else 100 * share
             rows.append({'threat_model': title, 'defense': defense, 'attacks': attacks, 'correct': correct})
+    return rows
+
+
+def _worst_case_by_attacker(plan: GridPlan, finished: Finished) -> list[dict[str, Any]]:
+    """Which images are correct under all attacks of a kind of attacker, over several threat models."""
+    rows = []
+    for group, (name, defense) in itertools.product(TITLES, plan.defenses.items()):
+        cells = [
+            (cell, result)
+            for column in plan.config.threat_models
+            if group in attacker_groups(column.threat.name, defense.purifier is not None)
+            for cell, result in _attacked(finished, column.threat.title)
+            if cell.defense == name
+        ]
+        if cells:
+            attacks = [[cell.threat, cell.condition.name] for cell, _ in cells]
+            share = correct_under_all([_samples(result)['correct'] for _, result in cells])
+            correct = None if share is None else 100 * share
+            rows.append({'attacker': group, 'defense': name, 'attacks': attacks, 'correct': correct})
     return rows
 
 
