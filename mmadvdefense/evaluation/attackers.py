@@ -8,7 +8,7 @@ from ..threats import INFORMED
 TITLES = {
     'gray-box': 'worst gray-box',
     'transfer': 'worst transfer',
-    'informed': 'worst of attackers who know it',
+    'informed': 'worst defense-aware',
 }
 
 

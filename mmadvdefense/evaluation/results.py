@@ -66,7 +66,9 @@ class Result:
         scores: of single images: the number of ``images``, how many of them are ``without_truth`` and left out of the
             rest, ``correct`` (per cent), the mean ``score`` (per cent) and its 95 % bootstrap ``interval``,
             ``changed``, the share (per cent) whose decision differs from that on the clean image (None for clean
-            images), and ``unscored``, why none was scored. What is not known is None.
+            images), and ``unscored``, why none was scored. What is not known is None. Of a random defense also
+            ``draws``: their ``number``, and the share (per cent) of images that are correct in the ``worst`` of them,
+            and by ``majority``.
         amplification: of named layers, the mean over images of how much larger the perturbation of the layer's output
             is than that output (HGD, CVPR 2018): ``|f(x*) - f(x)|_1 / |f(x)|_1``.
         reason: why there are no numbers: why the attack cannot run, or what stopped it; None if there are.
@@ -97,6 +99,11 @@ class Result:
     def from_dict(cls, cell: dict, samples: Optional[dict[str, list]] = None) -> Result:
         """The inverse of :meth:`as_dict`."""
         return cls(**{**cell, 'condition': Condition(**cell['condition']), 'samples': samples})
+
+
+def fixed_name(defense: str) -> str:
+    """The name under which a grid also tests a random defense with one fixed draw, which every attacker knows."""
+    return f'{defense}, fixed seed'
 
 
 def main_metric(results: Sequence[Result]) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Optional
 from ...threats import NEEDS_PURIFIER
 from ..cautions import source_scores
 from ..results import CLEAN, percent, unit
+from .draws import draws_table, random_notes
 from .strength import beside, strength_table
 from .summary_table import summary_table
 from .tables import Table, metric_text, psnr_text, reason_text, sizes_text, spread
@@ -22,7 +23,8 @@ def report_tables(report: dict[str, Any]) -> list[Table]:
         report: of :func:`mmadvdefense.evaluation.report.build_report`.
     """
     scores = [_scores(report, threat) for threat in report['threat_models']]
-    return _filled([summary_table(report), *scores, strength_table(report), _perturbations(report)])
+    more = [draws_table(report), strength_table(report), _perturbations(report)]
+    return _filled([summary_table(report), *scores, *more])
 
 
 def detail_tables(report: dict[str, Any]) -> list[Table]:
@@ -62,12 +64,14 @@ def notes(report: dict[str, Any]) -> list[str]:
         for method, trainings in report['methods'].items()
         if not any(report['defenses'][name]['purifier'] for name in trainings)
     ]
+    lines = random_notes(report)
     if not adaptive or not bare:
-        return []
+        return lines
     where = 'gray-box' if 'gray-box' in names else adaptive[0]
     verb = 'have' if len(bare) > 1 else 'has'
     return [
-        f'{", ".join(bare)} {verb} no purifier: gray-box and adaptive are the same there, and shown once, as {where}'
+        f'{", ".join(bare)} {verb} no purifier: gray-box and adaptive are the same there, and shown once, as {where}',
+        *lines,
     ]
 
 

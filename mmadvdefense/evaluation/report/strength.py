@@ -33,6 +33,14 @@ def _key(cell: dict[str, Any]) -> tuple[str, str, str]:
     return cell['threat_model'], cell['condition']['name'], cell['defense']
 
 
+def self_test_outcome(test: dict[str, Any]) -> str:
+    """The pass rate of one self-test, or why there is none."""
+    if test['rate'] is None:
+        return f'cannot run: {test["reason"]}'
+    weak = f', {TOO_WEAK}' if test['rate'] < PASSES_FROM else ''
+    return f'{test["rate"]:.2f} of {test["images"]} images{weak}'
+
+
 def strength_table(report: dict[str, Any]) -> Table:
     """One row for each self-test."""
     rows = [['threat model', 'attack', 'defense', 'self-test', 'images', 'pass rate', '']]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Optional
 from ...tasks import has_one_label
 from ..attackers import TITLES, attacker_groups
 from ..results import CLEAN, percent, unit
+from .draws import draw_marks
 from .strength import strength_marks
 from .tables import Table, metric_text, spread
 
@@ -70,7 +71,7 @@ def _place(report: dict[str, Any], method: str, cells: list[dict[str, Any]], gro
     lowest = min(known, key=lambda one: mean(value for value in one.values if value is not None))
     several = group == 'informed' or len({one.threat for one in ran}) > 1
     by = f'{lowest.attack}, {lowest.threat}' if several else lowest.attack
-    marks = [by, *strength_marks(report, lowest.cells), *_draws(lowest.cells), *_all_together(report, names, group)]
+    marks = [by, *strength_marks(report, lowest.cells), *draw_marks(lowest.cells), *_all_together(report, names, group)]
     return f'{_number(lowest, report["metric"])} ({"; ".join(marks)})'
 
 
@@ -84,15 +85,6 @@ def _number(attacked: _Attacked, metric: str) -> str:
 def _groups(report: dict[str, Any], cell: dict[str, Any]) -> tuple[str, ...]:
     threat = report['threat_models'].get(cell['threat_model'])
     return attacker_groups(threat['name'], bool(report['defenses'][cell['defense']]['purifier'])) if threat else ()
-
-
-def _draws(cells: list[dict[str, Any]]) -> list[str]:
-    """What more than the first draw of a random defense says."""
-    draws = [cell['scores'].get('draws') for cell in cells]
-    if None in draws or any(own['worst'] is None for own in draws):
-        return []
-    worst, majority = (spread([own[name] for own in draws]) for name in ('worst', 'majority'))
-    return [f'one draw; correct in the worst of {draws[0]["number"]} draws {worst}, by majority {majority}']
 
 
 def _all_together(report: dict[str, Any], names: list[str], group: str) -> list[str]:
