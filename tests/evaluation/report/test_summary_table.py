@@ -31,6 +31,7 @@ def report(make_result) -> dict[str, Any]:
         ('adaptive-bpda', make_result('step', 'adaptive-bpda', 'PGD', '0001', 8.0)),
         ('query', make_result('step', 'query', 'Square', '1100', 8.0)),
     ]
+    both = [['gray-box', 'FGSM'], ['gray-box', 'PGD']]
     names = ('gray-box', transfer, 'adaptive', 'adaptive-bpda', 'query')
     threats = {
         title: {'name': title.split()[0], 'attacks': ['FGSM', 'PGD', 'Square'], 'meaning': '.'} for title in names
@@ -53,7 +54,7 @@ def report(make_result) -> dict[str, Any]:
         'cells': [{'threat_model': threat, **result.as_dict()} for threat, result in cells],
         'worst_case': [],
         'worst_case_by_attacker': [
-            {'attacker': 'gray-box', 'defense': 'step', 'attacks': [['gray-box', 'FGSM'], ['gray-box', 'PGD']], 'correct': 25.0},
+            {'attacker': 'gray-box', 'defense': 'step', 'attacks': both, 'correct': 25.0},
             {'attacker': 'transfer', 'defense': 'step', 'attacks': [[transfer, 'PGD']], 'correct': 75.0},
         ],
         'comparisons': [],
