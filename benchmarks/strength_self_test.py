@@ -22,7 +22,6 @@ from mmadvdefense.models import preprocessor_of, unwrap
 from mmadvdefense.pipelines import channel_order
 from mmadvdefense.purifiers import BitDepthPurifier
 from mmadvdefense.randomness import image_names
-from mmadvdefense.registry import MODELS
 from mmadvdefense.tasks import annotations_in_input_frame, task_of
 from mmadvdefense.threats import ThreatModel
 from mmadvdefense.threats.crafter import Crafter
@@ -31,7 +30,6 @@ from mmadvdefense.threats.strength import Frame, StrengthTest, mean_of
 from mmadvdefense.threats.worst_case import scores_in_test
 
 
-@MODELS.register_module()
 class SilentStepPurifier(BitDepthPurifier):
     """A step function that does not say that its gradient is zero."""
 

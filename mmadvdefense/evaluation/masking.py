@@ -27,13 +27,18 @@ _SCALES_WITH_EPS = ('eps', 'step_size', 'step_sizes', 'start_std')
 class _Attacked:
     """One attack on one defense, with the mean score of the images in per cent."""
 
-    title: str
+    name: str
+    threat: str
     config: dict[str, Any]
     attack: Attack
     score: float
     images: int
     unchanged: int
     informed: bool
+
+    @property
+    def title(self) -> str:
+        return f'{self.name} under {self.threat}'
 
     @property
     def gradients(self) -> bool:
@@ -65,7 +70,7 @@ def masking_signs(results: Iterable[tuple[str, str, Result]]) -> list[str]:
     """
     by_defense: dict[str, list[_Attacked]] = {}
     for title, name, result in results:
-        found = _attacked(f'{name} under {title}', result)
+        found = _attacked(name, title, result)
         if found is not None:
             by_defense.setdefault(result.defense, []).append(found)
     return [
@@ -73,13 +78,14 @@ def masking_signs(results: Iterable[tuple[str, str, Result]]) -> list[str]:
     ]
 
 
-def _attacked(title: str, result: Result) -> Optional[_Attacked]:
+def _attacked(name: str, title: str, result: Result) -> Optional[_Attacked]:
     threat, config, score = result.condition.threat_model, result.condition.attack, result.scores.get('score')
     if threat is None or config is None or score is None or result.samples is None:
         return None
     samples = result.samples
     pairs = zip(samples['correct'], samples['linf'])
     return _Attacked(
+        name,
         title,
         config,
         build_attack(config),
@@ -133,8 +139,7 @@ def _larger_budgets(gradients: Sequence[_Attacked]) -> Iterator[str]:
     for own in gradients:
         if own.budget is not None:
             same = sorted((key, repr(value)) for key, value in own.config.items() if key not in _SCALES_WITH_EPS)
-            # What follows the name of the attack is the threat model.
-            families.setdefault((own.title.rpartition(' under ')[2], *same), []).append(own)
+            families.setdefault((own.threat, *same), []).append(own)
     for family in families.values():
         for small, large in itertools.pairwise(sorted(family, key=lambda own: own.budget or 0)):
             if small.budget != large.budget and small.beats(large):

@@ -254,7 +254,7 @@ def fit_logistic(points: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
     ``sum_i w_i CE(f_i, t_i) + r/2 a' K a`` is where ``r a = w (t - p)``, which each step solves linearized.
 
     Args:
-        points: ``(P, M, L)``, M points for each of P independent regressions; standardized inside.
+        points: ``(P, M, L)``, M points for each of P independent regressions; centred and scaled inside.
         positive: ``(M,)`` bool, which points are in class 1.
 
     Returns:
@@ -262,8 +262,9 @@ def fit_logistic(points: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
     """
     exact = points.double()
     centre = exact.mean(1, keepdim=True)
-    # Features that are the same in all points say nothing, and must not be blown up.
-    spread = exact.std(1, keepdim=True)
+    # One scale for all features: each with its own, a feature that is dead in all points but one would decide alone, and
+    # its gradient is zero nearly everywhere.
+    spread = exact.var(1, keepdim=True).mean(2, keepdim=True).sqrt()
     scale = torch.where(spread > 0, 1 / spread, 0)
     known = (exact - centre) * scale
     count = known.shape[2]

@@ -10,14 +10,12 @@ import torch
 from mmadvdefense.attacks import build_attack
 from mmadvdefense.errors import UnsupportedAttackError
 from mmadvdefense.purifiers import Purifier
-from mmadvdefense.registry import MODELS
 from mmadvdefense.threats import ThreatModel, strength
 from mmadvdefense.threats.strength import Frame, StrengthTest, mean_of
 
 OURS = dict(type='PGD', eps=8, step_size=2, steps=20)
 
 
-@MODELS.register_module(force=True)
 class StepFunctionPurifier(Purifier):
     """Rounds to multiples of 8, and does not say that its gradient is zero."""
 
@@ -31,11 +29,25 @@ def rate(model, config: dict, batch, threat: str = 'gray-box', **options) -> flo
     return mean_of([test(image[None], sample, f'{index}') for index, (image, sample) in enumerate(rows)])
 
 
-def defended(make_classifier, kind: str):
-    model = make_classifier()
+@pytest.fixture
+def make_host(make_classifier):
+    """Classifiers with more features than there are points to tell apart."""
+    head = dict(type='LinearClsHead', num_classes=5, in_channels=64)
+
+    def make():
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            # The backbone is made before the classifier seeds itself.
+            return make_classifier(type(make_classifier().backbone)(64), head=head)
+
+    return make
+
+
+def defended(make_host):
+    model = make_host()
     own = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], num_classes=5)
     native = 'mmpretrain.ClsDataPreprocessor'
-    model.data_preprocessor = MODELS.build(dict(type=kind, native_type=native, channel_order='rgb', **own))
+    model.data_preprocessor = StepFunctionPurifier(native_type=native, channel_order='rgb', **own)
     return model
 
 
@@ -44,19 +56,19 @@ def defended(make_classifier, kind: str):
     [({}, True), (dict(steps=1), False), (dict(step_size=0.01), False), (dict(eps=2, step_size=0.5, steps=10), True)],
     ids=['ours', 'one step', 'step size 0.01', 'a smaller ball'],
 )
-def test_weak_settings(make_classifier, image_batch, weakness, passes):
-    found = rate(make_classifier(), {**OURS, **weakness}, image_batch)
+def test_weak_settings(make_host, image_batch, weakness, passes):
+    found = rate(make_host(), {**OURS, **weakness}, image_batch)
     assert (found == 1.0) if passes else (found < 0.5)
 
 
-def test_a_step_function_is_exposed_and_passes_with_the_gradient_of_the_identity(make_classifier, image_batch):
-    model = defended(make_classifier, 'StepFunctionPurifier')
+def test_a_step_function_is_exposed_and_passes_with_the_gradient_of_the_identity(make_host, image_batch):
+    model = defended(make_host)
     assert rate(model, OURS, image_batch, 'adaptive') == 0.0
     assert rate(model, OURS, image_batch, 'adaptive-bpda') == 1.0
 
 
-def test_the_model_is_left_as_it_was(make_classifier, image_batch):
-    model = make_classifier()
+def test_the_model_is_left_as_it_was(make_host, image_batch):
+    model = make_host()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     flags = [parameter.requires_grad for parameter in model.parameters()]
     rate(model, {**OURS, 'steps': 1}, image_batch[0])
@@ -65,23 +77,23 @@ def test_the_model_is_left_as_it_was(make_classifier, image_batch):
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_the_worst_of_several_attacks_is_what_the_best_of_them_finds(make_classifier, image_batch):
+def test_the_worst_of_several_attacks_is_what_the_best_of_them_finds(make_host, image_batch):
     weak = {**OURS, 'step_size': 0.01}
     both = dict(type='WorstOf', attacks=[weak, OURS])
-    assert rate(make_classifier(), both, image_batch) == 1.0
-    assert rate(make_classifier(), dict(type='WorstOf', attacks=[weak]), image_batch) < 0.5
+    assert rate(make_host(), both, image_batch) == 1.0
+    assert rate(make_host(), dict(type='WorstOf', attacks=[weak]), image_batch) < 0.5
     targeted = dict(type='EachTarget', attack=OURS, num_targets=3)
-    assert rate(make_classifier(), targeted, image_batch[0]) == 1.0, 'of two classes there is one target'
+    assert rate(make_host(), targeted, image_batch[0]) == 1.0, 'of two classes there is one target'
 
 
-def test_an_attack_without_a_ball(make_classifier, image_batch):
+def test_an_attack_without_a_ball(make_host, image_batch):
     with pytest.raises(UnsupportedAttackError, match='DeepFool has no ball'):
-        rate(make_classifier(), dict(type='DeepFool'), image_batch)
+        rate(make_host(), dict(type='DeepFool'), image_batch)
 
 
-def test_random_numbers_are_those_of_the_seed(make_classifier, image_batch):
+def test_random_numbers_are_those_of_the_seed(make_host, image_batch):
     weak = {**OURS, 'steps': 2}
-    assert rate(make_classifier(), weak, image_batch, seed=3) == rate(make_classifier(), weak, image_batch, seed=3)
+    assert rate(make_host(), weak, image_batch, seed=3) == rate(make_host(), weak, image_batch, seed=3)
 
 
 def test_pixels(image_batch):
@@ -95,16 +107,16 @@ def test_pixels(image_batch):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = build_model('configs/target/light_pspnet_camvid.py')
-    mask = PixelData(data=torch.zeros(1, 48, 64, dtype=torch.long))
-    samples = [SegDataSample(metainfo=dict(img_shape=(48, 64), ori_shape=(48, 64)), gt_sem_seg=mask)]
-    images = 255 * torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+    mask = PixelData(data=torch.zeros(1, 32, 32, dtype=torch.long))
+    samples = [SegDataSample(metainfo=dict(img_shape=(32, 32), ori_shape=(32, 32)), gt_sem_seg=mask)]
+    images = 255 * torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     batch = SimpleNamespace(images=images, samples=samples)
     assert rate(model, {**OURS, 'steps': 10}, batch) >= 0.95
     assert rate(model, {**OURS, 'step_size': 0.01, 'steps': 10}, batch) < 0.5
 
 
-def test_a_detector_must_lose_its_score_without_a_purifier(make_classifier, image_batch, monkeypatch):
-    model = defended(make_classifier, 'StepFunctionPurifier')
+def test_a_detector_must_lose_its_score_without_a_purifier(make_host, image_batch, monkeypatch):
+    model = defended(make_host)
     task = strength.task_of(model)
     task.has_class_scores = False
     monkeypatch.setattr(strength, 'task_of', lambda _: task)

@@ -13,7 +13,7 @@ from mmengine.runner import Runner, set_random_seed
 from ...attacks import build_attack
 from ...checkpoints import write_json
 from ...digests import value_digest
-from ...errors import UnsupportedAttackError
+from ...errors import UsageError
 from ...models import preprocessor_of, unwrap
 from ...pipelines import channel_order
 from ...randomness import image_names
@@ -77,10 +77,11 @@ class SelfTests:
         runner.model.eval()
         set_random_seed(self.seed)
         model = unwrap(runner.model)
-        rates, reason = [], None
+        rates: list[Optional[float]] = []
+        reason: Optional[str] = None
         try:
             rates = self._rates(model, runner.test_dataloader.dataset, cell)
-        except UnsupportedAttackError as error:
+        except UsageError as error:
             reason = str(error)
         rate = mean_of(rates)
         if rate is None and reason is None:
