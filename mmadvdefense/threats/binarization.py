@@ -262,8 +262,8 @@ def fit_logistic(points: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
     """
     exact = points.double()
     centre = exact.mean(1, keepdim=True)
-    # One scale for all features: each with its own, a feature that is dead in all points but one would decide alone, and
-    # its gradient is zero nearly everywhere.
+    # One scale for all features: each with its own, a feature that is dead in all points but one would decide alone,
+    # and its gradient is zero nearly everywhere.
     spread = exact.var(1, keepdim=True).mean(2, keepdim=True).sqrt()
     scale = torch.where(spread > 0, 1 / spread, 0)
     known = (exact - centre) * scale

@@ -81,10 +81,11 @@ def test_it_comes_first_everywhere(report, tmp_path):
     assert terminal(report).startswith('worst case of each defense\n')
     page = markdown(report)
     assert page.index('## worst case of each defense') < page.index('## gray-box')
-    write_page(tmp_path / 'report.html', report)
+    write_page(tmp_path / 'report.html', {**report, 'cautions': ['step: possibly a hidden gradient: <why>']})
     html = (tmp_path / 'report.html').read_text()
     assert html.index('<h2>worst case of each defense</h2>') < html.index('<h2>gray-box</h2>')
     assert html.count('25.00 (PGD, adaptive-bpda)') == 1
+    assert '</table></div>\n<p><strong>Caution</strong>: step: possibly a hidden gradient: &lt;why&gt;.</p>' in html
 
 
 def test_places_without_numbers(report):
@@ -153,7 +154,7 @@ def test_random_defenses(report, make_result):
     )
     assert rows['step, fixed seed'][1] == '25.00 (FGSM)'
     page = markdown(report)
-    assert '- step: one draw of a random defense, which flatters it; a table of its own has more draws' in page
+    assert '- step: one draw of a random defense, which flatters it; more draws are in a table of their own' in page
     line = next(
         line for line in page.splitlines() if line.startswith('| gray-box     | FGSM   | step') and '| 10' in line
     )
