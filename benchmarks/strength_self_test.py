@@ -23,7 +23,7 @@ from mmadvdefense.pipelines import channel_order
 from mmadvdefense.purifiers import BitDepthPurifier
 from mmadvdefense.randomness import image_names
 from mmadvdefense.tasks import annotations_in_input_frame, task_of
-from mmadvdefense.threats import ThreatModel
+from mmadvdefense.threats import ThreatModel, binarization
 from mmadvdefense.threats.crafter import Crafter
 from mmadvdefense.threats.sources import fitting_source
 from mmadvdefense.threats.strength import Frame, StrengthTest, mean_of
@@ -42,12 +42,16 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('checkpoint')
     parser.add_argument('--images', type=int, default=50)
     parser.add_argument('--eps', type=float, default=8.0, help='pixels (0-255)')
+    parser.add_argument('--published', action='store_true', help='the decision boundary just before the corner')
+    parser.add_argument('--rows', type=int, nargs='+', metavar='ROW', help='of the table, from 1; all by default')
     return parser.parse_args()
 
 
 def main() -> None:
     arguments = parse_arguments()
     torch.set_num_threads(1)
+    if arguments.published:
+        binarization.SEARCH_STEPS = 0
     dataset = open_test_set(Config.fromfile(arguments.config))
     chosen = choose_indices(len(dataset), arguments.images, None)
     model = unwrap(
@@ -64,7 +68,9 @@ def main() -> None:
         'the same, BPDA': (pgd, 'adaptive-bpda', 3),
     }
     table = [['attack', 'accuracy (%)', 'pass rate', 'images', 'seconds']]
-    for name, (config, threat, bits) in rows.items():
+    for number, (name, (config, threat, bits)) in enumerate(rows.items(), start=1):
+        if number not in (arguments.rows or [number]):
+            continue
         model.data_preprocessor = native if bits is None else behind_steps(native, bits)
         start = time.perf_counter()
         rates = pass_rates(model, dataset, chosen, config, ThreatModel(threat))
