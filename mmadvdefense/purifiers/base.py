@@ -238,8 +238,9 @@ class RandomPurifier(Purifier):
         """Return the cleaned images, pixels 0-255 in the layout of ``images``; all draws come from ``randomness``."""
 
     def _purify(self, images: Pixels, randomness: Optional[Randomness]) -> Pixels:
-        own = randomness is None or self.fixed
-        return self.purify(images, self._randomness(images, None) if own else randomness)
+        if randomness is None or self.fixed:
+            randomness = self._randomness(images, None)
+        return self.purify(images, randomness)
 
     def _randomness(self, images: Pixels, data_samples: Optional[Sequence[Any]]) -> Randomness:
         if self.fixed:

@@ -58,11 +58,11 @@ class SelfTests:
         return [cell for cell in cells if cell.file_name in shared[0]]
 
     def _is_tested(self, cell: Cell, purifier: bool) -> bool:
-        threat = cell.condition.threat_model
-        if self.settings is None or threat is None or cell.reason is not None:
+        threat, attack = cell.condition.threat_model, cell.condition.attack
+        if self.settings is None or threat is None or attack is None or cell.reason is not None:
             return False
         known = threat.name in _TESTED or (threat.name == 'gray-box' and not purifier)
-        return known and build_attack(cell.condition.attack).access == 'gradients'
+        return known and build_attack(attack).access == 'gradients'
 
     def run(self, runner: Runner, cell: Cell) -> dict[str, Any]:
         """Test the attack of a cell, and keep the result.
@@ -94,13 +94,11 @@ class SelfTests:
         return row
 
     def _rates(self, model: Any, dataset: Any, cell: Cell) -> list[Optional[float]]:
-        assert self.settings is not None
-        attack = build_attack(cell.condition.attack)
+        config, threat = cell.condition.attack, cell.condition.threat_model
+        assert self.settings is not None and config is not None and threat is not None, 'only such cells are tested'
         frame = Frame(annotations_in_input_frame(dataset), ignored_are_crowds(dataset), channel_order(dataset))
-        test = StrengthTest(
-            model, attack, cell.condition.attack, cell.condition.threat_model, frame, self.seed, self.quantize,
-            self.settings.drop,
-        )  # fmt: skip
+        options = self.seed, self.quantize, self.settings.drop
+        test = StrengthTest(model, build_attack(config), config, threat, frame, *options)
         chosen = choose_indices(len(dataset), min(self.settings.num_images, len(dataset)), None)
         preprocessor = preprocessor_of(model)
         own: dict[int, Optional[float]] = {}
