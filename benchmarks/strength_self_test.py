@@ -67,7 +67,7 @@ def main() -> None:
         'PGD through 3 bits a channel': (pgd, 'adaptive', 3),
         'the same, BPDA': (pgd, 'adaptive-bpda', 3),
     }
-    table = [['attack', 'accuracy (%)', 'pass rate', 'images', 'seconds']]
+    table = [['attack', 'clean (%)', 'attacked (%)', 'pass rate', 'images', 'seconds']]
     for number, (name, (config, threat, bits)) in enumerate(rows.items(), start=1):
         if number not in (arguments.rows or [number]):
             continue
@@ -76,9 +76,9 @@ def main() -> None:
         rates = pass_rates(model, dataset, chosen, config, ThreatModel(threat))
         seconds = time.perf_counter() - start
         rate, tested = mean_of(rates), sum(own is not None for own in rates)
-        accuracy = accuracy_under(model, dataset, chosen, config, ThreatModel(threat))
+        clean, attacked = accuracies(model, dataset, chosen, config, ThreatModel(threat))
         shown = '-' if rate is None else f'{rate:.2f}'
-        table.append([name, f'{100 * accuracy:.1f}', shown, str(tested), f'{seconds:.0f}'])
+        table.append([name, f'{100 * clean:.1f}', f'{100 * attacked:.1f}', shown, str(tested), f'{seconds:.0f}'])
         print(*table[-1], sep=' | ', flush=True)
     print(AsciiTable(table).table)
 
@@ -96,13 +96,15 @@ def pass_rates(model, dataset, chosen: list[int], config: dict, threat: ThreatMo
     return [test(*loaded(model, dataset, index)) for index in chosen]
 
 
-def accuracy_under(model, dataset, chosen: list[int], config: dict, threat: ThreatModel) -> float:
+def accuracies(model, dataset, chosen: list[int], config: dict, threat: ThreatModel) -> list[float]:
+    """On clean and on attacked images, 0-1."""
     attack = build_attack(config)
     crafter = Crafter(attack, fitting_source(attack, threat, model, channel_order(dataset)), config, threat)
     items = [loaded(model, dataset, index) for index in chosen]
     images, samples, names = torch.cat([item[0] for item in items]), [item[1] for item in items], [i[2] for i in items]
-    attacked = crafter(images, samples, names).images
-    return float(scores_in_test(model, task_of(model), samples, True, True, False, attacked).mean())
+    states = images, crafter(images, samples, names).images
+    scores = (scores_in_test(model, task_of(model), samples, True, True, False, state) for state in states)
+    return [float(own.mean()) for own in scores]
 
 
 def loaded(model, dataset, index: int) -> tuple:
