@@ -63,12 +63,12 @@ class Result:
         metrics: the host's own numbers, None for those that are not defined (a mean over classes without images).
         measured: sizes of the perturbations (pixels 0-255), PSNR (dB) and queries; None stands for infinity.
         defense: the name of the defense.
-        scores: of single images: the number of ``images``, how many of them are ``without_truth`` and left out of the
+        scores: of single images. Of a random defense ``draws``: their ``number``, and the share (per cent) of images
+            that are correct in the ``worst`` of them and by ``majority``. Of all defenses the number of ``images``,
+            how many of them are ``without_truth`` and left out of the
             rest, ``correct`` (per cent), the mean ``score`` (per cent) and its 95 % bootstrap ``interval``,
             ``changed``, the share (per cent) whose decision differs from that on the clean image (None for clean
-            images), and ``unscored``, why none was scored. What is not known is None. Of a random defense also
-            ``draws``: their ``number``, and the share (per cent) of images that are correct in the ``worst`` of them,
-            and by ``majority``.
+            images), and ``unscored``, why none was scored. What is not known is None.
         amplification: of named layers, the mean over images of how much larger the perturbation of the layer's output
             is than that output (HGD, CVPR 2018): ``|f(x*) - f(x)|_1 / |f(x)|_1``.
         reason: why there are no numbers: why the attack cannot run, or what stopped it; None if there are.

@@ -234,6 +234,11 @@ def failed(condition: Condition, error: Exception) -> Result:
     return Result(condition, purifier=False, reason=reason, error=trace)
 
 
+def _draws(samples: dict[str, list]) -> dict[str, Optional[float]]:
+    columns = {'worst': samples['worst_draw'], 'majority': samples['majority']}
+    return {name: _percent([flag for flag in column if flag is not None]) for name, column in columns.items()}
+
+
 def note_changes(result: Result, clean: Optional[Result]) -> None:
     """Note on which images the model's decision differs from that on the clean image, and their share.
 
@@ -259,11 +264,6 @@ def _scores(samples: dict[str, list], seed: int) -> dict:
         'interval': [100 * bound for bound in bootstrap_interval(scores, seed)] if scores else None,
         'changed': None,
     }
-
-
-def _draws(samples: dict[str, list]) -> dict[str, Optional[float]]:
-    columns = {'worst': samples['worst_draw'], 'majority': samples['majority']}
-    return {name: _percent([flag for flag in column if flag is not None]) for name, column in columns.items()}
 
 
 def _percent(values: Sequence[float]) -> Optional[float]:
