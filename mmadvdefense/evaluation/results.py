@@ -63,7 +63,9 @@ class Result:
         metrics: the host's own numbers, None for those that are not defined (a mean over classes without images).
         measured: sizes of the perturbations (pixels 0-255), PSNR (dB) and queries; None stands for infinity.
         defense: the name of the defense.
-        scores: of single images: the number of ``images``, how many of them are ``without_truth`` and left out of the
+        scores: of single images. Of a random defense ``draws``: their ``number``, and the share (per cent) of images
+            that are correct in the ``worst`` of them and by ``majority``. Of all defenses the number of ``images``,
+            how many of them are ``without_truth`` and left out of the
             rest, ``correct`` (per cent), the mean ``score`` (per cent) and its 95 % bootstrap ``interval``,
             ``changed``, the share (per cent) whose decision differs from that on the clean image (None for clean
             images), and ``unscored``, why none was scored. What is not known is None.
@@ -97,6 +99,11 @@ class Result:
     def from_dict(cls, cell: dict, samples: Optional[dict[str, list]] = None) -> Result:
         """The inverse of :meth:`as_dict`."""
         return cls(**{**cell, 'condition': Condition(**cell['condition']), 'samples': samples})
+
+
+def fixed_name(defense: str) -> str:
+    """The name under which a grid also tests a random defense with one fixed draw, which every attacker knows."""
+    return f'{defense}, fixed seed'
 
 
 def main_metric(results: Sequence[Result]) -> str:

@@ -18,6 +18,7 @@ from mmengine.runner import Runner
 
 from ..attacks import build_attack
 from ..hooks import AttackHook, ErrorAmplificationHook
+from ..hooks.defense_draws import DefenseDrawsHook
 from ..hooks.example_images import ExampleImagesHook
 from ..models import unwrap
 from ..purifiers import Purifier, switched
@@ -123,6 +124,7 @@ def score(
     layers: Sequence[str] = (),
     num_examples: int = 0,
     hooks: Sequence[Hook] = (),
+    defense_samples: int = 1,
 ) -> Result:
     """Run the test loop once, with the model as it is.
 
@@ -135,6 +137,7 @@ def score(
         layers: of :class:`mmadvdefense.hooks.ErrorAmplificationHook`.
         num_examples: how many images to keep.
         hooks: more hooks for this test.
+        defense_samples: number of draws of a random purifier that the images are tested on.
 
     Returns:
         The complete result on the first process; on others, it lacks what was measured on images. If the attack itself
@@ -153,7 +156,10 @@ def score(
     )
     examples = ExampleImagesHook(attack, num_examples)
     amplification = ErrorAmplificationHook(layers)
+    random = isinstance(preprocessor, Purifier) and preprocessor.enabled and preprocessor.is_random
+    draws = DefenseDrawsHook(defense_samples) if random and defense_samples > 1 else None
     own = [attack, *([examples] if num_examples else []), *([amplification] if layers else []), *hooks]
+    own += [draws] if draws else []
     try:
         with _registered(runner, own):
             result = _result(condition, runner.test())
@@ -171,6 +177,9 @@ def score(
     result.samples = attack.samples
     if attack.samples is not None:
         result.scores = {**_scores(attack.samples, seed), 'unscored': attack.unscored}
+    if draws is not None and draws.samples is not None and result.samples is not None:
+        result.samples.update(draws.samples)
+        result.scores['draws'] = {'number': draws.number, **_draws(draws.samples)}
     if num_examples:
         result.examples = examples.gather()
     return result
@@ -223,6 +232,11 @@ def failed(condition: Condition, error: Exception) -> Result:
     print_log(f'{condition.name}:\n{trace}', 'current', logging.ERROR)
     reason = ' '.join(f'{type(error).__name__}: {error}'.split())
     return Result(condition, purifier=False, reason=reason, error=trace)
+
+
+def _draws(samples: dict[str, list]) -> dict[str, Optional[float]]:
+    columns = {'worst': samples['worst_draw'], 'majority': samples['majority']}
+    return {name: _percent([flag for flag in column if flag is not None]) for name, column in columns.items()}
 
 
 def note_changes(result: Result, clean: Optional[Result]) -> None:

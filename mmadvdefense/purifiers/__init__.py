@@ -1,6 +1,6 @@
 """Data preprocessors that clean pixels before the host's own preprocessing."""
 
-from .base import Purifier, RandomPurifier, channel_order_of, purifier_names, switched
+from .base import Purifier, RandomPurifier, channel_order_of, drawn, purifier_names, switched
 from .composites import build_defended_ensemble
 from .composites.chain import PurifierChain
 from .composites.ensemble import EnsemblePurifier
@@ -48,6 +48,7 @@ __all__ = [
     'TotalVariationPurifier',
     'build_defended_ensemble',
     'channel_order_of',
+    'drawn',
     'freeze_target',
     'purifier_names',
     'switched',

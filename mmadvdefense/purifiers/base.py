@@ -15,7 +15,7 @@ from ..errors import UsageError
 from ..hosts import HOSTS, host_of_class
 from ..pipelines import native_channel_order
 from ..pixels import Pixels, check_channels, check_pixels
-from ..randomness import Randomness, image_seeds
+from ..randomness import Randomness, derive_seed, image_seeds
 from ..registry import MODELS, type_path
 from .compression import compress_jpeg
 
@@ -97,6 +97,11 @@ class Purifier(BaseDataPreprocessor, ABC):
     def stochastic(self) -> bool:
         """Whether the result of :meth:`clean` depends on its ``randomness``."""
         return False
+
+    @property
+    def is_random(self) -> bool:
+        """Whether :meth:`clean` draws anew for each image, so that an attacker cannot know what it draws."""
+        return self.stochastic
 
     def clean(self, images: Pixels, randomness: Optional[Randomness] = None) -> Pixels:
         """Clean images as :meth:`forward` does at test time, without the native preprocessor.
@@ -206,12 +211,23 @@ class RandomPurifier(Purifier):
 
     Args:
         seed: the defender's seed, which attacks must not depend on.
+        fixed: draw the same numbers for every image, and for every attacker: the purifier is then deterministic.
         kwargs: see :class:`Purifier` and the native preprocessor.
     """
 
-    def __init__(self, seed: int = 0, **kwargs: Any) -> None:
+    # Set on the instance only where it is True: digests of all others are those of versions without it.
+    fixed = False
+
+    def __init__(self, seed: int = 0, fixed: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.seed = seed
+        if fixed:
+            self.fixed = True
+        self._draw = 0
+
+    @property
+    def is_random(self) -> bool:
+        return self.stochastic and not self.fixed
 
     @property
     def stochastic(self) -> bool:
@@ -222,10 +238,15 @@ class RandomPurifier(Purifier):
         """Return the cleaned images, pixels 0-255 in the layout of ``images``; all draws come from ``randomness``."""
 
     def _purify(self, images: Pixels, randomness: Optional[Randomness]) -> Pixels:
-        return self.purify(images, self._randomness(images, None) if randomness is None else randomness)
+        if randomness is None or self.fixed:
+            randomness = self._randomness(images, None)
+        return self.purify(images, randomness)
 
     def _randomness(self, images: Pixels, data_samples: Optional[Sequence[Any]]) -> Randomness:
-        return Randomness(image_seeds(self.seed, 'purify', images, data_samples or None))
+        if self.fixed:
+            return Randomness([derive_seed(self.seed, 'purify', 'fixed')] * len(images))
+        randomness = Randomness(image_seeds(self.seed, 'purify', images, data_samples or None))
+        return randomness.derive('draw', self._draw) if self._draw else randomness
 
 
 def _soften(native: nn.Module, args: tuple[Any, ...], output: dict[str, Any]) -> None:
@@ -246,6 +267,19 @@ def switched(preprocessor: nn.Module, enabled: bool) -> Iterator[None]:
         yield
     finally:
         preprocessor.enabled = before
+
+
+@contextmanager
+def drawn(preprocessor: nn.Module, draw: int) -> Iterator[None]:
+    """Temporarily let a random purifier draw other numbers in tests; draw 0 is its usual one."""
+    if not isinstance(preprocessor, RandomPurifier):
+        yield
+        return
+    before, preprocessor._draw = preprocessor._draw, draw
+    try:
+        yield
+    finally:
+        preprocessor._draw = before
 
 
 channel_order_of = native_channel_order

@@ -5,6 +5,7 @@ from .sources import build_source
 from .threat_model import (
     DEFAULT_EOT_SAMPLES,
     DEFENSE_AWARE,
+    INFORMED,
     NEEDS_PURIFIER,
     THREAT_MODELS,
     THREAT_SETTINGS,
@@ -14,6 +15,7 @@ from .threat_model import (
 __all__ = [
     'DEFAULT_EOT_SAMPLES',
     'DEFENSE_AWARE',
+    'INFORMED',
     'NEEDS_PURIFIER',
     'THREAT_MODELS',
     'THREAT_SETTINGS',

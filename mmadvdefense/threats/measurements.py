@@ -15,7 +15,8 @@ from ..pixels import Layout, Pixels, psnr, stack, unstack
 # Prefix of the columns with a source model's scores on clean images.
 SOURCE = 'source/'
 # Columns of integers, columns of booleans, and columns that are empty for images without ground truth.
-_COUNTS, _FLAGS, _NEED_TRUTH = ('queries', 'nonfinite', 'decision'), ('correct',), ('score', 'correct', 'decision')
+_COUNTS, _FLAGS = ('queries', 'nonfinite', 'decision'), ('correct', 'worst_draw', 'majority')
+_NEED_TRUTH = ('score', 'decision', *_FLAGS)
 
 
 @dataclass

@@ -88,7 +88,7 @@ def source_for(
         raise UnsupportedAttackError(f'{type(purifier).__name__} has no gradient to follow; use adaptive-bpda')
     if threat.name == 'adaptive':
         return AttackSource(target, defense=purifier.clean)
-    if not purifier.stochastic:
+    if not purifier.is_random:
         raise UnsupportedAttackError(
             f'{type(purifier).__name__} is not random, so there are no samples to average over; use adaptive'
         )

@@ -26,6 +26,8 @@ THREAT_MODELS: dict[str, str] = {
 }
 # Their images depend on the purifier: another purifier needs attacks of its own.
 DEFENSE_AWARE = ('adaptive', 'adaptive-bpda', 'adaptive-eot', 'query')
+# These know the defense, or at least that there is one.
+INFORMED = ('adaptive', 'adaptive-bpda', 'adaptive-eot', 'adaptive-substitute', 'query')
 # These attack the purifier.
 NEEDS_PURIFIER = ('adaptive', 'adaptive-bpda', 'adaptive-substitute', 'adaptive-eot')
 # Former or ambiguous words.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Callable, Optional, Sequence
+from typing import Any, Callable, Optional, Sequence
 
 import torch
 from mmengine.model import BaseModel
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import UnsupportedAttackError
 from ..pixels import Pixels
-from ..tasks import NotScored, Task
+from ..tasks import NotScored, SampleScores, Task
 from .crafter import Crafted, Crafter
 
 Score = Callable[[Pixels], Tensor]
@@ -57,7 +57,12 @@ def craft_worst(
     )
 
 
-def scores_in_test(
+def scores_in_test(*args: Any, **kwargs: Any) -> Tensor:
+    """Scores of each image in a test, ``(N,)`` on the CPU; the arguments are those of :func:`samples_in_test`."""
+    return samples_in_test(*args, **kwargs).score
+
+
+def samples_in_test(
     model: BaseModel,
     task: Task,
     samples: Sequence,
@@ -65,8 +70,8 @@ def scores_in_test(
     ignored_are_crowds: bool,
     fp16: bool,
     images: Pixels,
-) -> Tensor:
-    """Scores of each image in a test, ``(N,)`` on the CPU, as in :class:`mmadvdefense.tasks.SampleScores`.
+) -> SampleScores:
+    """How correct the model is on each image in a test.
 
     A random model or purifier draws the same numbers for the images of every attack, and in the test itself.
 
@@ -83,4 +88,4 @@ def scores_in_test(
     data = {'inputs': images, 'data_samples': copy.deepcopy(samples)}
     own_numbers = torch.random.fork_rng(devices=[device] if device.type == 'cuda' else [])
     with torch.no_grad(), own_numbers, autocast(enabled=fp16):
-        return task.score_samples(model.test_step(data), annotations_in_input_frame, ignored_are_crowds).score
+        return task.score_samples(model.test_step(data), annotations_in_input_frame, ignored_are_crowds)

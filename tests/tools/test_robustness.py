@@ -517,3 +517,55 @@ def test_budgets_of_the_range_0_to_1_are_warned_of(run_tool, variant, tmp_path):
     with pytest.warns(UserWarning, match=r'FGSM: eps=0.031 is in pixels'):
         done = run_tool('robustness', variant('unit', text), '--work-dir', tmp_path / 'run')
     assert done.code == 0, done.err[-3000:]
+
+
+TESTED = """
+threat_models = ['gray-box', 'adaptive', dict(name='adaptive-eot', eot_samples=2)]
+random = dict(data_preprocessor=dict(type='RandomResizePadPurifier', min_scale=0.8))
+defenses = dict(_delete_=True, none=dict(), random=random)
+attacks = dict(FGSM=dict(eps=4), PGD=dict(eps=4, step_size=0.001, steps=2))
+self_test = dict(num_images=2)
+defense_samples = 3
+num_images = 4
+num_examples = 0
+"""
+
+
+def test_self_tests_and_draws_of_random_defenses(run_tool, variant, tmp_path):
+    run = tmp_path / 'run'
+    done = run_tool('robustness', variant('tested', TESTED), '--work-dir', run)
+    assert done.code == 0, done.err[-3000:]
+    report = _report(run)
+    # The random defense is there a second time, with a fixed draw, over which there is nothing to average.
+    assert report['methods'] == {name: [name] for name in ('none', 'random', 'random, fixed seed')}
+    ran = {(cell['threat_model'], cell['defense']): cell['scores'] for cell in report['cells']}
+    eot = 'adaptive-eot, 2 EOT samples'
+    assert (eot, 'random') in ran and (eot, 'random, fixed seed') not in ran
+    for (_, defense), scores in ran.items():
+        assert ('draws' in scores) == (defense == 'random')
+        if defense == 'random':
+            draws = scores['draws']
+            assert draws['number'] == 3 and 0 <= draws['worst'] <= min(scores['correct'], draws['majority'])
+    tests = {(test['threat_model'], test['attack'], test['defense']): test for test in report['self_tests']}
+    attacked = {key for key in tests if key[1] == 'PGD'}
+    assert attacked == {
+        ('gray-box', 'PGD', 'none'), ('adaptive', 'PGD', 'random'), (eot, 'PGD', 'random'),
+        ('adaptive', 'PGD', 'random, fixed seed'),
+    }  # fmt: skip
+    assert all(test['test'] == 'binarization' and test['images'] <= 2 for test in tests.values())
+    # Steps of a thousandth of a pixel find nothing.
+    assert tests['gray-box', 'PGD', 'none']['rate'] == 0
+    assert 'attack too weak to tell' in done.out and done.out.index('worst case of each defense') < done.out.index(
+        'perturb'
+    )
+
+    kept = {path: path.stat().st_mtime_ns for path in [*run.glob('self_tests/*'), *run.glob('cells/*')]}
+    assert len(list(run.glob('self_tests/*'))) == len(tests) == 8
+    again = run_tool('robustness', variant('tested', TESTED), '--work-dir', run)
+    assert again.code == 0 and {path: path.stat().st_mtime_ns for path in kept} == kept, 'nothing is run again'
+    assert _report(run) == report
+    # Another number of images is another self-test, of the same cells.
+    more = run_tool('robustness', variant('more', TESTED.replace('num_images=2', 'num_images=1')), '--work-dir', run)
+    assert more.code == 0, more.err[-3000:]
+    assert all(path.stat().st_mtime_ns == time for path, time in kept.items() if path.parent.name == 'cells')
+    assert len(list(run.glob('self_tests/*'))) == 8 and not any(p.exists() for p in kept if p.parent.name != 'cells')

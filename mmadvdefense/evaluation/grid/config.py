@@ -15,7 +15,10 @@ from ...model_spec import ModelSpec
 from ...threats import ThreatModel
 from ...validation import check_integer, near_names
 from ..results import CLEAN
+from .self_test_settings import SelfTestSettings
 
+# One draw of a random defense flatters it; this many is what the literature takes.
+DEFENSE_SAMPLES = 10
 REQUIRED = ('target', 'defenses', 'attacks', 'threat_models')
 
 
@@ -52,6 +55,8 @@ class GridConfig:
         distributions: settings of the feature distributions on the report page: for every purifier, under this
             ``attack`` of the grid, with ``count`` features (500 by default) of the target's ``layer``; None disables
             them.
+        self_test: whether to test the attacks of informed attackers themselves, and how; None does not.
+        defense_samples: number of draws of each random defense that every attacked image is tested on.
         cache_dir: cache folder of adversarial images, by default in the work directory.
         test_dataloader: merged into the target's, such as ``dict(batch_size=64)``.
         test_evaluator: likewise.
@@ -73,6 +78,8 @@ class GridConfig:
     layers: Sequence[str] = ()
     num_examples: int = 8
     distributions: Optional[dict] = None
+    self_test: Optional[SelfTestSettings] = None
+    defense_samples: int = DEFENSE_SAMPLES
     cache_dir: Optional[str] = None
     test_dataloader: dict = field(default_factory=dict)
     test_evaluator: dict = field(default_factory=dict)
@@ -109,6 +116,7 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
             raise UsageError(f'attack {name!r}: {error}') from error
     _check_distributions(config.get('distributions'), attacks)
     _check_selection(config)
+    _check_samples(config.get('defense_samples'))
     threats = [_threat(entry, attacks, trust) for entry in _several(config.threat_models)]
     titles = [column.threat.title for column in threats]
     repeated = next((title for title in titles if titles.count(title) > 1), None)
@@ -123,7 +131,8 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
             limited[name] = _known_attacks(chosen, attacks, f'defense {name!r}')
     if len(specs) < sum(map(len, trainings.values())):
         raise UsageError(f'two defenses have the same name among {list(specs)}: rename one of them')
-    given = {**config, 'layers': _several(config.get('layers'))}
+    self_test = SelfTestSettings.parse(config.get('self_test'))
+    given = {**config, 'layers': _several(config.get('layers')), 'self_test': self_test}
     return GridConfig(
         target=_model(config.target, 'the target', trust),
         defenses={name: _defense(name, spec, trust) for name, spec in specs.items()},
@@ -170,6 +179,17 @@ def _check_selection(config: Config) -> None:
         raise UsageError(f'correct_only must be True or False, got {config.correct_only!r}')
     if config.get('images_per_class') is not None:
         check_integer('the grid', images_per_class=config.images_per_class)
+
+
+def _check_samples(number: Any) -> None:
+    if number is None:
+        return
+    check_integer('the grid', defense_samples=number)
+    if number < 2:
+        raise UsageError(
+            'defense_samples=1 would report one draw of each random defense alone, which flatters it: set '
+            f'defense_samples={DEFENSE_SAMPLES}, or fix the draw of a defense with data_preprocessor=dict(fixed=True)'
+        )
 
 
 def _check_distributions(settings: Optional[dict], attacks: dict) -> None:

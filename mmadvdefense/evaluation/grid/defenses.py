@@ -33,12 +33,16 @@ class Defense:
         config: for ``Runner.from_cfg``.
         checkpoint: the checkpoint to load; None for a model that loads its own weights.
         purifier: the class of its purifier, None for a model without one.
+        random: whether the purifier draws anew for each image.
+        fixed: whether it would, but its draw is fixed.
     """
 
     name: str
     config: Config
     checkpoint: Optional[str]
     purifier: Optional[type[Purifier]]
+    random: bool = False
+    fixed: bool = False
 
     def settings(self) -> dict[str, Any]:
         """Everything that its results depend on, except for the data."""
@@ -110,7 +114,10 @@ def build_defense(name: str, spec: Optional[dict], target: dict, base: Config, l
         config[part] = None
     # Built once in advance, so that errors show before anything runs.
     found = build_model(config).data_preprocessor
-    return Defense(name, config, model['checkpoint'], type(found) if isinstance(found, Purifier) else None)
+    if not isinstance(found, Purifier):
+        return Defense(name, config, model['checkpoint'], None)
+    fixed = found.stochastic and not found.is_random
+    return Defense(name, config, model['checkpoint'], type(found), found.is_random, fixed)
 
 
 def _check_type(name: str, preprocessor: dict) -> None:

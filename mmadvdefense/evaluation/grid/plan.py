@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -19,8 +19,9 @@ from ...tasks import FeatureTap, task_of
 from ...threats import ThreatModel, UnsupportedAttackError
 from ...threats.checks import check_num_classes, check_same_classes
 from ...threats.former_words import former_settings, former_threat_model
+from ...training.purifier_config import purifier_config
 from ...version import __version__
-from ..results import CLEAN, Condition
+from ..results import CLEAN, Condition, fixed_name
 from .config import GridConfig, ThreatColumn
 from .correct_images import choose_images
 from .defenses import Defense, build_defense, data_settings, model_settings, target_config
@@ -108,6 +109,7 @@ def plan_grid(config: GridConfig, folder: Optional[Union[str, Path]] = None, lau
     defenses = {
         name: build_defense(name, spec, config.target, base, launcher) for name, spec in config.defenses.items()
     }
+    config, defenses = _with_fixed_draws(config, defenses, base, launcher)
     common = {
         'mmadvdefense': __version__,
         'target': {**model_settings(base), 'checkpoint': plain_settings(config.target['checkpoint'])},
@@ -131,6 +133,29 @@ def plan_grid(config: GridConfig, folder: Optional[Union[str, Path]] = None, lau
     if selection is not None:
         facts['data']['selection'] = selection
     return GridPlan(config, defenses, cells, {**common, **parts}, len(indices), facts)
+
+
+def _with_fixed_draws(
+    config: GridConfig, defenses: dict[str, Defense], base: Config, launcher: str
+) -> tuple[GridConfig, dict[str, Defense]]:
+    """The grid with a method more after each random one: the same with a fixed draw, which every attacker knows."""
+    methods: dict[str, list[str]] = {}
+    found: dict[str, Defense] = {}
+    specs, limited = dict(config.defenses), dict(config.limited)
+    for method, names in config.methods.items():
+        methods[method] = names
+        found.update((name, defenses[name]) for name in names)
+        # An ensemble of defended models builds its purifiers itself.
+        if not all(defenses[name].random and purifier_config(defenses[name].config) is not None for name in names):
+            continue
+        methods[fixed_name(method)] = [fixed_name(name) for name in names]
+        for name, fixed in zip(names, methods[fixed_name(method)]):
+            preprocessor = {**(specs[name].get('data_preprocessor') or {}), 'fixed': True}
+            specs[fixed] = {**specs[name], 'data_preprocessor': preprocessor}
+            found[fixed] = build_defense(fixed, specs[fixed], config.target, base, launcher)
+            if name in limited:
+                limited[fixed] = limited[name]
+    return replace(config, defenses=specs, methods=methods, limited=limited), found
 
 
 def _check_models(config: GridConfig, base: Config, dataset: BaseDataset) -> dict[str, Any]:
@@ -157,6 +182,8 @@ def _check_models(config: GridConfig, base: Config, dataset: BaseDataset) -> dic
 def _cells(config: GridConfig, defense: Defense, common: dict, parts: dict, threats: dict) -> list[Cell]:
     # Uses the former spelling, as in former_words.py, so that fingerprints of finished cells remain valid.
     own = {**common, 'defence': parts['defenses'][defense.name]}
+    if defense.random:
+        own['defense_samples'] = config.defense_samples
     cells = [Cell(defense.name, Condition(CLEAN), CLEAN, None, value_digest(own))]
     for column, threat in _columns(config, defense):
         settings = threats[column.threat.title] if threat is column.threat else _threat_settings(threat, None)
@@ -183,7 +210,7 @@ def _columns(config: GridConfig, defense: Defense) -> list[tuple[ThreatColumn, T
     without it, under the first of them.
     """
     if defense.purifier is not None:
-        return [(column, column.threat) for column in config.threat_models]
+        return _with_purifier(config, defense)
     names = [column.threat.name for column in config.threat_models]
     columns: list[tuple[ThreatColumn, ThreatModel]] = []
     for column in config.threat_models:
@@ -194,6 +221,18 @@ def _columns(config: GridConfig, defense: Defense) -> list[tuple[ThreatColumn, T
             continue
         columns.append((column, threat))
     return columns
+
+
+def _with_purifier(config: GridConfig, defense: Defense) -> list[tuple[ThreatColumn, ThreatModel]]:
+    """The threat models, where over a fixed draw, of which there is no mean, adaptive-eot is adaptive and run once."""
+    if not defense.fixed:
+        return [(column, column.threat) for column in config.threat_models]
+    adaptive = any(column.threat.name == 'adaptive' for column in config.threat_models)
+    return [
+        (column, ThreatModel('adaptive') if column.threat.name == 'adaptive-eot' else column.threat)
+        for column in config.threat_models
+        if not (adaptive and column.threat.name == 'adaptive-eot')
+    ]
 
 
 def _reason(threat: ThreatModel, attack: dict) -> Optional[str]:

@@ -71,6 +71,10 @@ class GridProgress:
             markup=False,
         )
 
+    def note(self, text: str) -> None:
+        """Print a line that belongs to no cell."""
+        self._console.print(text, markup=False)
+
     def estimate(self) -> float:
         """Estimated remaining seconds: the mean time of cells of the same kind, or else of all cells."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import platform
 from importlib import metadata
-from typing import Any, Optional
+from typing import Any, Optional, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +13,9 @@ import torch
 from ...attacks import build_attack
 from ...hosts import HOSTS
 from ...threats import THREAT_MODELS
+from ..attackers import TITLES, attacker_groups
 from ..cautions import cautions
+from ..masking import masking_signs
 from ..results import CLEAN, Result, main_metric
 from ..statistics import correct_under_all, paired_t_test
 from .plan import Cell, GridPlan
@@ -25,7 +27,9 @@ _SOFTWARE = ('mmadvdefense', 'mmengine', 'mmcv', *_HOSTS, 'numpy', 'scipy')
 Finished = list[tuple[Cell, Result]]
 
 
-def build_report(plan: GridPlan, finished: Finished, source: str) -> dict[str, Any]:
+def build_report(
+    plan: GridPlan, finished: Finished, source: str, self_tests: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
     """The report of the cells that are finished; ``docs/robustness.md`` describes its fields.
 
     It does not depend on when a cell was run, or how long it took.
@@ -34,6 +38,7 @@ def build_report(plan: GridPlan, finished: Finished, source: str) -> dict[str, A
         plan: the grid.
         finished: its cells with their results, in the order of the plan.
         source: the file of the grid's config.
+        self_tests: the rows of :class:`~mmadvdefense.evaluation.grid.self_test.SelfTests`.
     """
     config = plan.config
     ran = [result for _, result in finished if result.reason is None]
@@ -68,8 +73,10 @@ def build_report(plan: GridPlan, finished: Finished, source: str) -> dict[str, A
             {'threat_model': cell.threat, 'file': cell.file_name, **result.as_dict()} for cell, result in finished
         ],
         'worst_case': _worst_case(plan, finished),
+        'worst_case_by_attacker': _worst_case_by_attacker(plan, finished),
         'comparisons': _comparisons(plan, finished),
         'cautions': _cautions(finished),
+        'self_tests': list(self_tests),
     }
 
 
@@ -105,14 +112,15 @@ def _samples(result: Result) -> dict[str, list]:
 
 
 def _cautions(finished: Finished) -> list[str]:
-    """Reasons why attacks may be weaker than they appear: one line per threat model, attack and reason."""
+    """Reasons why attacks may be weaker than they appear, and signs of hidden gradients, one line each."""
     clean = [result.scores['score'] for cell, result in finished if cell.threat == CLEAN and result.scores]
     lines = [
         f'{cell.threat}, {cell.condition.name}: {line}'
         for cell, result in finished
         for line in cautions(result.measured, result.scores.get('images'), clean)
     ]
-    return list(dict.fromkeys(lines))
+    attacked = [(cell.threat, cell.condition.name, result) for cell, result in finished if cell.threat != CLEAN]
+    return list(dict.fromkeys([*lines, *masking_signs(attacked)]))
 
 
 def _worst_case(plan: GridPlan, finished: Finished) -> list[dict[str, Any]]:
@@ -125,6 +133,25 @@ def _worst_case(plan: GridPlan, finished: Finished) -> list[dict[str, Any]]:
             share = correct_under_all([_samples(result)['correct'] for _, result in cells])
             correct = None if share is None else 100 * share
             rows.append({'threat_model': title, 'defense': defense, 'attacks': attacks, 'correct': correct})
+    return rows
+
+
+def _worst_case_by_attacker(plan: GridPlan, finished: Finished) -> list[dict[str, Any]]:
+    """Which images are correct under all attacks of a kind of attacker, over several threat models."""
+    rows = []
+    for group, (name, defense) in itertools.product(TITLES, plan.defenses.items()):
+        cells = [
+            (cell, result)
+            for column in plan.config.threat_models
+            if group in attacker_groups(column.threat.name, defense.purifier is not None)
+            for cell, result in _attacked(finished, column.threat.title)
+            if cell.defense == name
+        ]
+        if cells:
+            attacks = [[cell.threat, cell.condition.name] for cell, _ in cells]
+            share = correct_under_all([_samples(result)['correct'] for _, result in cells])
+            correct = None if share is None else 100 * share
+            rows.append({'attacker': group, 'defense': name, 'attacks': attacks, 'correct': correct})
     return rows
 
 

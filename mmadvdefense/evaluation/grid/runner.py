@@ -15,6 +15,7 @@ from mmengine.runner import Runner, set_random_seed
 from ...checkpoints import save_file_atomically, write_json
 from ...threats import UnsupportedAttackError
 from ..report.grid_tables import cell_outcome, failures, markdown
+from ..report.strength import self_test_outcome
 from ..results import CLEAN, Condition, Result, main_metric
 from ..robustness import failed, note_changes, score, warn_of
 from .defenses import Defense
@@ -23,6 +24,7 @@ from .progress import GridProgress
 from .report_data import build_report
 from .report_page import collect_grid_distributions, lacks_distributions, write_grid_page
 from .run_folder import RunFolder
+from .self_test import SelfTests
 
 
 class Grid:
@@ -45,6 +47,8 @@ class Grid:
         self.launcher = launcher
         self.results: dict[str, Result] = {}
         self.problems: list[str] = []
+        config = plan.config
+        self.self_tests = SelfTests(config.self_test, folder.path, config.seed, config.quantize)
 
     def run(self) -> dict[str, Any]:
         """Run all cells that are unfinished or have failed, and write the report after every cell.
@@ -63,10 +67,14 @@ class Grid:
             cells = [cell for cell in pending if cell.defense == defense.name]
             # Features are taken from the first images, which only a single process sees in order.
             lacks = get_world_size() == 1 and lacks_distributions(self.plan, self.folder, defense)
-            if cells or lacks:
+            own = [cell for cell in self.plan.cells if cell.defense == defense.name]
+            tests = self.self_tests.missing(own, defense.purifier is not None)
+            if cells or lacks or tests:
                 runner = Runner.from_cfg(self._runner_config(defense))
                 for cell in cells:
                     self._run(runner, cell, progress)
+                for cell in tests:
+                    self._self_test(runner, cell, progress)
                 if lacks:
                     self._collect_distributions(runner, defense)
                 del runner
@@ -75,6 +83,7 @@ class Grid:
         self.problems += failures(report)
         if is_main_process():
             self.folder.remove_others(self.plan.cells)
+            self.self_tests.remove_others(self.plan.cells)
             write_samples(self.folder.path / 'samples.csv', self._finished())
             write_grid_page(self.plan, self.folder, self._finished(), report)
         return report
@@ -134,12 +143,26 @@ class Grid:
                 config.layers,
                 config.num_examples,
                 hooks=[batches],
+                defense_samples=config.defense_samples,
             )
         except Exception as error:
             bare = cell.threat == CLEAN and not config.defenses[cell.defense]
             if not isinstance(error, UnsupportedAttackError) and (bare or get_world_size() > 1):
                 raise
             return failed(cell.condition, error)
+
+    def _self_test(self, runner: Runner, cell: Cell, progress: GridProgress) -> None:
+        try:
+            row = self.self_tests.run(runner, cell)
+        except Exception as error:
+            if get_world_size() > 1:
+                raise
+            # As with cells, continue with the rest; the next run tries again.
+            found = failed(Condition(f'self-test of {cell.title}'), error)
+            self.problems.append(f'{found.condition.name}: {found.reason}')
+            return
+        progress.note(f'self-test of {cell.title}: {self_test_outcome(row)}')
+        self._write()
 
     def _collect_distributions(self, runner: Runner, defense: Defense) -> None:
         try:
@@ -155,7 +178,8 @@ class Grid:
     def _write(self) -> dict[str, Any]:
         if not is_main_process():
             return {}
-        report = build_report(self.plan, self._finished(), self.source)
+        self_tests = self.self_tests.rows(self.plan.cells)
+        report = build_report(self.plan, self._finished(), self.source, self_tests)
         write_json(self.folder.path / 'report.json', report)
         page = markdown(report).encode() if report['metric'] else b''
         save_file_atomically(self.folder.path / 'report.md', lambda file: file.write(page))

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from statistics import mean, stdev
-from typing import Any, Optional, Sequence
+from typing import Any, Optional
 
 from ...threats import NEEDS_PURIFIER
 from ..cautions import source_scores
 from ..results import CLEAN, percent, unit
-from .tables import Table, metric_text, psnr_text, reason_text, sizes_text
+from .draws import draws_table, random_notes
+from .strength import beside, strength_table
+from .summary_table import summary_table
+from .tables import Table, metric_text, psnr_text, reason_text, sizes_text, spread
 
 # Attackers who do what a gray-box attacker does where there is no purifier.
 ADAPTIVE = tuple(name for name in NEEDS_PURIFIER if name != 'adaptive-substitute')
 
 
 def report_tables(report: dict[str, Any]) -> list[Table]:
-    """The scores under each threat model, and how large the perturbations were.
+    """The worst case of each defense, the scores under each threat model, and how large the perturbations were.
 
     Args:
         report: of :func:`mmadvdefense.evaluation.report.build_report`.
     """
-    return _filled([*(_scores(report, threat) for threat in report['threat_models']), _perturbations(report)])
+    scores = [_scores(report, threat) for threat in report['threat_models']]
+    more = [draws_table(report), strength_table(report), _perturbations(report)]
+    return _filled([summary_table(report), *scores, *more])
 
 
 def detail_tables(report: dict[str, Any]) -> list[Table]:
@@ -60,12 +64,14 @@ def notes(report: dict[str, Any]) -> list[str]:
         for method, trainings in report['methods'].items()
         if not any(report['defenses'][name]['purifier'] for name in trainings)
     ]
+    lines = random_notes(report)
     if not adaptive or not bare:
-        return []
+        return lines
     where = 'gray-box' if 'gray-box' in names else adaptive[0]
     verb = 'have' if len(bare) > 1 else 'has'
     return [
-        f'{", ".join(bare)} {verb} no purifier: gray-box and adaptive are the same there, and shown once, as {where}'
+        f'{", ".join(bare)} {verb} no purifier: gray-box and adaptive are the same there, and shown once, as {where}',
+        *lines,
     ]
 
 
@@ -159,8 +165,8 @@ def _scores(report: dict[str, Any], threat: str) -> Table:
         columns = [[_find(report, threat, attack, name) for name in names] for attack in attacks]
         if any(map(any, columns)):
             clean = [_find(report, CLEAN, CLEAN, name) for name in names]
-            row = [_outcome(cells, metric) for cells in (clean, *columns)]
-            last = [_spread([together[name]['correct'] for name in names if name in together])] if several else []
+            row = [_outcome(report, cells, metric) for cells in (clean, *columns)]
+            last = [spread([together[name]['correct'] for name in names if name in together])] if several else []
             rows.append([method, *row, *last])
     rows += _sources(report, threat, len(rows[0]))
     return Table(threat, rows)
@@ -174,21 +180,14 @@ def _sources(report: dict[str, Any], threat: str, width: int) -> list[list[str]]
     return [[f'source {name}, mean score (%)', f'{score:.2f}', *['-'] * (width - 2)] for name, score in scores.items()]
 
 
-def _outcome(cells: list[Optional[dict[str, Any]]], metric: str) -> str:
+def _outcome(report: dict[str, Any], cells: list[Optional[dict[str, Any]]], metric: str) -> str:
     """What a table shows of a method, over its trainings."""
     there = [cell for cell in cells if cell is not None]
-    if len(there) < 2 or any(cell['reason'] is not None for cell in there):
+    if any(cell['reason'] is not None for cell in there) or not there:
         return cell_outcome(there[0], metric) if there else '-'
-    return _spread([percent(cell['metrics'][metric], metric) for cell in there])
-
-
-def _spread(values: Sequence[Optional[float]], digits: int = 2) -> str:
-    """A number, or the mean and standard deviation of several."""
-    known = [value for value in values if value is not None]
-    if not values or len(known) < len(values):
-        return 'undefined' if values else '-'
-    spread = f' ± {stdev(known):.{digits}f}' if len(known) > 1 else ''
-    return f'{mean(known):.{digits}f}{spread}'
+    if len(there) < 2:
+        return beside(report, cell_outcome(there[0], metric), there)
+    return beside(report, spread([percent(cell['metrics'][metric], metric) for cell in there]), there)
 
 
 def _perturbations(report: dict[str, Any]) -> Table:
@@ -246,7 +245,7 @@ def _amplification(report: dict[str, Any], threat: str) -> Table:
             found = [cell['amplification'] for cell in cells if cell and cell['amplification']]
             if found:
                 columns = [[sizes[layer] for sizes in found] for layer in report['layers']]
-                shown = ['infinite' if None in numbers else _spread(numbers, 4) for numbers in columns]
+                shown = ['infinite' if None in numbers else spread(numbers, 4) for numbers in columns]
                 rows.append([attack, method, *shown])
     return Table(f'error amplification |f(x*) - f(x)| / |f(x)|, {threat}', rows)
 

@@ -10,6 +10,7 @@ from ...checkpoints import save_file_atomically
 from . import charts
 from .grid_curves import Curve, amplification_curves, budget_curves
 from .grid_tables import detail_tables, notes, report_tables, selection_text
+from .summary_table import TITLE
 
 
 def write_page(
@@ -37,8 +38,9 @@ def write_page(
         report=report,
         notes=notes(report),
         selection=''.join(selection_text(report['data'].get('selection'))).rstrip('.\n'),
+        summary=next((table for table in tables if table.title == TITLE), None),
         main_tables=[(table, threats[table.title]) for table in tables if table.title in threats],
-        tables=[table for table in tables if table.title not in threats],
+        tables=[table for table in tables if table.title not in (*threats, TITLE)],
         sections=[
             ('Robustness against the budget', _elements(budget_curves(report), 'eps (pixels)', 'score (%)')),
             ('Error amplification over the layers', _elements(amplification_curves(report), '', 'relative size')),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
+from statistics import mean, stdev
 from typing import Any, Optional, Sequence
 
 from terminaltables import AsciiTable, GithubFlavoredMarkdownTable
@@ -103,6 +104,15 @@ def metric_text(value: Optional[float], metric: str) -> str:
 def number_text(value: Optional[float]) -> str:
     """With two digits; ``'undefined'`` for None."""
     return 'undefined' if value is None else f'{value:.2f}'
+
+
+def spread(values: Sequence[Optional[float]], digits: int = 2) -> str:
+    """A number, or the mean and standard deviation of several."""
+    known = [value for value in values if value is not None]
+    if not values or len(known) < len(values):
+        return 'undefined' if values else '-'
+    deviation = f' ± {stdev(known):.{digits}f}' if len(known) > 1 else ''
+    return f'{mean(known):.{digits}f}{deviation}'
 
 
 def sizes_text(measured: dict[str, Any]) -> list[str]:

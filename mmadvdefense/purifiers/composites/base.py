@@ -30,6 +30,10 @@ class CompositePurifier(RandomPurifier):
         return any(purifier.stochastic for purifier in self.members)
 
     @property
+    def is_random(self) -> bool:
+        return not self.fixed and any(purifier.is_random for purifier in self.members)
+
+    @property
     def keeps_geometry(self) -> bool:
         return all(purifier.keeps_geometry for purifier in self.members)
 

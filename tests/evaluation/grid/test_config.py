@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from mmadvdefense import model_spec
 from mmadvdefense.attacks import PGD
 from mmadvdefense.evaluation.grid import config as module
 from mmadvdefense.evaluation.grid.config import OPTIONAL, read_grid
+from mmadvdefense.evaluation.grid.self_test_settings import SelfTestSettings
 
 CONFIGS = Path(__file__).parents[3] / 'configs'
 
@@ -184,3 +186,25 @@ def test_the_former_key_of_defenses(checked):
         assert read_grid(Config(old)) == _read(checked)
     with pytest.raises(ValueError, match="both 'defenses' and 'defences'"):
         read_grid(Config({**old, 'defenses': old['defences']}))
+
+
+def test_one_draw_of_a_random_defense_is_refused(checked):
+    assert _read(checked).defense_samples == 10 and _read(checked, defense_samples=4).defense_samples == 4
+    with pytest.raises(ValueError, match=r'one draw of each random defense alone.*defense_samples=10.*fixed=True'):
+        _read(checked, defense_samples=1)
+    with pytest.raises(ValueError, match='defense_samples must be an integer >= 1, got 0.5'):
+        _read(checked, defense_samples=0.5)
+
+
+def test_self_tests_are_off_unless_asked_for(checked):
+    assert _read(checked).self_test is None and _read(checked, self_test=False).self_test is None
+    assert _read(checked, self_test=True).self_test == SelfTestSettings(num_images=50, drop=0.5)
+    assert _read(checked, self_test=dict(num_images=20)).self_test == SelfTestSettings(num_images=20, drop=0.5)
+    for given, message in (
+        (dict(num_image=5), "self_test has no setting 'num_image'; did you mean num_images"),
+        (dict(num_images=0), 'num_images must be an integer >= 1, got 0'),
+        (dict(drop=1.5), 'drop is a share of the score, above 0 and at most 1, got 1.5'),
+        ('yes', "self_test must be True, False or a dict of num_images, drop, got 'yes'"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            _read(checked, self_test=given)

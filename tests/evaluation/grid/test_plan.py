@@ -18,12 +18,12 @@ ATTACKS = {
 }
 
 
-def _plan(threats: list[ThreatModel], purifier: type[Purifier] | None) -> list:
+def _plan(threats: list[ThreatModel], purifier: type[Purifier] | None, **kind: bool) -> list:
     columns = [ThreatColumn(threat, list(ATTACKS)) for threat in threats]
     config = GridConfig({}, {}, {}, {}, attacks=ATTACKS, threat_models=columns)
     parts = {'defenses': {'align': 'its settings'}, 'attacks': ATTACKS}
     settings = {threat.title: _threat_settings(threat, None) for threat in threats}
-    return _cells(config, Defense('align', Config(), None, purifier), {'seed': 0}, parts, settings)
+    return _cells(config, Defense('align', Config(), None, purifier, **kind), {'seed': 0}, parts, settings)
 
 
 def test_cells_of_the_first_version_are_found_again():
@@ -57,3 +57,18 @@ def test_without_a_purifier_adaptive_is_gray_box_and_run_once(names, expected):
     run = {cell.threat: cell.condition.threat_model.name for cell in cells}
     assert set(run.values()) <= {'gray-box', 'query'} and len(cells) == 2 * len(expected)
     assert {cell.threat for cell in _plan(threats, Purifier)[1:]} == set(names)
+
+
+def test_a_fixed_draw_has_no_mean():
+    """EOT is adaptive there, and run once."""
+    eot, adaptive = ThreatModel('adaptive-eot'), ThreatModel('adaptive')
+    for threats, expected in (([eot], [eot.title]), ([adaptive, eot], ['adaptive']), ([eot, adaptive], ['adaptive'])):
+        cells = _plan(threats, Purifier, fixed=True)[1:]
+        assert list(dict.fromkeys(cell.threat for cell in cells)) == expected
+        assert {cell.condition.threat_model.name for cell in cells} == {'adaptive'}
+    assert len(_plan([adaptive, eot], Purifier, random=True)) == 5
+
+
+def test_the_number_of_draws_is_part_of_a_random_cell():
+    clean, *_ = _plan([], Purifier, random=True)
+    assert clean.fingerprint == value_digest({'seed': 0, 'defence': 'its settings', 'defense_samples': 10})

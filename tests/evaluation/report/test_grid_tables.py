@@ -54,6 +54,14 @@ def test_terminal(report):
     assert (
         terminal(report)
         == """\
+worst case of each defense
++-------------------+--------+----------------+----------------+----------------------+
+| accuracy/top1 (%) | clean  | worst gray-box | worst transfer | worst defense-aware  |
++-------------------+--------+----------------+----------------+----------------------+
+| none              | 100.00 | 0.00 (PGD)     |                | 0.00 (PGD, gray-box) |
+| step              | 75.00  | 75.00 (FGSM)   |                | cannot run           |
++-------------------+--------+----------------+----------------+----------------------+
+
 gray-box
 +-------------------+--------+-------+-------+------------+
 | accuracy/top1 (%) | clean  | FGSM  | PGD   | worst case |
@@ -93,11 +101,15 @@ def test_page(report):
         '- FGSM: FGSM (L-inf 8)\n'
         '- PGD: PGD (L-inf 8, 10 steps)\n'
         '- none has no purifier: gray-box and adaptive are the same there, and shown once, as gray-box\n\n'
-        '## gray-box\n\n'
+        '## worst case of each defense\n\n'
+        '| accuracy/top1 (%) | clean  | worst gray-box | worst transfer | worst defense-aware  |\n'
+    )
+    assert (
+        '\n\n## gray-box\n\n'
         '| accuracy/top1 (%) | clean  | FGSM  | PGD   | worst case |\n'
         '|-------------------|--------|-------|-------|------------|\n'
         '| none              | 100.00 | 50.00 | 0.00  | 0.00       |\n'
-    )
+    ) in page
     assert f'| step              | 75.00 | cannot run: {REASON} |' in page
     assert (
         '## paired t-test over images, gray-box\n\n'
