@@ -11,6 +11,7 @@ from .first_success import FirstSuccess
 from .gradient.feature import DR, FDA, SSP, TAP
 from .gradient.feature_objectives import FeatureObjective
 from .gradient.fgsm_family import BIM, DIFGSM, FGSM, MIFGSM, PGD, TIFGSM
+from .gradient.gaussian_noise import GaussianNoise
 from .gradient.loop import GradientAttack
 from .gradient.random_budget import RandomBudget
 from .gradient.random_sign import RandomSign
@@ -55,6 +56,7 @@ __all__ = [
     'EnsembleSource',
     'FeatureObjective',
     'FirstSuccess',
+    'GaussianNoise',
     'GeoDA',
     'GradientAttack',
     'RandomBudget',
