@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 from torch import Tensor
 
 from .errors import UsageError
@@ -9,7 +11,7 @@ from .pixels import PIXEL_MAX, Pixels
 from .randomness import Randomness
 
 
-def checked_sigma(owner: str, sigma: float) -> float:
+def checked_sigma(owner: str, sigma: Optional[float]) -> float:
     """A standard deviation in pixels (0-255).
 
     Args:
@@ -20,8 +22,9 @@ def checked_sigma(owner: str, sigma: float) -> float:
         UsageError: below 1, which in all likelihood is meant in the papers' unit, of images in 0-1.
     """
     if isinstance(sigma, bool) or not isinstance(sigma, (int, float)) or not 1 <= sigma < float('inf'):
-        known = isinstance(sigma, (int, float)) and 0 < sigma < 1
-        remedy = f'; {sigma:g} of images in 0-1, as papers state it, is sigma={sigma * PIXEL_MAX:g}' if known else ''
+        remedy = ''
+        if isinstance(sigma, (int, float)) and 0 < sigma < 1:
+            remedy = f'; {sigma:g} of images in 0-1, as papers state it, is sigma={sigma * PIXEL_MAX:g}'
         raise UsageError(f'{owner}: sigma is in pixels (0-255) and must be a number >= 1, got {sigma!r}{remedy}')
     return float(sigma)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Optional
 
 import torch
@@ -15,6 +16,8 @@ from ...registry import MODELS
 from ..base import RandomPurifier
 from .generator import GeneratorPurifier
 
+_NOT_NOISY = 'is not from a SmoothedPurifier, so its generator was trained on other images than noisy ones'
+
 
 @MODELS.register_module()
 class SmoothedPurifier(GeneratorPurifier, RandomPurifier):
@@ -26,7 +29,8 @@ class SmoothedPurifier(GeneratorPurifier, RandomPurifier):
     ``GaussianNoise``, and this purifier adds none.
 
     Args:
-        sigma: standard deviation of the noise in pixels (0-255): the 0.25 of the papers is 63.75.
+        sigma: standard deviation of the noise in pixels (0-255): the 0.25 of the papers is 63.75. None for that of the
+            export of ``init_cfg``.
         seed: see :class:`RandomPurifier`.
         kwargs: of :class:`GeneratorPurifier`.
 
@@ -34,24 +38,24 @@ class SmoothedPurifier(GeneratorPurifier, RandomPurifier):
         UsageError: for a ``sigma`` below 1, a discriminator, or weights that were trained for another ``sigma``.
     """
 
+    sigma: float
     trained_sigma: Tensor
 
-    def __init__(self, sigma: float, seed: int = 0, **kwargs):
+    def __init__(self, sigma: Optional[float] = None, seed: int = 0, **kwargs):
         if 'discriminator' in kwargs or 'condition_on_labels' in kwargs:
             raise UsageError('SmoothedPurifier has no discriminator: leave discriminator and condition_on_labels out')
-        # Needed while an export is loaded, before modules can be assigned.
-        sigma = checked_sigma(type(self).__name__, sigma)
-        self._wanted_sigma = sigma
+        # Before the export is loaded, which may be for another sigma.
+        from_export = sigma is None and kwargs.get('init_cfg')
+        self._wanted_sigma = None if from_export else checked_sigma(type(self).__name__, sigma)
         super().__init__(seed=seed, **kwargs)
-        self.sigma = sigma
+        assert self._wanted_sigma is not None, 'given, or read from the export'
+        self.sigma = self._wanted_sigma
         # Saved with the weights, so that they are not used under another noise.
-        self.register_buffer('trained_sigma', torch.tensor(sigma))
+        self.register_buffer('trained_sigma', torch.tensor(self.sigma))
 
     def _load_export(self, export: dict, path: str) -> None:
         if 'sigma' not in export:
-            raise UsageError(
-                f'{path} was not exported from a SmoothedPurifier, so it was trained on other images than noisy ones'
-            )
+            raise UsageError(f'{path} {_NOT_NOISY}')
         self._check_sigma(export['sigma'], path)
         super()._load_export(export, path)
 
@@ -59,27 +63,25 @@ class SmoothedPurifier(GeneratorPurifier, RandomPurifier):
         theirs = state_dict.get(f'{prefix}trained_sigma')
         if theirs is not None:
             self._check_sigma(float(theirs), 'the checkpoint')
+        elif any(name.startswith(f'{prefix}generator.') for name in state_dict):
+            raise UsageError(f'the checkpoint {_NOT_NOISY}')
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _check_sigma(self, theirs: float, source: str) -> None:
-        if abs(theirs - self._wanted_sigma) > 1e-3 * self._wanted_sigma:
+        wanted = self._wanted_sigma
+        if wanted is None:
+            self._wanted_sigma = theirs
+        # Relative, since a checkpoint has it in single precision.
+        elif not math.isclose(theirs, wanted, rel_tol=1e-4):
             raise UsageError(
-                f'{source} was trained for sigma={theirs:g}, not for sigma={self._wanted_sigma:g}: '
+                f'{source} was trained for sigma={theirs:g}, not for sigma={wanted:g}: '
                 'set the sigma it was trained for, or train one for this sigma'
             )
 
     def export(self) -> dict:
         return {**super().export(), 'sigma': self.sigma}
 
-    def denoise(self, images: Pixels) -> Pixels:
-        """Clean images that are noisy already, without adding noise: the part of the purifier that is certified.
-
-        Args:
-            images: pixels 0-255, in any layout.
-        """
-        return self._run(images)[2]
-
     def purify(self, images: Pixels, randomness: Optional[Randomness] = None) -> Pixels:
         """Add noise and remove it; the noise is that of the seed and the image if ``randomness`` is None."""
         randomness = self._randomness(images, None) if randomness is None else randomness
-        return self.denoise(add_gaussian_noise(images, self.sigma, randomness))
+        return super().purify(add_gaussian_noise(images, self.sigma, randomness))
