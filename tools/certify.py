@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from _common import UsageError, add_common_arguments, load_config, require_checkpoint, run
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 from mmengine.device import get_device
 from torch import nn
 
@@ -20,6 +21,7 @@ from mmadvdefense import __version__
 from mmadvdefense.checkpoints import PREPROCESSOR, load_target, state_dict_of
 from mmadvdefense.digests import module_digest
 from mmadvdefense.evaluation.certification import SmoothedModel
+from mmadvdefense.evaluation.certification.attacked import check_certificates
 from mmadvdefense.evaluation.certification.report import build_report, notes, report_table, write_report
 from mmadvdefense.evaluation.certification.row_file import RowFile, claim_folder
 from mmadvdefense.evaluation.certification.run import certify_images
@@ -62,6 +64,12 @@ def parse_arguments() -> argparse.Namespace:
         action='store_true',
         help='do not estimate a probability where the selected class is wrong: these images count as abstentions, and '
         'certified accuracy is the same (classification)',
+    )
+    parser.add_argument(
+        '--attack-inside',
+        type=int,
+        metavar='N',
+        help='attack N certified images by adaptive PGD, each inside its radius: none may fall (classification)',
     )
     parser.add_argument('--report-only', action='store_true', help='certify no more images, report those that are')
     parser.add_argument('--radii', type=float, nargs='+', help='radii of the table, L2 for images in 0-1')
@@ -131,6 +139,29 @@ def run_settings(smoothed: SmoothedModel, arguments: argparse.Namespace, images:
     }
 
 
+def certified_rows(
+    models: dict[str, SmoothedModel],
+    dataset: BaseDataset,
+    indices: list[int],
+    folder: Path,
+    arguments: argparse.Namespace,
+) -> tuple[dict[str, list[dict]], dict[str, list[dict]]]:
+    """Rows of the images, and of those that were attacked, by what stands in front of the model."""
+    rows: dict[str, list[dict]] = {}
+    attacked: dict[str, list[dict]] = {}
+    for name, smoothed in models.items():
+        stem = 'no_purifier' if name == NO_PURIFIER else 'purifier'
+        file, checked = RowFile(folder / f'{stem}.jsonl'), RowFile(folder / f'{stem}_attacked.jsonl')
+        if not arguments.report_only:
+            certify_images(smoothed, dataset, indices, file, name, arguments.skip_wrong)
+        rows[name] = [file.rows[index] for index in indices if index in file.rows]
+        if arguments.attack_inside and not arguments.report_only:
+            check_certificates(smoothed, dataset, rows[name], arguments.attack_inside, checked, f'{name}, attacked')
+        if checked.rows:
+            attacked[name] = list(checked.rows.values())
+    return rows, attacked
+
+
 def main() -> None:
     arguments = parse_arguments()
     config = load_config(arguments)
@@ -141,27 +172,21 @@ def main() -> None:
     models = smoothed_models(model, arguments)
     first = next(iter(models.values()))
     per_pixel = first.votes.per_pixel
-    if per_pixel and (arguments.skip_wrong or arguments.radii):
-        raise UsageError(
-            '--skip-wrong and --radii are for classifiers: pixels are certified at one radius, all of them'
-        )
+    if per_pixel and (arguments.skip_wrong or arguments.radii or arguments.attack_inside):
+        raise UsageError('--skip-wrong, --radii and --attack-inside are for classifiers, not pixel by pixel')
     table_radii(first.largest_radius, arguments.radii)
     dataset = open_test_set(config)
     indices = choose_indices(len(dataset), arguments.images, None)
     folder = Path(arguments.out or Path(config.work_dir) / 'certified')
     settings = run_settings(first, arguments, inspect_images(dataset, indices), len(indices))
     claim_folder(folder, arguments.config, settings)
-    files = {
-        name: RowFile(folder / ('no_purifier.jsonl' if name == NO_PURIFIER else 'purifier.jsonl')) for name in models
-    }
     facts = {'config': arguments.config, 'checkpoint': checkpoint, 'mmadvdefense': __version__, **settings}
-    for name, smoothed in models.items() if not arguments.report_only else ():
-        certify_images(smoothed, dataset, indices, files[name], name, arguments.skip_wrong)
-    rows = {name: [file.rows[index] for index in indices if index in file.rows] for name, file in files.items()}
+    rows, attacked = certified_rows(models, dataset, indices, folder, arguments)
     if not any(rows.values()):
         raise UsageError(f'no image is certified in {folder} yet; leave --report-only out')
     complete = all(len(own) == len(indices) for own in rows.values())
-    report = build_report({**facts, 'complete': complete}, first.largest_radius, rows, arguments.radii, per_pixel)
+    facts['complete'] = complete
+    report = build_report(facts, first.largest_radius, rows, arguments.radii, per_pixel, attacked)
     paths = write_report(folder, report, rows)
     print(report_table(report).ascii())
     print('\n'.join(notes(report)))

@@ -55,6 +55,11 @@ def test_from_one_line_to_a_certificate(smoothed, run_tool, tmp_path, target_che
     assert list(report['results']) == ['SmoothedPurifier', 'no purifier'] and report['sigma'] == 40
     assert all(Path('both', name).exists() for name in ('images.csv', 'curve.csv', 'curve.svg', 'report.html'))
 
+    attacked = run_tool('certify', smoothed, checkpoint, *FEW, '--attack-inside', 1, '--out', 'both')
+    assert attacked.code == 0, attacked.err
+    if any(row['predicted'] == row['label'] for row in rows('both')):
+        assert 'gradients over 8 draws of the noise) changes 0 of 1 predictions' in attacked.out
+
     # Stopped after two images, reported on, and started again.
     whole = rows('both')
     Path('part').mkdir()

@@ -11,6 +11,7 @@ from ...pixels import PIXEL_MAX
 from ...saving import save_file_atomically, write_json
 from ..report import charts
 from ..report.tables import Table
+from .attacked import EOT_SAMPLES, STEPS
 from .row_file import FORMAT, VERSION
 from .summary import Row, curve, image_summary, pixel_summary, steps, table_radii
 
@@ -21,6 +22,7 @@ def build_report(
     rows: Mapping[str, Sequence[Row]],
     radii: Optional[Sequence[float]] = None,
     per_pixel: bool = False,
+    attacked: Optional[Mapping[str, Sequence[Row]]] = None,
 ) -> dict[str, Any]:
     """The report as JSON-plain data.
 
@@ -30,6 +32,7 @@ def build_report(
         rows: of the images, by what stands in front of the model; those without rows are left out.
         radii: of the table, for images in 0-1; by default the usual ones.
         per_pixel: whether pixels were certified.
+        attacked: rows of :func:`~mmadvdefense.evaluation.certification.attacked.check_certificates`, named as ``rows``.
     """
     shown = table_radii(largest_radius, radii)
     summaries = {
@@ -37,6 +40,12 @@ def build_report(
         for name, own in rows.items()
         if own
     }
+    for name, own in (attacked or {}).items():
+        summaries[name]['attacked'] = {
+            'images': len(own),
+            'changed': sum(row['predicted'] not in (None, row['label']) for row in own),
+            'abstained': sum(row['predicted'] is None for row in own),
+        }
     return {
         'format': FORMAT,
         'version': VERSION,
@@ -81,6 +90,13 @@ def notes(report: Mapping[str, Any]) -> list[str]:
         unit = 'pixels' if report['per_pixel'] else 'images'
         more = '' if report['per_pixel'] else f'; average certified radius {own["average_radius"]:.3f} (0-1)'
         lines.append(f'{name}: {own["images"]} images, abstains on {own["abstained"]:.1f} % of the {unit}{more}.')
+        if own.get('attacked'):
+            facts = own['attacked']
+            lines.append(
+                f'{name}: PGD inside the certified radius ({STEPS} steps, gradients over {EOT_SAMPLES} draws of the '
+                f'noise) changes {facts["changed"]} of {facts["images"]} predictions; {facts["abstained"]} become '
+                'abstentions.'
+            )
     if report.get('skip_wrong'):
         lines.append(
             'Where the selected class was wrong, no probability was estimated: these images count as abstentions, '

@@ -14,12 +14,9 @@ from ...errors import UsageError
 from ...randomness import image_identity
 from ...tasks import annotations_in_input_frame, check_frame
 from ...threats.checks import check_num_classes
-from ..grid.progress import duration
+from .countdown import Countdown
 from .row_file import RowFile
 from .smoothed import ABSTAIN, Certificate, PixelCertificate, SmoothedModel
-
-# Seconds between two lines of progress in a log.
-_EVERY = 30.0
 
 
 def certify_images(
@@ -51,7 +48,7 @@ def certify_images(
     check_num_classes(task.model, dataset)
     if task.dense:
         check_frame(dataset)
-    progress = _Progress(title, len(indices), sum(index in rows.rows for index in indices), console)
+    progress = Countdown(title, len(indices), sum(index in rows.rows for index in indices), console)
     for position in np.random.default_rng(0).permutation(len(indices)):
         index = int(indices[position])
         if index in rows.rows:
@@ -110,26 +107,3 @@ def _pixel_row(
         'true': count(true),
         'said': count(said[certain]),
     }
-
-
-class _Progress:
-    def __init__(self, title: str, total: int, done: int, console: Optional[Console]):
-        self._title, self._total, self._done, self._before = title, total, done, done
-        self._console = console or Console(highlight=False, soft_wrap=True)
-        self._start = self._shown = time.monotonic()
-        if done:
-            self._console.print(f'{title}: {done} of {total} images are certified already', markup=False)
-
-    def advance(self) -> None:
-        self._done += 1
-        now = time.monotonic()
-        if now - self._shown < _EVERY and self._done < self._total:
-            return
-        self._shown = now
-        per_image = (now - self._start) / (self._done - self._before)
-        left = self._total - self._done
-        self._console.print(
-            f'{self._title}: {self._done} of {self._total} images, {per_image:.3g} s an image'
-            + (f', about {duration(left * per_image)} left' if left else ''),
-            markup=False,
-        )

@@ -66,7 +66,7 @@ class NoisyVotes:
         if batch_size is not None and batch_size < 1:
             raise UsageError(f'batch_size must be at least 1, got {batch_size}')
         self._batch_size = batch_size
-        self.source = AttackSource(model, defense=self._noisy)
+        self.source = AttackSource(model, defense=self.noisy)
         self.task = self.source.task
         self.task.require_class_scores('certification', 'it can be certified for classifiers and segmentors')
         if not (self.task.one_label or self.task.dense):
@@ -79,7 +79,13 @@ class NoisyVotes:
         """Whether there is a vote for every pixel of an image, rather than one."""
         return not self.task.one_label
 
-    def _noisy(self, images: Pixels, randomness: Randomness) -> Pixels:
+    def noisy(self, images: Pixels, randomness: Randomness) -> Pixels:
+        """What the native preprocessor is given: the images with noise, after the purifier; differentiable as that is.
+
+        Args:
+            images: pixels 0-255.
+            randomness: of the noise, and of a random purifier.
+        """
         if isinstance(self.purifier, SmoothedPurifier):
             return self.purifier.clean(images, randomness)
         noisy = add_gaussian_noise(images, self.sigma, randomness)

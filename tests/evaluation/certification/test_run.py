@@ -143,12 +143,15 @@ def test_radii_of_the_table():
 
 def test_report_of_a_classifier(tmp_path):
     rows = {'SmoothedPurifier': ROWS, 'no purifier': ROWS[2:]}
-    report = build_report({**FACTS, 'complete': True, 'skip_wrong': True}, 200.0, rows, [0, 0.5])
+    attacked = {'SmoothedPurifier': [dict(label=1, predicted=1), dict(label=1, predicted=None)]}
+    facts = {**FACTS, 'complete': True, 'skip_wrong': True}
+    report = build_report(facts, 200.0, rows, [0, 0.5], attacked=attacked)
+    assert 'changes 0 of 2 predictions; 1 become abstentions' in notes(report)[2]
     table = report_table(report)
     assert table.rows[0] == ['L2 radius (0-1)', 'L2 radius (pixels)', 'SmoothedPurifier', 'no purifier']
     assert table.rows[2][:2] == ['0.5', '127.5'] and table.rows[2][2].startswith('25.0 (')
     assert table.rows[1][3] == '0.0 (0.0-0.0)'
-    assert notes(report)[2].startswith('no purifier: 2 images, abstains on 50.0 % of the images; average')
+    assert notes(report)[3].startswith('no purifier: 2 images, abstains on 50.0 % of the images; average')
     write_report(tmp_path, report, rows)
     assert json.loads((tmp_path / 'report.json').read_text())['results'] == report['results']
     assert (tmp_path / 'curve.csv').read_text().splitlines()[1] == 'SmoothedPurifier,0.25,63.75,50.0'

@@ -6,9 +6,12 @@ import math
 
 import pytest
 import torch
+from rich.console import Console
 
 from mmadvdefense.evaluation.certification import ABSTAIN, NoisyVotes, SmoothedModel
+from mmadvdefense.evaluation.certification.attacked import attack_inside, check_certificates
 from mmadvdefense.evaluation.certification.bounds import certified_radius, lower_bound
+from mmadvdefense.evaluation.certification.row_file import RowFile
 
 pytest.importorskip('mmpretrain')
 SMALL = dict(type='DUNet', widths=(4, 8), encoder_units=(1, 1), decoder_units=(1,), zero_init=False)
@@ -45,6 +48,22 @@ def test_nothing_inside_the_radius_changes_the_class(linear, grey, distance):
     per_value = distance(1)
     assert smoothed.predict(grey(133 - certificate.radius / per_value), n=4000).label == 1
     assert smoothed.predict(grey(133 - 1.1 * distance(5) / per_value), n=4000).label == 0
+
+
+def test_an_attack_inside_the_radius_does_not_succeed(linear, grey, distance, make_samples, tmp_path):
+    """PGD finds the worst direction of a linear classifier, and goes as far as it may."""
+    (sample,) = make_samples(1)
+    sample.set_gt_label(1)
+    smoothed = SmoothedModel(linear, 20, n=2000)
+    beyond = attack_inside(smoothed, grey(133), sample, 1.1 * distance(5))
+    assert smoothed.predict(beyond, n=4000).label == 0
+    radius = smoothed.certify(grey(133), sample).radius
+    certified = [dict(index=0, label=1, predicted=1, radius=radius), dict(index=1, label=0, predicted=1, radius=9.0)]
+    rows = RowFile(tmp_path / 'attacked.jsonl')
+    data = [dict(inputs=grey(133), data_samples=sample)]
+    check_certificates(smoothed, data, certified, 5, rows, 'linear', Console(quiet=True))
+    (row,) = rows.rows.values()
+    assert row['predicted'] != 0 and row['distance'] == pytest.approx(radius, rel=0.02)
 
 
 def test_all_votes_for_one_class(linear, grey):
@@ -158,6 +177,12 @@ def test_an_untrained_purifier(make_classifier):
 def test_bad_settings(protected, settings, message):
     with pytest.raises(ValueError, match=message):
         SmoothedModel(protected, **settings)
+
+
+def test_several_labels_an_image(make_classifier):
+    model = make_classifier(head=dict(type='MultiLabelLinearClsHead', num_classes=5, in_channels=16))
+    with pytest.raises(ValueError, match='each image, or each pixel, in one class'):
+        NoisyVotes(model, 20)
 
 
 def test_images_that_are_no_pixels(linear):
