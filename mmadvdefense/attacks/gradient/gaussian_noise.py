@@ -29,7 +29,7 @@ class GaussianNoise(Attack):
     stochastic = True
 
     def __init__(self, sigma: float):
-        super().__init__(eps=None)
+        super().__init__(eps=None, norm='l2')
         self.sigma = checked_sigma(type(self).__name__, sigma)
 
     @property
