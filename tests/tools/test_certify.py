@@ -55,6 +55,13 @@ def test_from_one_line_to_a_certificate(smoothed, run_tool, tmp_path, target_che
     assert list(report['results']) == ['SmoothedPurifier', 'no purifier'] and report['sigma'] == 40
     assert all(Path('both', name).exists() for name in ('images.csv', 'curve.csv', 'curve.svg', 'report.html'))
 
+    noisy = run_tool('test', smoothed, checkpoint, '--attack', 'GaussianNoise', '--out', 'noisy.json')
+    assert noisy.code == 0, noisy.err
+    rows_of_test = json.loads(Path('noisy.json').read_text())['results']
+    assert [row['purifier'] for row in rows_of_test] == [False, True, False, True]
+    # 32 x 32 x 3 values with a standard deviation of 63.75 would be 3533; clipping takes a part of it.
+    assert 1500 < rows_of_test[2]['measured']['perturbation/l2_mean'] < 3533
+
     attacked = run_tool('certify', smoothed, checkpoint, *FEW, '--attack-inside', 1, '--out', 'both')
     assert attacked.code == 0, attacked.err
     if any(row['predicted'] == row['label'] for row in rows('both')):

@@ -19,7 +19,7 @@ class GaussianNoise(Attack):
     Classifiers", NeurIPS 2020, section 3). It has no budget: the norm of the noise is random.
 
     Args:
-        sigma: standard deviation in pixels (0-255): the 0.25 of the papers is 63.75.
+        sigma: standard deviation in pixels (0-255); by default the 0.25 of the papers.
 
     Raises:
         UsageError: for a ``sigma`` below 1.
@@ -28,7 +28,7 @@ class GaussianNoise(Attack):
     access = 'nothing'
     stochastic = True
 
-    def __init__(self, sigma: float):
+    def __init__(self, sigma: float = 63.75):
         super().__init__(eps=None, norm='l2')
         self.sigma = checked_sigma(type(self).__name__, sigma)
 
