@@ -96,6 +96,8 @@ def test_python_api(clone_after_demo, capsys):
     expected = names['purifier'].purify(names['result'].images)
     torch.testing.assert_close(names['cleaned'], expected, rtol=0, atol=0)
     assert model.data_preprocessor is names['purifier'] and len(names['protected']) == 16
+    certificate = names['certificate']
+    assert (certificate.label is None) == (certificate.radius == 0) and 0 <= certificate.votes <= 500
     assert names['corner'].describe() == 'CornerStart (L-inf 8, 10 steps, 2 restarts)'
     start = names['corner'].start(images, Randomness(3))
     assert ((start - images).abs() == 8).float().mean() > 0.99

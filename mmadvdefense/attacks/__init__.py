@@ -12,6 +12,7 @@ from .gradient.apgd import APGD, AdaptiveAscent, AscentResult
 from .gradient.feature import DR, FDA, SSP, TAP
 from .gradient.feature_objectives import FeatureObjective
 from .gradient.fgsm_family import BIM, DIFGSM, FGSM, MIFGSM, PGD, TIFGSM
+from .gradient.gaussian_noise import GaussianNoise
 from .gradient.loop import GradientAttack
 from .gradient.nfgsm import NFGSM
 from .gradient.random_budget import RandomBudget
@@ -70,6 +71,7 @@ __all__ = [
     'EnsembleSource',
     'FeatureObjective',
     'FirstSuccess',
+    'GaussianNoise',
     'GeoDA',
     'GradientAttack',
     'RandomBudget',

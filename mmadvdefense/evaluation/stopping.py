@@ -8,27 +8,13 @@ from typing import Any, Mapping, Optional, Sequence
 import torch
 from mmengine.evaluator import Evaluator
 from mmengine.model import BaseModel
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ..errors import UsageError
-from ..pixels import PIXEL_MAX, Pixels
+from ..noise import add_gaussian_noise
 from ..purifiers import OnlinePurifier, switched
 from ..randomness import Randomness, image_seeds
 from .results import MAIN_METRICS
-
-
-def add_gaussian_noise(images: Pixels, sigma: float, randomness: Randomness) -> Pixels:
-    """Add N(0, sigma²) to pixels 0-255 and clip them to that range.
-
-    Args:
-        images: ``(N, 3, H, W)`` or a list of ``(3, H_i, W_i)``.
-        sigma: in pixels.
-        randomness: with a stream for each image.
-    """
-    if isinstance(images, Tensor):
-        return (images + sigma * randomness.normal_like(images)).clamp(0, PIXEL_MAX)
-    return [add_gaussian_noise(image[None], sigma, randomness.of(i))[0] for i, image in enumerate(images)]
 
 
 @torch.no_grad()

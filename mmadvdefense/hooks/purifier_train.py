@@ -20,7 +20,7 @@ from ..pixels import Pixels
 from ..purifiers import STEP, GeneratorPurifier, PurifierDistributedDataParallel, freeze_target
 from ..randomness import seed_epoch
 from ..registry import HOOKS, MODELS, in_root_scope
-from ..threats.checks import check_discriminator, check_num_classes, check_scores
+from ..threats.checks import check_discriminator, check_noise, check_num_classes, check_scores
 from ..training.step import TrainingStep
 from ..training.training_attack import PROTECTED, TARGET, SourceConfig, TrainingAttack
 from .attacking import AttackingHook
@@ -138,6 +138,7 @@ class PurifierTrainHook(AttackingHook):
                 "set AlignPurifier(discriminator=dict(type='MultiscaleDiscriminator'))"
             )
         check_num_classes(model, runner.train_dataloader.dataset)
+        check_noise(purifier, self.training_attack.attacks)
         freeze_target(model)
         dataset = runner.train_dataloader.dataset
         self._source = AttackSource(

@@ -12,6 +12,7 @@ from .trained.align import AlignPurifier
 from .trained.generator import GeneratorPurifier
 from .trained.hgd import HGDPurifier
 from .trained.parallel import PurifierDistributedDataParallel, freeze_target
+from .trained.smoothed import SmoothedPurifier
 from .trained.step import STEP, PurifiedImages, PurifierStep
 from .transforms.filters import MeanFilterPurifier, MedianFilterPurifier
 from .transforms.patches import PatchDatabase
@@ -45,6 +46,7 @@ __all__ = [
     'RandomPurifier',
     'RandomResizePadPurifier',
     'STEP',
+    'SmoothedPurifier',
     'TotalVariationPurifier',
     'build_defended_ensemble',
     'channel_order_of',

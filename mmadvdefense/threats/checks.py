@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from typing import Iterable, Optional
+from typing import Iterable, Optional, Sequence
 
 from mmengine.model import BaseTTAModel
 from torch import nn
 
-from ..attacks import Attack, AttackSource
+from ..attacks import Attack, AttackSource, GaussianNoise
 from ..errors import UsageError
 from ..pixels import check_channels
+from ..purifiers import Purifier, SmoothedPurifier
 from ..tasks import Task, task_of
 
 
@@ -112,6 +114,19 @@ def check_one_view(model: nn.Module) -> None:
         'are made in the pipeline, and an attacker has the image before that. Test without --tta, or take the '
         'AttackHook out of custom_hooks'
     )
+
+
+def check_noise(purifier: Purifier, attacks: Sequence[Attack]) -> None:
+    """Raise a ``UsageError`` if a purifier that is certified under noise would not be trained on this noise."""
+    if not isinstance(purifier, SmoothedPurifier):
+        return
+    sigmas = [attack.sigma for attack in attacks if isinstance(attack, GaussianNoise)]
+    if not sigmas or not all(math.isclose(sigma, purifier.sigma) for sigma in sigmas):
+        found = f'sigma={", ".join(f"{sigma:g}" for sigma in sigmas)}' if sigmas else 'no such noise'
+        raise UsageError(
+            f'SmoothedPurifier(sigma={purifier.sigma:g}) must be trained on its own noise, and the training attack has '
+            f"{found}: set attack=dict(type='GaussianNoise', sigma={purifier.sigma:g})"
+        )
 
 
 def warn_of_unit_range(attack: Attack) -> None:

@@ -14,8 +14,8 @@ from mmengine.logging import print_log
 from ..errors import UsageError
 from ..hosts import HOSTS
 from ..models import host_scope
-from ..purifiers import HGDPurifier
-from ..registry import HOOKS, OPTIM_WRAPPERS, builds, type_name
+from ..purifiers import HGDPurifier, SmoothedPurifier
+from ..registry import ATTACKS, HOOKS, OPTIM_WRAPPERS, builds, type_name
 from .mixed_precision import use_mixed_precision, wrapper_settings
 from .purifier_config import (
     fill_discriminator_channels,
@@ -29,8 +29,9 @@ from .purifier_config import (
 _PACKAGE = Path(__file__).resolve().parents[1]
 # Inside the package if installed by setup.py, next to it in a clone.
 CONFIGS = (_PACKAGE / '.mim' / 'configs') if (_PACKAGE / '.mim').is_dir() else (_PACKAGE.parent / 'configs')
-# By the host's scope; the placeholder is the method, `align` or `hgd`.
+# By the host's scope; the placeholder is the method: `align`, or one of _METHODS.
 DEFAULT_RECIPES = {scope: f'_base_/defenses/{{}}_default_{host.recipe}.py' for scope, host in HOSTS.items()}
+_METHODS = {HGDPurifier: 'hgd', SmoothedPurifier: 'smoothed'}
 
 
 def complete_purifier(config: Config) -> None:
@@ -95,12 +96,31 @@ def _needs_recipe(config: Config) -> bool:
 def default_recipe(config: Config) -> Optional[str]:
     """The default recipe for a config, relative to :data:`CONFIGS`; None for other hosts."""
     recipe = DEFAULT_RECIPES.get(host_scope(config))
-    return recipe and recipe.format('hgd' if is_purifier(purifier_config(config), HGDPurifier) else 'align')
+    methods = (method for cls, method in _METHODS.items() if is_purifier(purifier_config(config), cls))
+    return recipe and recipe.format(next(methods, 'align'))
 
 
 def _load_default_recipe(config: Config) -> Optional[Config]:
     recipe = default_recipe(config) if _needs_recipe(config) else None
-    return recipe and Config.fromfile(CONFIGS / recipe)
+    purifier = purifier_config(config)
+    if recipe is None or purifier is None:
+        return None
+    if not (CONFIGS / recipe).exists():
+        raise UsageError(
+            f'{type_name(purifier.type)} has no default recipe for {host_scope(config)}: put a '
+            'PurifierTrainHook into custom_hooks'
+        )
+    found = Config.fromfile(CONFIGS / recipe)
+    _share_sigma(found, purifier)
+    return found
+
+
+def _share_sigma(recipe: Config, purifier: ConfigDict) -> None:
+    """Train on the noise that the purifier is for."""
+    sigma = purifier.get('sigma')
+    for hook in recipe.custom_hooks:
+        if sigma is not None and builds(hook.attack, 'GaussianNoise', ATTACKS):
+            hook.attack.sigma = sigma
 
 
 def linear_decay(train_cfg: Optional[dict]) -> list:

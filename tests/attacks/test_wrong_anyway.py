@@ -27,6 +27,7 @@ ATTACKED = {
     'carlini_wagner': dict(type='CarliniWagnerBounded', eps=8, step_size=2, steps=3),
     'ssp': dict(type='SSP', eps=8, step_size=2, steps=3, layers='backbone'),
     'random_sign': dict(type='RandomSign', eps=8),
+    'gaussian_noise': dict(type='GaussianNoise', sigma=8),
 }
 
 

@@ -58,6 +58,17 @@ def test_objectives_are_compared_on_one_generator_attack_and_schedule():
     assert images_trained_on(Config.fromfile(UNET['align'])) == 25600
 
 
+def test_smoothed_purifiers_differ_in_their_noise_alone():
+    rest = []
+    for path in (FOLDER / f'resnet20_cifar10_smoothed_{name}.py' for name in ('012', '025', '050')):
+        config = Config.fromfile(path).to_dict()
+        (hook,), sigma = config.pop('custom_hooks'), config.pop('sigma')
+        assert sigma == pytest.approx(int(path.stem[-3:]) / 100 * 255)
+        assert config['data_preprocessor'].pop('sigma') == hook['attack'].pop('sigma') == sigma
+        rest.append((config, hook))
+    assert rest[0] == rest[1] == rest[2]
+
+
 def test_methods_are_compared_with_their_own_networks_after_as_many_images():
     assert {images_trained_on(Config.fromfile(path)) for path in OWN.values()} == {12800}
     for name, path in OWN.items():

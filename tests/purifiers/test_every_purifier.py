@@ -56,6 +56,12 @@ TABLE = {
         differentiable=True,
         trained=True,
     ),
+    'smoothed': Case(
+        dict(type='SmoothedPurifier', sigma=20, generator=GENERATOR),
+        differentiable=True,
+        stochastic=True,
+        trained=True,
+    ),
     'oag': Case(
         dict(type='OAGPurifier', num_steps=4, image_steps=2, network=dict(type='EnergyNetworks', num_filters=2)),
         stochastic=True,

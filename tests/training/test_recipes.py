@@ -333,6 +333,22 @@ def test_another_method_has_its_own_recipe():
     assert [attack.attack.type for attack in hook.attack] == ['FGSM', 'IFGSM', 'IFGSM', 'IFGSM']
 
 
+@pytest.mark.parametrize('scope', ['mmpretrain', 'mmseg'])
+def test_a_smoothed_purifier_is_trained_on_its_own_noise(scope):
+    config = _config(data_preprocessor=dict(NATIVE, type='SmoothedPurifier', sigma=30.6), default_scope=scope)
+    recipes.complete_training(config)
+    assert config.data_preprocessor.generator == DEFAULT_GENERATOR and 'discriminator' not in config.data_preprocessor
+    (hook,) = config.custom_hooks
+    assert hook.attack == dict(type='GaussianNoise', sigma=30.6) and hook.train_on == 'adversarial'
+    PurifierTrainHook(**{key: value for key, value in hook.items() if key != 'type'})
+
+
+def test_a_detector_has_no_recipe_for_what_is_not_certified():
+    config = _config(data_preprocessor=dict(NATIVE, type='SmoothedPurifier', sigma=30.6), default_scope='mmdet')
+    with pytest.raises(ValueError, match='SmoothedPurifier has no default recipe for mmdet: put a PurifierTrainHook'):
+        recipes.complete_training(config)
+
+
 def test_what_the_config_says_stays():
     network = dict(type='GlobalGenerator', base_channels=8)
     config = _config(data_preprocessor=dict(NATIVE, generator=network, **PURIFIER))
