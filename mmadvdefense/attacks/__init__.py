@@ -4,6 +4,8 @@ from ..randomness import Randomness, derive_seed
 from .base import Attack, AttackResult, attack_names, attack_settings, build_attack
 from .batch import AttackBatch
 from .defense import BackwardPass, Defense
+from .detection.dag import DetectionDAG
+from .detection.objectives import CandidateObjective
 from .ensemble import EnsembleSource
 from .external.adapters import TorchAttack
 from .external.autoattack import AutoAttack
@@ -45,12 +47,14 @@ __all__ = [
     'AutoAttack',
     'BackwardPass',
     'Candidate',
+    'CandidateObjective',
     'CarliniWagner',
     'CarliniWagnerBounded',
     'CleanReference',
     'CurlsWhey',
     'DeepFool',
     'Defense',
+    'DetectionDAG',
     'EachTarget',
     'EnsembleSource',
     'FeatureObjective',
