@@ -261,7 +261,7 @@ def _errors(report: dict[str, Any], threat: str) -> Table:
     for cell in cells:
         numbers = [str(cell['scores']['errors'][name]) for name in types]
         rows.append([cell['condition']['name'], cell['defense'], *numbers])
-    return Table(f'detection errors by type (TIDE), {threat}', rows)
+    return Table(f'detections and their errors by type (TIDE), {threat}', rows)
 
 
 def _single_images(report: dict[str, Any], threat: str) -> Table:

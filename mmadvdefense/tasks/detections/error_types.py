@@ -8,8 +8,9 @@ from torch import Tensor
 from ..sample_scores import OVERLAP
 from .tables import iou
 
-# In the order of the tables. A detection has one type at most; the last type is that of objects.
-ERROR_TYPES = ('class', 'localisation', 'both', 'duplicate', 'background', 'missed')
+# In the order of the tables. The first is the number of detections, right or wrong; of the errors, a detection has one
+# type at most; the last type is that of objects.
+ERROR_TYPES = ('detections', 'class', 'localisation', 'both', 'duplicate', 'background', 'missed')
 # Detections that overlap every object less than this are on background.
 _BACKGROUND = 0.1
 
@@ -17,7 +18,7 @@ _BACKGROUND = 0.1
 def error_counts(
     boxes: Tensor, labels: Tensor, finds: Tensor, excused: Tensor, true_boxes: Tensor, true_labels: Tensor
 ) -> Tensor:
-    """How many errors of each type an image has.
+    """How many detections an image has, and how many errors of each type.
 
     For a detection that finds no object, with the highest IoU ``c`` with an object of its class and ``o`` with an
     object of another class: localisation if ``0.1 <= c < 0.5``; else class if ``o >= 0.5``; else duplicate if ``c >=
@@ -34,7 +35,7 @@ def error_counts(
         true_labels: ``(T,)``.
 
     Returns:
-        ``(6,)`` numbers in the order of :data:`ERROR_TYPES`.
+        ``(7,)`` numbers in the order of :data:`ERROR_TYPES`.
     """
     wrong = (finds < 0) & ~excused
     overlaps = iou(boxes[:, None], true_boxes)
@@ -55,5 +56,5 @@ def error_counts(
     accounted[own_object[localisation]] = True
     accounted[other_object[of_class]] = True
     missed = (~accounted[:-1]).sum()
-    types = (of_class, localisation, both, duplicate, background)
+    types = ((finds >= 0) | ~excused, of_class, localisation, both, duplicate, background)
     return torch.stack([*(flags.sum() for flags in types), missed])
