@@ -177,6 +177,7 @@ class EnsembleTask(Task):
         self.has_decisions = first.has_decisions and first.has_class_scores
         self.has_loss_parts, self.has_label_map = first.has_loss_parts, first.has_label_map
         self.has_candidates = all(task.has_candidates for task in tasks)
+        self.score_threshold = first.score_threshold
 
     def samples_of(self, data_samples: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
         """The data samples of each model."""

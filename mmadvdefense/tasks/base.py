@@ -41,6 +41,8 @@ class Task(ABC):
     has_decisions: bool = True
     # Whether :meth:`candidates` gives boxes with class scores, from before non-maximum suppression.
     has_candidates: bool = False
+    # The score in 0-1 above which a box reaches non-maximum suppression; None without boxes or without a threshold.
+    score_threshold: Optional[float] = None
     # Whether :meth:`select_losses` finds the parts 'cls' and 'loc' in the host's losses.
     has_loss_parts: bool = False
     # Whether :meth:`label_map` gives ground truth as a map of classes.
@@ -150,12 +152,12 @@ class Task(ABC):
         """The ground-truth boxes of prepared samples."""
         raise UsageError(f'no ground-truth boxes: {self.without_candidates}')
 
-    def prediction_scores(self, inputs: Tensor, data_samples: Sequence) -> Optional[Tensor]:
+    def prediction_scores(self, inputs: Tensor, data_samples: Sequence) -> Tensor:
         """How right the model's own prediction is on each preprocessed image, ``(N,)`` in 0-1; NaN without truth.
 
-        None for a task in which an image fools the model by its class scores.
+        For tasks without class scores; the others decide by them.
         """
-        return None
+        raise UsageError(f'a {self.noun} is fooled by its class scores')
 
     def losses(self, inputs: Tensor, data_samples: Sequence) -> dict[str, Tensor]:
         """The host's own losses on preprocessed images."""
@@ -236,11 +238,6 @@ class Task(ABC):
         Raises:
             NotScored: if predictions of this kind are not scored image by image.
         """
-
-    @property
-    def score_threshold(self) -> Optional[float]:
-        """The score of a box from which on it reaches non-maximum suppression; None without boxes or threshold."""
-        return None
 
     @property
     def dataset_classes(self) -> Optional[int]:

@@ -45,6 +45,10 @@ class DetectionTask(Task):
 
     def __init__(self, model: BaseModel):
         super().__init__(_predicting(model))
+        # These depend on the model.
+        self.has_decisions = not self._proposes
+        self.has_candidates = reader_of(self.model) is not None
+        self.score_threshold = score_threshold(self.model)
 
     # --- the model ------------------------------------------------------------------------------------------
 
@@ -57,14 +61,6 @@ class DetectionTask(Task):
         features = self.model.extract_feat(inputs)
         if self._tapped_head is not None:
             self.model.get_submodule(self._tapped_head)(features)
-
-    @property
-    def has_decisions(self) -> bool:  # type: ignore[override]  whether it has them depends on the model
-        return not self._proposes
-
-    @property
-    def has_candidates(self) -> bool:  # type: ignore[override]  whether it has them depends on the model
-        return reader_of(self.model) is not None
 
     @property
     def without_candidates(self) -> str:
@@ -86,11 +82,6 @@ class DetectionTask(Task):
     def prediction_scores(self, inputs: Tensor, data_samples: Sequence) -> Tensor:
         """F1 of the detections with a confidence of at least 0.3, found at an IoU of at least 0.5, ``(N,)``."""
         return f1_scores(detections_of(self.model, inputs, data_samples), self.objects(data_samples, inputs.device))
-
-    @property
-    def score_threshold(self) -> Optional[float]:
-        """The score of a box from which on it reaches non-maximum suppression; None if the model has none."""
-        return score_threshold(self.model)
 
     def losses(self, inputs: Tensor, data_samples: Sequence) -> dict[str, Tensor]:
         self._check_annotated(data_samples)

@@ -7,6 +7,7 @@ would hand it to non-maximum suppression.
 
 from __future__ import annotations
 
+import math
 from typing import Optional, Union
 
 import torch
@@ -19,11 +20,23 @@ from ...tasks import Task
 from ...tasks.detections.candidates import Candidates
 from ...tasks.detections.objects import log_opposite, log_score
 from ...tasks.detections.tables import iou, nearest_objects
-from ...tasks.sample_scores import OVERLAP
+from ...tasks.sample_scores import CONFIDENCE, OVERLAP
 from ...validation import did_you_mean
 from ..batch import AttackBatch
 from ..objectives import Objective, TaskLossObjective
 from ..targets import TARGETS, target_choice
+
+
+def check_threshold(user: str, threshold: float) -> None:
+    """Raise a ``ValueError``, prefixed with ``user``, for a threshold that no score can cross."""
+    if not 0 < threshold < 1:
+        raise UsageError(f'{user}: threshold is a score above 0 and below 1, got {threshold}')
+
+
+def soft_count(found: Candidates, threshold: float) -> Tensor:
+    """``(N,)``: how many candidates of each image have a score above a threshold in (0, 1), one half for each at it."""
+    odds = log_score(found.scores) - log_opposite(found.scores)
+    return found.per_image((odds - math.log(threshold / (1 - threshold))).sigmoid())
 
 
 class CandidateObjective(Objective):
@@ -84,12 +97,27 @@ class VanishObjective(ObjectObjective):
 
 @OBJECTIVES.register_module()
 class FabricateObjective(CandidateObjective):
-    """Many objects: minus the sum of ``log(1 - score)`` over all candidates, TOG's object-fabrication attack."""
+    """Many objects: the number of candidates with a confidence of at least 0.3, made differentiable.
+
+    The sum of ``sigmoid(logit(score) - logit(threshold))``. TOG's object-fabrication attack maximizes minus the sum of
+    ``log(1 - score)``, whose gradient goes to boxes that are sure already, so that few are added. The two have the same
+    gradient for low scores.
+
+    Args:
+        threshold: the confidence that counts, in (0, 1).
+
+    Raises:
+        ValueError: for a threshold out of range.
+    """
 
     needs_labels = False
 
+    def __init__(self, threshold: float = CONFIDENCE):
+        check_threshold(type(self).__name__, threshold)
+        self.threshold = threshold
+
     def value(self, found: Candidates, batch: AttackBatch) -> Tensor:
-        return -found.per_image(log_opposite(found.scores))
+        return soft_count(found, self.threshold)
 
 
 @OBJECTIVES.register_module()
@@ -110,8 +138,8 @@ class LatencyObjective(CandidateObjective):
     needs_labels = False
 
     def __init__(self, threshold: Optional[float] = None):
-        if threshold is not None and not 0 < threshold < 1:
-            raise UsageError(f'LatencyObjective: threshold is a score above 0 and below 1, got {threshold}')
+        if threshold is not None:
+            check_threshold(type(self).__name__, threshold)
         self.threshold = threshold
 
     def check_task(self, name: str, task: Task) -> None:
@@ -123,10 +151,7 @@ class LatencyObjective(CandidateObjective):
             )
 
     def value(self, found: Candidates, batch: AttackBatch) -> Tensor:
-        threshold = self.threshold or batch.source.task.score_threshold or 0.0
-        boundary = found.scores.new_tensor(threshold).logit()
-        odds = log_score(found.scores) - log_opposite(found.scores)
-        return found.per_image((odds - boundary).sigmoid())
+        return soft_count(found, self.threshold or batch.source.task.score_threshold or 0.0)
 
 
 @OBJECTIVES.register_module()

@@ -12,7 +12,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from .tables import BoxTable, table_of
+from .tables import ScoredBoxes, table_of
 
 # Class scores of one level and image of which the largest are considered; hosts consider 1000.
 _PER_LEVEL = 10_000
@@ -20,7 +20,7 @@ _KEEP_ALL = dict(score_thr=-1.0, conf_thr=-1.0, min_bbox_size=-1, nms_pre=_PER_L
 
 
 @dataclass(frozen=True)
-class Candidates(BoxTable):
+class Candidates(ScoredBoxes):
     """A table with one row for each box and class, and their scores with gradients.
 
     Attributes:
@@ -155,11 +155,10 @@ def _of_proposals(model: BaseModel, inputs: Tensor, samples: Sequence[Any]) -> C
     scores = [one.scores[:, :classes] for one in found]
     counts = [len(own) for own in scores]
     label = torch.arange(classes, device=inputs.device)
-    table = table_of(
-        [own.reshape(-1, 4) for own in boxes], [label.repeat(n) for n in counts], [own.flatten() for own in scores]
-    )
+    table = table_of([own.reshape(-1, 4) for own in boxes], [label.repeat(number) for number in counts])
+    flat = torch.cat([own.flatten() for own in scores])
     place = torch.arange(sum(counts), device=inputs.device).repeat_interleave(classes)
-    return Candidates(table.boxes, table.labels, table.image, table.counts, table.scores, place, sum(counts))
+    return Candidates(table.boxes, table.labels, table.image, table.counts, flat, place, sum(counts))
 
 
 def _of_queries(model: BaseModel, inputs: Tensor, samples: Sequence[Any]) -> Candidates:
@@ -181,8 +180,9 @@ def _settings(own: Any) -> Any:
 
 
 def _from_instances(found: Sequence[Any]) -> Candidates:
-    table = table_of([one.bboxes for one in found], [one.labels for one in found], [one.scores for one in found])
-    return Candidates(table.boxes, table.labels, table.image, table.counts, table.scores)
+    table = table_of([one.bboxes for one in found], [one.labels for one in found])
+    scores = torch.cat([one.scores for one in found])
+    return Candidates(table.boxes, table.labels, table.image, table.counts, scores)
 
 
 def _from_scores(boxes: Tensor, scores: Tensor) -> Candidates:

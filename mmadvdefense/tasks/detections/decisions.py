@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...errors import UsageError
 from ..sample_scores import CONFIDENCE, OVERLAP
-from .tables import BoxTable, iou, table_of
+from .tables import BoxTable, ScoredBoxes, iou, table_of
 
 # Rounding of scores in 0-1.
 _TIE = 1e-3
@@ -24,7 +24,7 @@ def fresh_samples(data_samples: Sequence[Any], inputs: Tensor) -> list[Any]:
     return [type(sample)(metainfo={**sample.metainfo, 'batch_input_shape': size}) for sample in data_samples]
 
 
-def detections_of(model: BaseModel, inputs: Tensor, data_samples: Sequence[Any]) -> BoxTable:
+def detections_of(model: BaseModel, inputs: Tensor, data_samples: Sequence[Any]) -> ScoredBoxes:
     """The detections of a model in the frame of its input, those with a confidence of at least 0.3.
 
     Raises:
@@ -35,10 +35,12 @@ def detections_of(model: BaseModel, inputs: Tensor, data_samples: Sequence[Any])
         raise UsageError(f'{type(model).__name__} predicts no boxes, so no image fools it by its boxes')
     found = [sample.pred_instances for sample in predicted]
     found = [own[own.scores >= CONFIDENCE] for own in found]
-    return table_of([own.bboxes for own in found], [own.labels for own in found], [own.scores for own in found])
+    table = table_of([own.bboxes for own in found], [own.labels for own in found])
+    scores = torch.cat([own.scores for own in found])
+    return ScoredBoxes(table.boxes, table.labels, table.image, table.counts, scores)
 
 
-def check_best(model: BaseModel, found: BoxTable, inputs: Tensor, data_samples: Sequence[Any]) -> None:
+def check_best(model: BaseModel, found: ScoredBoxes, inputs: Tensor, data_samples: Sequence[Any]) -> None:
     """Check that the best of the candidate boxes of each preprocessed image is the best detection of the model.
 
     Costs one forward pass, and waits for the device.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Optional, Sequence
+from typing import Any, Sequence
 
 import torch
 from torch import Tensor
@@ -21,44 +21,46 @@ class BoxTable:
         labels: ``(P,)``, classes.
         image: ``(P,)``, which image each box is in.
         counts: the number of boxes of each image.
-        scores: ``(P,)`` in 0-1; None for ground truth.
     """
 
     boxes: Tensor
     labels: Tensor
     image: Tensor
     counts: tuple[int, ...]
-    scores: Optional[Tensor] = None
 
     @cached_property
     def number(self) -> Tensor:
         """``(N,)``, :attr:`counts` as a tensor."""
         return torch.tensor(self.counts, device=self.image.device)
 
-    def best_scores(self) -> Tensor:
-        """The largest score of each image, ``(N,)``, 0 for images without boxes."""
-        assert self.scores is not None, 'ground truth has no scores'
-        scores = self.scores.detach()
-        return scores.new_zeros(len(self.counts)).scatter_reduce(0, self.image, scores, 'amax')
-
     def per_image(self, values: Tensor) -> Tensor:
         """Sums ``(N,)`` over the boxes of each image of ``values``, ``(P,)``."""
         return values.new_zeros(len(self.counts)).index_add(0, self.image, values)
 
 
-def table_of(boxes: Sequence[Any], labels: Sequence[Tensor], scores: Optional[Sequence[Tensor]] = None) -> BoxTable:
-    """The table of boxes ``(P_i, 4)``, labels ``(P_i,)`` and scores ``(P_i,)`` of each image."""
+@dataclass(frozen=True)
+class ScoredBoxes(BoxTable):
+    """Boxes that a detector predicts.
+
+    Attributes:
+        scores: ``(P,)`` in 0-1.
+    """
+
+    scores: Tensor
+
+    def best_scores(self) -> Tensor:
+        """The largest score of each image, ``(N,)``, 0 for images without boxes."""
+        scores = self.scores.detach()
+        return scores.new_zeros(len(self.counts)).scatter_reduce(0, self.image, scores, 'amax')
+
+
+def table_of(boxes: Sequence[Any], labels: Sequence[Tensor]) -> BoxTable:
+    """The table of boxes ``(P_i, 4)`` and labels ``(P_i,)`` of each image."""
     corners = torch.cat([as_tensor(own).reshape(-1, 4).float() for own in boxes])
     counts = tuple(len(own) for own in labels)
     # Filled on the device, so that nothing is copied there.
     image = [own.new_full((len(own),), index, dtype=torch.long) for index, own in enumerate(labels)]
-    return BoxTable(
-        corners,
-        torch.cat(list(labels)).long(),
-        torch.cat(image),
-        counts,
-        None if scores is None else torch.cat(list(scores)).float(),
-    )
+    return BoxTable(corners, torch.cat(list(labels)).long(), torch.cat(image), counts)
 
 
 def objects_of(data_samples: Sequence[Any], device: torch.device) -> BoxTable:
