@@ -5,6 +5,8 @@ from .autoattack import APGDT, AutoAttack
 from .base import Attack, AttackResult, attack_names, attack_settings, build_attack
 from .batch import AttackBatch
 from .defense import BackwardPass, Defense
+from .detection.dag import DetectionDAG
+from .detection.objectives import CandidateObjective
 from .ensemble import EnsembleSource
 from .external.adapters import TorchAttack
 from .first_success import FirstSuccess
@@ -61,12 +63,14 @@ __all__ = [
     'AutoAttack',
     'BackwardPass',
     'Candidate',
+    'CandidateObjective',
     'CarliniWagner',
     'CarliniWagnerBounded',
     'CleanReference',
     'CurlsWhey',
     'DeepFool',
     'Defense',
+    'DetectionDAG',
     'EachTarget',
     'EnsembleSource',
     'FeatureObjective',

@@ -18,7 +18,7 @@ from ..validation import did_you_mean
 from .balls import BALLS, Ball
 from .batch import AttackBatch
 from .source import AttackSource, CleanReference
-from .targets import target_choice
+from .targets import check_target_class, target_choice
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Attack(ABC):
             attacks, which have no ball.
         norm: ``'linf'`` or ``'l2'``.
         targeted: False, or how the target class is chosen: a name of ``mmadvdefense.attacks.targets``, where
-            ``'top_wrong_2'`` is the second most likely wrong class, and so on.
+            ``'top_wrong_2'`` is the second most likely wrong class, and so on; ``'class_3'`` is class 3 for all.
 
     Raises:
         ValueError: for a negative or missing ``eps``, or an unknown name.
@@ -96,6 +96,7 @@ class Attack(ABC):
             raise UsageError(f'{type(self).__name__} needs gradients, but this attacker can only query outputs')
         if source.eot_samples > 1 and not self.supports_eot:
             raise UsageError(f'{type(self).__name__} does not average its gradient over samples of a random defense')
+        check_target_class(type(self).__name__, self.targeted, source.task.num_classes)
 
     def describe(self) -> str:
         """The attack with its budget, as shown in tables: ``'PGD (L-inf 8, 10 steps)'``."""
@@ -135,9 +136,15 @@ class Attack(ABC):
         """Target class indices; None for an untargeted attack."""
         if not self.targeted:
             return None
-        logits = batch.reference.logits
-        classes = batch.source.task.target_classes(logits)
-        return target_choice(self.targeted)(logits, batch.labels, batch.randomness, classes)
+        task, randomness = batch.source.task, batch.randomness
+        if task.has_candidates:
+            if not len(batch.labels):
+                return batch.labels
+            # One draw for each object, from the stream of its image.
+            counts = task.label_counts(batch.samples)
+            randomness = randomness.select([image for image, count in enumerate(counts) for _ in range(count)])
+        scores = batch.target_scores
+        return target_choice(self.targeted)(scores, batch.labels, randomness, task.target_classes(scores))
 
     def run(
         self,

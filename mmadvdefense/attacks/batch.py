@@ -10,6 +10,8 @@ from torch import Tensor
 
 from ..pixels import Layout, Pixels, unstack, valid_mask
 from ..randomness import Randomness
+from ..tasks.detections.candidates import Candidates
+from ..tasks.detections.tables import BoxTable
 from .finite import with_finite_gradient
 from .source import AttackSource, CleanReference
 
@@ -45,6 +47,7 @@ class AttackBatch:
     last_value: Optional[Tensor] = None
     _choice: Optional[str] = None
     _labels: Optional[Tensor] = None
+    _objects: Optional[BoxTable] = None
 
     def __post_init__(self) -> None:
         self.queries = torch.zeros(len(self.samples), dtype=torch.int64)
@@ -89,6 +92,25 @@ class AttackBatch:
         samples = self.samples if samples is None else samples
         return self.source.losses(self.guarded(images), samples, self.randomness)
 
+    def candidates(self, images: Pixels) -> Candidates:
+        """The boxes that the source, a detector, considers; counted as one query per image."""
+        self.count()
+        return self.source.candidates(self.guarded(images), self.samples, self.randomness)
+
+    @property
+    def objects(self) -> BoxTable:
+        """The ground-truth boxes of a detector's samples."""
+        if self._objects is None:
+            self._objects = self.source.task.objects(self.samples, self.source.device)
+        return self._objects
+
+    @property
+    def target_scores(self) -> Tensor:
+        """Class scores on the clean images by which targets are chosen: one set for each image, pixel or object."""
+        if not self.source.task.has_candidates:
+            return self.reference.logits
+        return self.source.object_scores(self.pixels(self.clean), self.samples, self.randomness.derive('reference'))
+
     def select(self: Batch, index: Sequence[int]) -> Batch:
         """The part of this batch at these positions, with the same padding (see :meth:`cropped`).
 
@@ -105,6 +127,7 @@ class AttackBatch:
             layout=Layout(tuple(self.layout.sizes[i] for i in index), self.layout.is_list),
             target=None if self.target is None else self._part_of(self.target, index),
             _labels=None,
+            _objects=None,
         )
         return part
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..pixels import Pixels
 from .batch import AttackBatch
 from .ensemble import members
 from .objectives import is_labelled
@@ -26,6 +27,28 @@ def is_misclassified(logits: Tensor, batch: AttackBatch, success_threshold: floa
     same = task.fit(logits, labels).argmax(1) == labels
     hits = ~same if batch.target is None else same
     return meets_threshold(hits, is_labelled(labels, task.ignore_index), success_threshold)
+
+
+def is_fooled(images: Pixels, batch: AttackBatch, success_threshold: float = 1.0) -> Tensor:
+    """Whether each image fools the model; one query.
+
+    Where class scores decide, that is :func:`is_misclassified`. A detector is fooled if the F1 of its detections is
+    below ``1 - success_threshold``, or 0; never by an image without objects.
+
+    Args:
+        images: pixels in the layout of the batch.
+        batch: provides labels or targets.
+        success_threshold: for segmentation as in :func:`is_misclassified`; for detection the loss of F1.
+
+    Returns:
+        ``(N,)`` bool.
+    """
+    if batch.source.task.has_class_scores:
+        return is_misclassified(batch.logits(images), batch, success_threshold)
+    batch.count()
+    score = batch.source.prediction_scores(images, batch.samples, batch.randomness)
+    # Not a number, for images without objects, compares false.
+    return (score < 1 - success_threshold) | (score == 0)
 
 
 def misleads_all_sources(images: Tensor, batch: AttackBatch) -> Tensor:

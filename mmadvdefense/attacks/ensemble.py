@@ -43,7 +43,7 @@ class EnsembleSource(AttackSource):
         _check_alike(sources)
         self.sources = list(sources)
         self.combine = combine
-        self._scores_checked = False
+        self._scores_checked = self._candidates_checked = False
         self.task = EnsembleTask([source.task for source in sources])
         self.model = nn.ModuleList(source.model for source in sources)
         self.preprocessor = nn.ModuleList(source.preprocessor for source in sources)
@@ -87,6 +87,13 @@ class EnsembleSource(AttackSource):
         ]
         return self.task.merge_losses(losses)
 
+    def object_scores(
+        self, images: Pixels, data_samples: Sequence[Any], randomness: Optional[Randomness] = None
+    ) -> Tensor:
+        """The mean of the models' scores of the classes of each object."""
+        own = zip(self.sources, self.task.samples_of(data_samples))
+        return torch.stack([source.object_scores(images, samples, randomness) for source, samples in own]).mean(0)
+
     def prepare_samples(self, images: Pixels, data_samples: Sequence[Any]) -> list[tuple[Any, ...]]:
         return list(zip(*(source.prepare_samples(images, data_samples) for source in self.sources)))
 
@@ -103,6 +110,7 @@ class EnsembleSource(AttackSource):
                     source, batch.pixels(batch.clean), randomness=batch.randomness.derive('reference')
                 ),
                 _labels=None,
+                _objects=None,
             )
             for source, samples in zip(self.sources, self.task.samples_of(batch.samples))
         ]
@@ -164,8 +172,12 @@ class EnsembleTask(Task):
         first = tasks[0]
         self.name, self.noun = first.name, first.noun
         self.dense, self.one_label = first.dense, first.one_label
-        self.has_class_scores, self.has_decisions = first.has_class_scores, first.has_decisions
+        self.has_class_scores = first.has_class_scores
+        # Detections of several models have no mean.
+        self.has_decisions = first.has_decisions and first.has_class_scores
         self.has_loss_parts, self.has_label_map = first.has_loss_parts, first.has_label_map
+        self.has_candidates = all(task.has_candidates for task in tasks)
+        self.score_threshold = first.score_threshold
 
     def samples_of(self, data_samples: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
         """The data samples of each model."""

@@ -27,11 +27,17 @@ class Objective:
     of_scores: ClassVar[bool] = True
     # Whether it makes a random choice for each batch.
     stochastic: bool = False
+    # The choice of target of an attack that is not told one, for an objective that needs a target.
+    default_target: Optional[str] = None
 
     def check_task(self, name: str, task: Task) -> None:
         """Raise a ``ValueError``, prefixed with the attack's ``name``, if models of a task are unsuitable."""
         if self.of_scores:
             task.require_class_scores(name, "use an objective on its losses: 'cls', 'loc' or 'cls+loc'")
+
+    def applies(self, batch: AttackBatch) -> Optional[Tensor]:
+        """Which images there is something to attack in, ``(N,)`` bool; the others are left as they are. None: all."""
+        return None
 
     def __call__(self, images: Pixels, batch: AttackBatch) -> Tensor:
         """The sum over the batch, so that the gradient of an image does not depend on the others."""
@@ -237,6 +243,13 @@ WORDS: dict[str, dict[str, str]] = {
     'loc': dict(type='DetectionObjective', part='loc'),
     'cls+loc': dict(type='DetectionObjective', part='cls+loc'),
     'cls_or_loc': dict(type='DetectionObjective', part='random'),
+    'untargeted': dict(type='UntargetedObjective'),
+    'vanish': dict(type='VanishObjective'),
+    'fabricate': dict(type='FabricateObjective'),
+    'mislabel': dict(type='MislabelObjective'),
+    'mislabel_least': dict(type='MislabelObjective', target='least_likely'),
+    'latency': dict(type='LatencyObjective'),
+    'cwa': dict(type='ClassWiseObjective'),
 }
 
 

@@ -14,6 +14,8 @@ from ..models import unwrap
 from ..pixels import Pixels, swap_channels
 from ..randomness import Randomness
 from ..tasks import FeatureTap, Task, task_of
+from ..tasks.detections.candidates import Candidates
+from ..tasks.detections.objects import object_scores
 from .defense import Defense
 
 # Model inputs: a tensor, or a list of tensors for an ensemble. Only the source's own task interprets them.
@@ -62,7 +64,7 @@ class AttackSource:
         self.swaps_channels: Union[bool, list[bool]] = bool(
             channel_order and trained_on and channel_order != trained_on
         )
-        self._scores_checked = False
+        self._scores_checked = self._candidates_checked = False
         # A wrapper has its own preprocessor.
         self.model = model = unwrap(model)
         self.task = task or task_of(model)
@@ -145,6 +147,37 @@ class AttackSource:
         inputs = self.preprocess(images, randomness)
         with self.as_in_losses():
             return self.task.losses(inputs, data_samples)
+
+    def candidates(
+        self, images: Pixels, data_samples: Sequence[Any], randomness: Optional[Randomness] = None
+    ) -> Candidates:
+        """The boxes that a detector considers on raw pixels; ``data_samples`` as returned by :meth:`prepare_samples`.
+
+        Raises:
+            ValueError: on first use of a source that is not for training, if its detections are not the best of them.
+        """
+        inputs = self.preprocess(images, randomness)
+        found = self.task.candidates(inputs, data_samples)
+        if not (self.training or self._candidates_checked):
+            with torch.no_grad(), self.undisturbed():
+                self.task.check_candidates(found, inputs, data_samples)
+            self._candidates_checked = True
+        return found
+
+    def object_scores(
+        self, images: Pixels, data_samples: Sequence[Any], randomness: Optional[Randomness] = None
+    ) -> Tensor:
+        """Logarithm of the largest score of each class among the boxes on each object of raw pixels, ``(G, K)``."""
+        with torch.no_grad(), self.undisturbed():
+            found = self.candidates(images, data_samples, randomness)
+            return object_scores(found, self.task.objects(data_samples, self.device), self.task.num_classes or 0)
+
+    def prediction_scores(
+        self, images: Pixels, data_samples: Sequence[Any], randomness: Optional[Randomness] = None
+    ) -> Tensor:
+        """How right the model's own prediction on raw pixels is: :meth:`~mmadvdefense.tasks.Task.prediction_scores`."""
+        with torch.no_grad(), self.undisturbed():
+            return self.task.prediction_scores(self.preprocess(images, randomness), data_samples)
 
     @contextmanager
     def as_in_losses(self) -> Iterator[None]:

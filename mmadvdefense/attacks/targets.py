@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import Callable, Optional
+from typing import Callable, Optional, Union
 
 import torch
 from torch import Tensor
@@ -78,6 +78,29 @@ def ranked_wrong_target(
     return targets[rank - 1]
 
 
+def fixed_target(
+    logits: Tensor, labels: Tensor, randomness: Randomness, classes: Optional[Tensor] = None, *, target: int
+) -> Tensor:
+    """One class for all; what belongs to it already keeps it."""
+    known, _ = _known(labels, _mask(logits, classes))
+    return torch.full_like(labels, target).where(known, labels)
+
+
+def fixed_class(name: Union[bool, str]) -> Optional[int]:
+    """The class of a choice such as ``'class_3'``; None for other choices."""
+    found = re.fullmatch(r'class_(\d+)', str(name))
+    return None if found is None else int(found[1])
+
+
+def check_target_class(user: str, name: Union[bool, str], num_classes: Optional[int]) -> None:
+    """Raise a ``ValueError``, prefixed with ``user``, if the choice of target names a class that does not exist."""
+    fixed = fixed_class(name)
+    if fixed is not None and num_classes is not None and fixed >= num_classes:
+        raise UsageError(
+            f'{user}: there is no target class {fixed}; the model has {num_classes} classes, 0 to {num_classes - 1}'
+        )
+
+
 def _mask(logits: Tensor, classes: Optional[Tensor]) -> Tensor:
     if classes is not None:
         return classes
@@ -113,13 +136,18 @@ TARGETS: dict[str, Callable[[Tensor, Tensor, Randomness, Optional[Tensor]], Tens
 def target_choice(name: str) -> Callable[[Tensor, Tensor, Randomness, Optional[Tensor]], Tensor]:
     """The target choice by name: one of :data:`TARGETS`, or ``'top_wrong_2'`` for the second most likely class, etc.
 
+    ``'class_3'`` is class 3 for all.
+
     Raises:
         ValueError: for an unknown name.
     """
+    fixed = fixed_class(name)
+    if fixed is not None:
+        return partial(fixed_target, target=fixed)
     ranked = re.fullmatch(r'top_wrong_([1-9]\d*)', str(name))
     if name in TARGETS:
         return TARGETS[name]
     if ranked is None:
-        known = [*TARGETS, 'top_wrong_2', 'top_wrong_3', '...']
+        known = [*TARGETS, 'top_wrong_2', 'top_wrong_3', '...', 'class_0', 'class_1', '...']
         raise UsageError(f'unknown choice of target {name!r}; known: {", ".join(known)}')
     return partial(ranked_wrong_target, rank=int(ranked[1]))

@@ -68,7 +68,8 @@ class Result:
             how many of them are ``without_truth`` and left out of the
             rest, ``correct`` (per cent), the mean ``score`` (per cent) and its 95 % bootstrap ``interval``,
             ``changed``, the share (per cent) whose decision differs from that on the clean image (None for clean
-            images), and ``unscored``, why none was scored. What is not known is None.
+            images), and ``unscored``, why none was scored. What is not known is None. Detectors also have ``errors``,
+            the number of errors of each type (TIDE) over all images with annotations.
         amplification: of named layers, the mean over images of how much larger the perturbation of the layer's output
             is than that output (HGD, CVPR 2018): ``|f(x*) - f(x)|_1 / |f(x)|_1``.
         reason: why there are no numbers: why the attack cannot run, or what stopped it; None if there are.

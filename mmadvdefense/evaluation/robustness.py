@@ -22,6 +22,7 @@ from ..hooks.defense_draws import DefenseDrawsHook
 from ..hooks.example_images import ExampleImagesHook
 from ..models import unwrap
 from ..purifiers import Purifier, switched
+from ..tasks.sample_scores import ERRORS
 from ..threats import NEEDS_PURIFIER, UnsupportedAttackError
 from ..threats.sources import fitting_source
 from .cautions import cautions
@@ -263,7 +264,15 @@ def _scores(samples: dict[str, list], seed: int) -> dict:
         'score': _percent(scores),
         'interval': [100 * bound for bound in bootstrap_interval(scores, seed)] if scores else None,
         'changed': None,
+        **_errors(samples),
     }
+
+
+def _errors(samples: dict[str, list]) -> dict:
+    """The number of errors of each type over all images, for detection."""
+    columns = {name[len(ERRORS) :]: column for name, column in samples.items() if name.startswith(ERRORS)}
+    counts = {name: sum(number for number in column if number is not None) for name, column in columns.items()}
+    return {'errors': counts} if counts else {}
 
 
 def _percent(values: Sequence[float]) -> Optional[float]:

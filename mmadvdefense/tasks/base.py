@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..pixels import Pixels
+from .detections.candidates import Candidates
+from .detections.tables import BoxTable
 from .sample_scores import SampleScores
 from .taps import FeatureTap
 
@@ -35,10 +37,14 @@ class Task(ABC):
     one_label: bool = False
     # Whether :meth:`logits` gives the class scores that decide on the prediction.
     has_class_scores: bool = True
-    # Whether the prediction is one class an image, pixel or label, so that an image either fools the model or not.
+    # Whether an image either fools the model or not.
     has_decisions: bool = True
     # Whether only one of the classes is right for what a vector of class scores describes, as a softmax assumes.
     exclusive_classes: bool = True
+    # Whether :meth:`candidates` gives boxes with class scores, from before non-maximum suppression.
+    has_candidates: bool = False
+    # The score in 0-1 above which a box reaches non-maximum suppression; None without boxes or without a threshold.
+    score_threshold: Optional[float] = None
     # Whether :meth:`select_losses` finds the parts 'cls' and 'loc' in the host's losses.
     has_loss_parts: bool = False
     # Whether :meth:`label_map` gives ground truth as a map of classes.
@@ -63,6 +69,16 @@ class Task(ABC):
         """Raise a ``ValueError`` if there are no decisions; the arguments are those of :meth:`require_class_scores`."""
         if not self.has_decisions:
             raise UsageError(f'{user}: a {self.noun} makes no one decision on an image; {instead}')
+
+    def require_candidates(self, user: str) -> None:
+        """Raise a ``ValueError``, which begins with ``user``, if there are no candidate boxes with class scores."""
+        if not self.has_candidates:
+            raise UsageError(f'{user} is for detectors that score the classes of each box; {self.without_candidates}')
+
+    @property
+    def without_candidates(self) -> str:
+        """Why there are no candidates and what can be used instead, as the end of a message."""
+        return f"a {self.noun} has no boxes: use objective='cross_entropy', 'margin' or 'task_loss'"
 
     def is_like(self, other: Task) -> bool:
         """Whether another model is for the same task, so that their predictions mean the same."""
@@ -125,6 +141,25 @@ class Task(ABC):
                 f'the prediction of {name} is not the largest of its class scores in {different:.1%} of the '
                 f'cases: it decides by something other than these scores; {_USE_LOSS}'
             )
+
+    def candidates(self, inputs: Tensor, data_samples: Sequence) -> Candidates:
+        """The boxes that a detector considers on preprocessed images, with scores that have gradients."""
+        raise UsageError(f'no candidate boxes: {self.without_candidates}')
+
+    def check_candidates(self, found: Candidates, inputs: Tensor, data_samples: Sequence) -> None:
+        """Raise a ``ValueError`` if the model's prediction is not one of its candidates on preprocessed images."""
+        raise UsageError(f'no candidate boxes: {self.without_candidates}')
+
+    def objects(self, data_samples: Sequence, device: torch.device) -> BoxTable:
+        """The ground-truth boxes of prepared samples."""
+        raise UsageError(f'no ground-truth boxes: {self.without_candidates}')
+
+    def prediction_scores(self, inputs: Tensor, data_samples: Sequence) -> Tensor:
+        """How right the model's own prediction is on each preprocessed image, ``(N,)`` in 0-1; NaN without truth.
+
+        For tasks without class scores; the others decide by them.
+        """
+        raise UsageError(f'a {self.noun} is fooled by its class scores')
 
     def losses(self, inputs: Tensor, data_samples: Sequence) -> dict[str, Tensor]:
         """The host's own losses on preprocessed images."""

@@ -17,6 +17,10 @@ from ..pixels import Pixels
 from .base import Task
 from .boxes import as_tensor, box_features, is_annotated, is_visible, move_to_input_frame
 from .detection_scores import detection_score
+from .detections.candidates import Candidates, reader_of, score_threshold
+from .detections.decisions import check_best, detections_of, f1_scores, fresh_samples
+from .detections.error_types import ERROR_TYPES
+from .detections.tables import BoxTable, objects_of
 from .loss_groups import loss_group
 from .sample_scores import NotScored, SampleScores
 from .taps import FeatureTap, ScoreTap
@@ -34,7 +38,6 @@ class DetectionTask(Task):
     name = 'detection'
     noun = 'detector'
     has_class_scores = False
-    has_decisions = False
     has_loss_parts = True
     has_label_map = False
     # The head that a tap reads, in addition to the features that are always computed.
@@ -42,6 +45,10 @@ class DetectionTask(Task):
 
     def __init__(self, model: BaseModel):
         super().__init__(_predicting(model))
+        # These depend on the model.
+        self.has_decisions = not self._proposes
+        self.has_candidates = reader_of(self.model) is not None
+        self.score_threshold = score_threshold(self.model)
 
     # --- the model ------------------------------------------------------------------------------------------
 
@@ -54,6 +61,27 @@ class DetectionTask(Task):
         features = self.model.extract_feat(inputs)
         if self._tapped_head is not None:
             self.model.get_submodule(self._tapped_head)(features)
+
+    @property
+    def without_candidates(self) -> str:
+        return f"those of {type(self.model).__name__} are not known: use objective='cls', 'loc' or 'cls+loc'"
+
+    def candidates(self, inputs: Tensor, data_samples: Sequence) -> Candidates:
+        read = reader_of(self.model)
+        if read is None:
+            raise UsageError(f'no candidate boxes: {self.without_candidates}')
+        return read(self.model, inputs, fresh_samples(data_samples, inputs))
+
+    def objects(self, data_samples: Sequence, device: torch.device) -> BoxTable:
+        self._check_annotated(data_samples)
+        return objects_of(data_samples, device)
+
+    def check_candidates(self, found: Candidates, inputs: Tensor, data_samples: Sequence) -> None:
+        check_best(self.model, found, inputs, data_samples)
+
+    def prediction_scores(self, inputs: Tensor, data_samples: Sequence) -> Tensor:
+        """F1 of the detections with a confidence of at least 0.3, found at an IoU of at least 0.5, ``(N,)``."""
+        return f1_scores(detections_of(self.model, inputs, data_samples), self.objects(data_samples, inputs.device))
 
     def losses(self, inputs: Tensor, data_samples: Sequence) -> dict[str, Tensor]:
         self._check_annotated(data_samples)
@@ -154,8 +182,9 @@ class DetectionTask(Task):
         if any('pred_instances' not in sample or 'bboxes' not in sample.pred_instances for sample in predictions):
             raise NotScored(f'{type(self.model).__name__} predicts no boxes, so its images are not scored one by one')
         options = annotations_in_input_frame, ignored_are_crowds, not self._proposes
-        scores = [detection_score(sample, *options) for sample in predictions]
-        return SampleScores(torch.tensor(scores, dtype=torch.float64))
+        scores, errors = zip(*(detection_score(sample, *options) for sample in predictions))
+        by_type = dict(zip(ERROR_TYPES, torch.stack(errors).unbind(1)))
+        return SampleScores(torch.tensor(scores, dtype=torch.float64), errors=by_type)
 
     def labels(self, data_samples: Sequence, device: torch.device) -> Tensor:
         """``(M,)`` classes of all boxes, image by image."""

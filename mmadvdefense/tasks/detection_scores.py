@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from .boxes import as_tensor, is_annotated
+from .detections.error_types import ERROR_TYPES, error_counts
 from .frames import placement
-from .sample_scores import CONFIDENCE, box_f1
+from .sample_scores import CONFIDENCE, f1_of, match_boxes
 
 
 def ignored_are_crowds(dataset: Any) -> bool:
@@ -25,8 +26,12 @@ def ignored_are_crowds(dataset: Any) -> bool:
     return all(base.__name__ != 'XMLDataset' for base in type(dataset).__mro__)
 
 
-def detection_score(sample: Any, annotations_in_input_frame: bool, crowds: bool, has_classes: bool = True) -> float:
-    """F1 of an image's boxes in 0-1, NaN where there is no ground truth.
+def detection_score(
+    sample: Any, annotations_in_input_frame: bool, crowds: bool, has_classes: bool = True
+) -> tuple[float, Tensor]:
+    """F1 of an image's boxes in 0-1, and the number of its errors of each type; NaN where there is no ground truth.
+
+    Without objects, there is no F1, but there are detections on background.
 
     Args:
         sample: the host's, with ``pred_instances`` in the frame of the file.
@@ -35,7 +40,7 @@ def detection_score(sample: Any, annotations_in_input_frame: bool, crowds: bool,
         has_classes: whether a box must have the class of the object that it finds.
     """
     if not is_annotated(sample):
-        return math.nan
+        return math.nan, torch.full((len(ERROR_TYPES),), math.nan)
     said, true = sample.pred_instances, sample.gt_instances
     said = said[said.scores >= CONFIDENCE]
     ignored = sample.get('ignored_instances', true[:0])
@@ -50,7 +55,9 @@ def detection_score(sample: Any, annotations_in_input_frame: bool, crowds: bool,
     boxes, true_boxes, ignored_boxes = (_corners(part.bboxes) for part in (said, true, ignored))
     labels = [part.labels.cpu() if has_classes else torch.zeros(len(part)) for part in (said, true, ignored)]
     true_boxes, ignored_boxes = ((corners - at) / factor for corners in (true_boxes, ignored_boxes))
-    return box_f1(boxes, labels[0], true_boxes, labels[1], ignored_boxes, labels[2], crowds)
+    finds, excused = match_boxes(boxes, labels[0], true_boxes, labels[1], ignored_boxes, labels[2], crowds)
+    errors = error_counts(boxes, labels[0], finds, excused, true_boxes, labels[1])
+    return f1_of(finds, excused, len(true_boxes)) if len(true_boxes) else math.nan, errors.double()
 
 
 def _corners(boxes: Any) -> Tensor:

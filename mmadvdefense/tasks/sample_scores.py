@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Optional
 
 import torch
@@ -16,6 +17,8 @@ CONFIDENCE = 0.3
 OVERLAP = 0.5
 # From this score on, an image counts as correct.
 CORRECT_FROM = 0.5
+# Prefix of the columns that count errors.
+ERRORS = 'errors/'
 
 
 class NotScored(UsageError):
@@ -31,10 +34,13 @@ class SampleScores:
             truth; detection the F1 of boxes with a confidence of at least 0.3, found at an IoU of at least 0.5. NaN
             where there is no ground truth: no label, no labelled pixel, no box.
         predicted: ``(N,)``, the predicted class of each image, if the task has one class per image.
+        errors: for detection, ``(N,)`` by type: how many errors of each type of TIDE an image has, NaN without ground
+            truth (see :func:`mmadvdefense.tasks.detections.error_types.error_counts`).
     """
 
     score: Tensor
     predicted: Optional[Tensor] = None
+    errors: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def correct(self) -> Tensor:
@@ -47,10 +53,11 @@ class SampleScores:
         return self.correct.long() if self.predicted is None else self.predicted
 
     def columns(self) -> dict[str, Tensor]:
-        """``score``, ``correct`` and ``decision``, ``(N,)`` floats each, NaN where there is no ground truth."""
+        """``score``, ``correct``, ``decision`` and ``errors/...``, ``(N,)`` floats each, NaN without ground truth."""
         correct = self.correct.double().masked_fill(self.score.isnan(), math.nan)
         decision = correct if self.predicted is None else self.predicted.double()
-        return {'score': self.score.double(), 'correct': correct, 'decision': decision}
+        errors = {f'{ERRORS}{name}': number.double() for name, number in self.errors.items()}
+        return {'score': self.score.double(), 'correct': correct, 'decision': decision, **errors}
 
     @classmethod
     def unknown(cls, number: int) -> SampleScores:
@@ -105,17 +112,38 @@ def box_f1(
         crowds: whether they are crowds, on which a box lies if at least half of its own area does (COCO, whose
             ``iscrowd`` boxes hold many objects), or difficult objects, on which one lies by its IoU (VOC).
     """
+    if not len(true_boxes):
+        return math.nan
+    finds, excused = match_boxes(boxes, labels, true_boxes, true_labels, ignored, ignored_labels, crowds)
+    return f1_of(finds, excused, len(true_boxes))
+
+
+def f1_of(finds: Tensor, excused: Tensor, number: int) -> float:
+    """F1 of boxes that :func:`match_boxes` has matched with a number of true boxes, at least one."""
+    hits = finds >= 0
+    return 2 * int(hits.sum()) / (int((hits | ~excused).sum()) + number)
+
+
+def match_boxes(
+    boxes: Tensor,
+    labels: Tensor,
+    true_boxes: Tensor,
+    true_labels: Tensor,
+    ignored: Tensor,
+    ignored_labels: Tensor,
+    crowds: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """Which true box each box finds, ``(P,)``, -1 for none, and which are excused, ``(P,)`` bool.
+
+    The arguments are those of :func:`box_f1`.
+    """
     from mmdet.structures.bbox import bbox_overlaps
     from scipy.optimize import linear_sum_assignment
 
-    if not len(true_boxes):
-        return math.nan
     may_find = (bbox_overlaps(boxes, true_boxes) >= OVERLAP) & (labels[:, None] == true_labels)
     rows, columns = linear_sum_assignment(may_find.double().numpy(), maximize=True)
-    finds = torch.zeros(len(boxes), dtype=torch.bool)
-    finds[rows] = may_find[rows, columns]
+    finds = torch.full((len(boxes),), -1)
+    finds[rows] = torch.from_numpy(columns).where(may_find[rows, columns], -1)
     # 'iof' divides by the area of the first box, the detection.
     overlaps = bbox_overlaps(boxes, ignored, mode='iof' if crowds else 'iou')
-    excused = ((overlaps >= OVERLAP) & (labels[:, None] == ignored_labels)).any(1)
-    counts = finds | ~excused
-    return 2 * int(finds.sum()) / (int(counts.sum()) + len(true_boxes))
+    return finds, ((overlaps >= OVERLAP) & (labels[:, None] == ignored_labels)).any(1)

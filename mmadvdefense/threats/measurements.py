@@ -11,6 +11,7 @@ from mmengine.dist import collect_results
 from torch import Tensor
 
 from ..pixels import Layout, Pixels, psnr, stack, unstack
+from ..tasks.sample_scores import ERRORS
 
 # Prefix of the columns with a source model's scores on clean images.
 SOURCE = 'source/'
@@ -91,8 +92,8 @@ class Measurements:
             return None
         table: dict[str, list] = {'image': [name for name, _ in gathered]}
         for name, values in zip(self._columns, zip(*(row for _, row in gathered))):
-            kind = int if name in _COUNTS else bool if name in _FLAGS else float
-            open_ended = name in _NEED_TRUTH or name.startswith(SOURCE)
+            kind = int if name in _COUNTS or name.startswith(ERRORS) else bool if name in _FLAGS else float
+            open_ended = name in _NEED_TRUTH or name.startswith((SOURCE, ERRORS))
             table[name] = [None if open_ended and math.isnan(value) else kind(value) for value in values]
         return table
 

@@ -206,6 +206,9 @@ def test_detection(in_input_frame):
     sample.pred_instances = instances(_boxes(LEFT, (50, 50, 60, 60), RIGHT), labels=[1, 0, 2], scores=[0.9, 0.8, 0.29])
     scores = DetectionTask(SimpleNamespace()).score_samples([sample], in_input_frame)
     assert scores.score.tolist() == [pytest.approx(2 / 3)] and scores.decision.tolist() == [1]
+    # The object that was missed; the detection on what is ignored is neither counted nor wrong.
+    counts = {name: number.item() for name, number in scores.errors.items() if number}
+    assert counts == {'detections': 1, 'missed': 1} and scores.columns()['errors/missed'].tolist() == [1]
 
     # A crowd of which the ignored detection is a part, where the data set has crowds.
     sample.ignored_instances = instances(_boxes((40, 40, 140, 140)) * scale, labels=[0])
@@ -215,9 +218,11 @@ def test_detection(in_input_frame):
 
     # What the pipeline packs without annotations, or with none that is not ignored.
     sample.gt_instances = InstanceData()
-    assert DetectionTask(SimpleNamespace()).score_samples([sample], in_input_frame).score.isnan().all()
+    scores = DetectionTask(SimpleNamespace()).score_samples([sample], in_input_frame)
+    assert scores.score.isnan().all() and scores.errors['missed'].isnan().all()
     sample.gt_instances = instances(_boxes(), labels=[])
-    assert DetectionTask(SimpleNamespace()).score_samples([sample], in_input_frame).score.isnan().all()
+    scores = DetectionTask(SimpleNamespace()).score_samples([sample], in_input_frame)
+    assert scores.score.isnan().all() and scores.errors['background'].tolist() == [1]
     del sample.pred_instances
     with pytest.raises(NotScored, match='SimpleNamespace predicts no boxes'):
         DetectionTask(SimpleNamespace()).score_samples([sample], in_input_frame)

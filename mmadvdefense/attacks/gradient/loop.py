@@ -36,7 +36,9 @@ class GradientAttack(Attack):
         step_size: pixels (L-infinity) or length (L2) of one step.
         steps: the number of steps.
         norm: ``'linf'`` or ``'l2'``.
-        objective: the objective to maximize: ``'cross_entropy'``, ``'kl'``, ``'task_loss'`` or a config.
+        objective: the objective to maximize: ``'cross_entropy'``, ``'kl'``, ``'task_loss'`` or a config; for
+            detectors also ``'vanish'``, ``'fabricate'``, ``'mislabel'`` and others of
+            :mod:`mmadvdefense.attacks.objectives`.
         targeted: False, or how the target class is chosen: ``'random'``, ``'least_likely'`` or ``'top_wrong'``.
         num_targets: with ``'top_wrong'``: attack towards each of this many classes (or all wrong ones if there are
             fewer), and keep the image that is strongest on the source, as
@@ -90,6 +92,7 @@ class GradientAttack(Attack):
         self.step_sizes: Sequence[Union[float, Tensor]] = step_list(name, step_size, steps, step_sizes)
         self.step_size, self.steps = self.step_sizes[0], len(self.step_sizes)
         self.objective = build_objective(objective)
+        self.targeted = self.targeted or self.objective.default_target or False
         if self.targeted and not self.objective.targetable:
             raise UsageError(f'{name}: the objective {objective!r} has no targeted form')
         self.num_targets = num_targets
@@ -169,12 +172,15 @@ class GradientAttack(Attack):
     def perturb(self, batch: AttackBatch) -> Tensor:
         targets: Sequence[Optional[Tensor]] = [batch.target]
         if self.num_targets > 1:
-            logits = batch.reference.logits
-            classes = batch.source.task.target_classes(logits)
-            targets = list(top_wrong_targets(logits, batch.labels, self.num_targets, classes))
+            scores = batch.target_scores
+            classes = batch.source.task.target_classes(scores)
+            targets = list(top_wrong_targets(scores, batch.labels, self.num_targets, classes))
+        applies = self.objective.applies(batch)
         if len(targets) * self.restarts == 1:
-            return self._ascend(batch)
-        return strongest_run(self._ascend, self.objective, batch, targets, self.restarts)
+            adversarial = self._ascend(batch)
+        else:
+            adversarial = strongest_run(self._ascend, self.objective, batch, targets, self.restarts)
+        return adversarial if applies is None else adversarial.where(applies.view(-1, 1, 1, 1), batch.clean)
 
     def _ascend(self, batch: AttackBatch) -> Tensor:
         clean = batch.clean

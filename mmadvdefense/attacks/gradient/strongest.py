@@ -81,6 +81,9 @@ class Strongest:
         self._images = images.where(_like(better, images), self._images)
         self._success, self._value = success.where(better, self._success), value.where(better, self._value)
         if batch.target is not None and self.target is not None and batch.target is not self.target:
+            # A detector has a target for each object.
+            counts = torch.tensor(batch.source.task.label_counts(batch.samples), device=better.device)
+            better = better.repeat_interleave(counts, output_size=len(batch.target))
             self.target = batch.target.where(_like(better, batch.target), self.target)
 
     def _strength(self, images: Tensor, batch: AttackBatch) -> tuple[Tensor, Tensor]:

@@ -29,7 +29,8 @@ class QueryAttack(Attack):
         norm: ``'linf'`` or ``'l2'``.
         targeted: False, or how the target class is chosen.
         success_threshold: for segmentation: the share of the labelled pixels that must be wrong (targeted: in the
-            target class) for an image to fool the model.
+            target class) for an image to fool the model. For detection: an image fools the model if the F1 of its
+            detections (confidence at least 0.3, IoU at least 0.5) is below 1 minus this number, or 0.
 
     Raises:
         ValueError: for an invalid or unknown setting.
@@ -87,9 +88,9 @@ class ScoreAttack(QueryAttack):
         eps: radius of the ball in pixels (0-255).
         queries: the number of queries allowed for each image.
         objective: the score, as a name or config; by default the margin of the best wrong class over the true one
-            (segmentation: its sum over pixels), and for detectors their own losses, for which no image counts as
-            fooling the model.
-        options: of :class:`QueryAttack`.
+            (segmentation: its sum over pixels), and for detectors their own losses.
+        options: of :class:`QueryAttack`. With a ``success_threshold`` of 1, the default, no image counts as fooling a
+            detector, so that all queries are used.
     """
 
     access = 'scores'
@@ -97,13 +98,18 @@ class ScoreAttack(QueryAttack):
     def __init__(self, eps: float, queries: int, objective: Union[str, dict[str, Any], None] = None, **options: Any):
         super().__init__(eps, queries, **options)
         self.objective: Optional[Objective] = None if objective is None else build_objective(objective)
+        if self.objective is not None:
+            self.targeted = self.targeted or self.objective.default_target or False
         if self.targeted and self.objective is not None and not self.objective.targetable:
             raise UsageError(f'{type(self).__name__}: the objective {objective!r} has no targeted form')
 
     def check_source(self, source: AttackSource) -> None:
         super().check_source(source)
-        if self.targeted:
-            source.task.require_decisions(type(self).__name__, 'there are no targets for it, so leave targeted out')
+        name = type(self).__name__
+        if self.objective is not None:
+            self.objective.check_task(name, source.task)
+        elif self.targeted:
+            source.task.require_class_scores(name, 'there are no targets for it, so leave targeted out')
 
     def make_oracle(self, batch: AttackBatch) -> Oracle:
         objective = self.objective or build_objective('cls+loc' if batch.source.task.has_loss_parts else 'margin')
@@ -113,11 +119,11 @@ class ScoreAttack(QueryAttack):
 
 
 class DecisionAttack(QueryAttack):
-    """A query attack that observes only whether an image fools the model, for segmentation by default on half of its
-    pixels.
+    """A query attack that observes only whether an image fools the model: for segmentation by default on half of its
+    pixels, for detection by an F1 below one half.
 
     Raises:
-        ValueError: when run on a detector, for which success is not defined.
+        ValueError: when run on a detector without boxes or with a target class, for which success is not defined.
     """
 
     access = 'decisions'
@@ -127,10 +133,12 @@ class DecisionAttack(QueryAttack):
 
     def check_source(self, source: AttackSource) -> None:
         super().check_source(source)
+        name = type(self).__name__
         source.task.require_decisions(
-            f'{type(self).__name__} needs to know whether an image fools the model',
-            'use Square, which needs losses only',
+            f'{name} needs to know whether an image fools the model', 'use Square, which needs losses only'
         )
+        if self.targeted:
+            source.task.require_class_scores(name, 'there are no targets for it, so leave targeted out')
 
     def make_oracle(self, batch: AttackBatch) -> Oracle:
         oracle = Oracle(batch, self.ball, 'decisions', self.queries, success_threshold=self.success_threshold)

@@ -72,6 +72,10 @@ class CurlsWhey(DecisionAttack):
         self._substitute_spec = spec
         self._substitute: Optional[AttackSource] = None
 
+    def check_source(self, source: AttackSource) -> None:
+        super().check_source(source)
+        source.task.require_class_scores(type(self).__name__, 'use SignFlip or GeoDA, which need decisions only')
+
     def search(self, oracle: Oracle) -> None:
         clean, tried = oracle.clean, oracle.active()
         small, large = clean.new_zeros(len(clean)), clean.new_full((len(clean),), self.eps)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..balls import Ball
 from ..batch import AttackBatch, RecordingBatch
-from ..criteria import is_misclassified
+from ..criteria import is_fooled, is_misclassified
 from ..objectives import Objective
 
 # Tolerance for rounding, relative to the budget and in pixels.
@@ -28,7 +28,7 @@ class Oracle:
         access: ``'scores'`` or ``'decisions'``; with ``'decisions'``, scores are not available.
         limit: the number of queries allowed for each image.
         objective: the objective whose values are the scores.
-        success_threshold: see :func:`~mmadvdefense.attacks.criteria.is_misclassified`.
+        success_threshold: see :func:`~mmadvdefense.attacks.criteria.is_fooled`.
 
     Attributes:
         clean: ``(N, 3, H, W)`` pixels 0-255.
@@ -86,7 +86,7 @@ class Oracle:
             RuntimeError: if the queries of an image are used up.
         """
         part = self._question(index)
-        fooled = is_misclassified(part.logits(part.pixels(images)), part, self.success_threshold)
+        fooled = is_fooled(part.pixels(images), part, self.success_threshold)
         self._note(images, index, part, fooled, self._score[index])
         return fooled
 
@@ -108,6 +108,11 @@ class Oracle:
         fooled = torch.zeros_like(values, dtype=torch.bool)
         if part.answer is not None:
             fooled = is_misclassified(part.answer, part, self.success_threshold)
+        elif self.success_threshold < 1 and part.source.task.has_decisions:
+            # The same query: the attacker sees boxes and scores together.
+            asked = part.queries.clone()
+            fooled = is_fooled(part.pixels(images), part, self.success_threshold)
+            part.queries.copy_(asked)
         self._note(images, index, part, fooled, values)
         return values
 
@@ -140,5 +145,5 @@ class Oracle:
         self.best[places] = images[chosen]
         self._size[places] = size[chosen]
         self._score[places] = values[chosen]
-        for place, is_fooled in zip(places, fooled[chosen].tolist()):
-            self.found[place] |= is_fooled
+        for place, fools in zip(places, fooled[chosen].tolist()):
+            self.found[place] |= fools

@@ -31,7 +31,9 @@ def detail_tables(report: dict[str, Any]) -> list[Table]:
     """How significant differences are, what is known of single images, and how perturbations are amplified."""
     threats = list(report['threat_models'])
     comparisons = [_comparisons(report, threat) for threat in threats]
-    details = [table(report, threat) for table in (_single_images, _amplification) for threat in (CLEAN, *threats)]
+    details = [
+        table(report, threat) for table in (_single_images, _errors, _amplification) for threat in (CLEAN, *threats)
+    ]
     return _filled([*comparisons, *details])
 
 
@@ -248,6 +250,17 @@ def _amplification(report: dict[str, Any], threat: str) -> Table:
                 shown = ['infinite' if None in numbers else spread(numbers, 4) for numbers in columns]
                 rows.append([attack, method, *shown])
     return Table(f'error amplification |f(x*) - f(x)| / |f(x)|, {threat}', rows)
+
+
+def _errors(report: dict[str, Any], threat: str) -> Table:
+    """The errors of detections by type, for grids of detectors."""
+    cells = [cell for cell in _cells(report, threat) if cell['scores'].get('errors')]
+    types = list(cells[0]['scores']['errors']) if cells else []
+    rows = [['attack', 'defense', *types]]
+    for cell in cells:
+        numbers = [str(cell['scores']['errors'][name]) for name in types]
+        rows.append([cell['condition']['name'], cell['defense'], *numbers])
+    return Table(f'detections and their errors by type (TIDE), {threat}', rows)
 
 
 def _single_images(report: dict[str, Any], threat: str) -> Table:

@@ -1,5 +1,6 @@
 """Query attacks on a segmentor and a detector."""
 
+import copy
 from types import SimpleNamespace
 
 import pytest
@@ -11,15 +12,11 @@ from mmengine.structures import InstanceData, PixelData
 
 from mmadvdefense import compat
 from mmadvdefense.attacks import AttackBatch, AttackSource, CleanReference, Randomness, build_attack
-from mmadvdefense.attacks.criteria import is_misclassified
+from mmadvdefense.attacks.criteria import is_fooled, is_misclassified
 from mmadvdefense.pixels import stack
 from mmadvdefense.training.preparation import drop_pretrained_backbones
 
-DECISION_ATTACKS = [
-    dict(type='SignFlip', eps=8, queries=10),
-    dict(type='GeoDA', eps=8, queries=10),
-    dict(type='CurlsWhey', eps=8, queries=10),
-]
+DECISION_ATTACKS = [dict(type='SignFlip', eps=200, queries=25), dict(type='GeoDA', eps=200, queries=25, sigma=5.0)]
 
 
 def build(scope, model):
@@ -180,11 +177,72 @@ def test_square_raises_the_losses_of_a_detector(detector, options):
     assert result.queries.tolist() == [25, 25]
 
 
+@pytest.fixture
+def sure_detector(detector):
+    """With scores near one half, and its own detections as ground truth but in the last image, which has none."""
+    head = detector.source.model.bbox_head
+    bias, most = head.retina_cls.bias.detach().clone(), head.test_cfg.max_per_img
+    head.retina_cls.bias.data.zero_()
+    head.test_cfg.max_per_img = 4
+    images = 255 * torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    samples = [copy.deepcopy(sample) for sample in [*detector.samples, detector.samples[0]]]
+    for sample in samples:
+        sample.set_metainfo(dict(scale_factor=(1.0, 1.0)))
+    with torch.no_grad():
+        found = detector.source.model.test_step(dict(inputs=images, data_samples=copy.deepcopy(samples)))
+    for index, (sample, prediction) in enumerate(zip(samples, found)):
+        known = prediction.pred_instances[: 0 if index == 2 else 4]
+        sample.gt_instances = InstanceData(bboxes=known.bboxes, labels=known.labels)
+    yield SimpleNamespace(source=detector.source, images=images, samples=samples)
+    head.retina_cls.bias.data.copy_(bias)
+    head.test_cfg.max_per_img = most
+
+
+def f1(host, images):
+    """As the report has it."""
+    with torch.no_grad():
+        predictions = host.source.model.test_step(dict(inputs=images, data_samples=copy.deepcopy(host.samples)))
+    return host.source.task.score_samples(predictions).score
+
+
 @pytest.mark.parametrize('config', DECISION_ATTACKS, ids=lambda config: config['type'])
-def test_there_are_no_decisions_on_a_detector(config, detector):
-    source = AttackSource(detector.source.model)
-    with pytest.raises(ValueError, match='detector makes no one decision on an image; use Square'):
-        build_attack(config)(source, detector.images, detector.samples, Randomness(0))
+def test_decisions_on_a_detector(config, sure_detector):
+    host = sure_detector
+    assert f1(host, host.images)[:2].tolist() == [1, 1]
+    result = build_attack(config).run(host.source, host.images, host.samples, Randomness([0, 1, 2]))
+    changed = (result.images - host.images).abs().amax((1, 2, 3))
+    assert changed[:2].max() > 0 and changed.max() <= 200 + 1e-3
+    # What changed is what fools the detector; an image without objects never does.
+    assert ((f1(host, result.images) < 0.5) == (changed > 0)).all() and changed[2] == 0
+    assert result.queries.max() <= 25
+
+
+def test_square_stops_where_a_detector_is_fooled(sure_detector):
+    host = sure_detector
+    attack = build_attack(dict(type='Square', eps=60, queries=30, objective='vanish', success_threshold=0.5))
+    result = attack.run(host.source, host.images, host.samples, Randomness([0, 1, 2]))
+    fooled = f1(host, result.images) < 0.5
+    assert fooled.any() and (result.queries[fooled] < 30).all() and torch.equal(result.images[2], host.images[2])
+
+
+def test_a_higher_threshold_asks_for_more(sure_detector):
+    host = sure_detector
+    samples = host.source.prepare_samples(host.images, host.samples)
+    batch = AttackBatch(
+        host.source, samples, CleanReference(host.source, host.images), Randomness(0), *stack(host.images)
+    )
+    batch.source.prediction_scores = lambda *_: torch.tensor([0.5, 0.0, torch.nan])
+    try:
+        fooled = {share: is_fooled(host.images, batch, share).tolist() for share in (0.4, 0.5, 1.0)}
+    finally:
+        del batch.source.prediction_scores
+    assert fooled == {0.4: [True, True, False], 0.5: [False, True, False], 1.0: [False, True, False]}
+
+
+def test_gradients_of_class_scores_are_not_those_of_a_detector(detector):
+    with pytest.raises(ValueError, match='no one set of class scores; use SignFlip or GeoDA'):
+        attack = build_attack(dict(type='CurlsWhey', eps=8, queries=10))
+        attack(AttackSource(detector.source.model), detector.images, detector.samples, Randomness(0))
 
 
 def test_there_are_no_targets_on_a_detector(detector):

@@ -123,6 +123,16 @@ def test_page(report):
     assert '**Not complete**' in markdown({**report, 'complete': False})
 
 
+def test_errors_of_detections(report):
+    assert 'TIDE' not in markdown(report)
+    for number, cell in enumerate(report['cells'][:3]):
+        cell['scores']['errors'] = {'detections': 10 + number, 'missed': number}
+    page = markdown(report)
+    title = '## detections and their errors by type (TIDE), gray-box\n\n'
+    assert f'{title}| attack | defense | detections | missed |\n' in page
+    assert '| FGSM   | none    | 11         | 1      |\n| PGD    | none    | 12         | 2      |' in page
+
+
 def test_who_has_no_purifier(report):
     """Is said where an adaptive attacker would do the same as a gray-box attacker."""
     assert len(notes(report)) == 1

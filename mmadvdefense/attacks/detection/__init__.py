@@ -1,0 +1,1 @@
+"""Attacks on detectors, on the boxes that they consider before non-maximum suppression."""
