@@ -44,6 +44,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--eps', type=float, help='radius in pixels (0-255)')
     parser.add_argument('--step-size', type=float, help='pixels (0-255) per step')
     parser.add_argument('--steps', type=int, help='number of steps')
+    parser.add_argument('--area', type=float, help='of a patch: its share of the image, in (0, 1)')
+    parser.add_argument('--file', help='of a universal perturbation or patch: what tools/fit_universal.py has written')
     parser.add_argument('--targeted', nargs='?', const='random', choices=list(TARGETS), help='towards a wrong class')
     parser.add_argument(
         '--num-targets', type=int, help='number of wrong classes to try; the one that is worst for the model counts'
@@ -82,14 +84,14 @@ def parse_arguments() -> argparse.Namespace:
 
 def attack_config(arguments: argparse.Namespace) -> Optional[dict]:
     """The attack of the command line: a name or a config file, overridden by the other flags."""
-    given = {name: getattr(arguments, name) for name in ('eps', 'step_size', 'steps', 'targeted')}
+    given = {name: getattr(arguments, name) for name in ('eps', 'step_size', 'steps', 'area', 'file', 'targeted')}
     given = {name: value for name, value in given.items() if value is not None}
     if arguments.attack is None:
         others = ('num_targets', 'source', 'threat_model', 'substitute', 'eot_samples')
         if given or any(getattr(arguments, name) is not None for name in others):
             raise UsageError(
-                '--eps, --step-size, --steps, --targeted, --num-targets, --source, --threat-model, --substitute and '
-                '--eot-samples need --attack'
+                '--eps, --step-size, --steps, --area, --file, --targeted, --num-targets, --source, --threat-model, '
+                '--substitute and --eot-samples need --attack'
             )
         return None
     if arguments.attack.endswith('.py'):

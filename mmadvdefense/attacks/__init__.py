@@ -17,6 +17,8 @@ from .gradient.random_sign import RandomSign
 from .gradient.rfgsm import RFGSM
 from .minimal.carlini_wagner import CarliniWagner, CarliniWagnerBounded
 from .minimal.deepfool import DeepFool
+from .patch.attacks import AdversarialPatch, DPatch, PatchAttack
+from .patch.universal import UniversalPatch, UniversalPerturbation
 from .query.curls_whey import CurlsWhey
 from .query.geoda import GeoDA
 from .query.ppda import PPDA
@@ -38,6 +40,7 @@ __all__ = [
     'SSP',
     'TAP',
     'TIFGSM',
+    'AdversarialPatch',
     'Attack',
     'AttackBatch',
     'AttackResult',
@@ -49,6 +52,7 @@ __all__ = [
     'CarliniWagnerBounded',
     'CleanReference',
     'CurlsWhey',
+    'DPatch',
     'DeepFool',
     'Defense',
     'EachTarget',
@@ -57,12 +61,15 @@ __all__ = [
     'FirstSuccess',
     'GeoDA',
     'GradientAttack',
+    'PatchAttack',
     'RandomBudget',
     'RandomSign',
     'Randomness',
     'SignFlip',
     'Square',
     'TorchAttack',
+    'UniversalPatch',
+    'UniversalPerturbation',
     'WorstOf',
     'attack_names',
     'attack_settings',
