@@ -192,7 +192,7 @@ def test_a_patch_is_fitted_saved_and_applied(optimizer, loader, image_batch, tin
         with torch.no_grad(), source.undisturbed():
             seen = [attack(source, image_batch.images, image_batch.samples, Randomness(seed)) for seed in range(8)]
             losses.append(sum(F.cross_entropy(source.logits(images), target).item() for images in seen) / 8)
-    assert losses[1] < losses[0] - 0.05
+    assert losses[1] < losses[0] - 0.02
 
 
 def test_towards_one_class(loader, image_batch, tiny_classifier):
