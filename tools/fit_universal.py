@@ -55,7 +55,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--cap', type=float, help='largest value of the objective that counts for an image')
     parser.add_argument('--optimizer', choices=OPTIMIZERS, help='steps along the sign, or Adam (default: sign)')
     parser.add_argument('--step-size', type=float, help='pixels (0-255) per batch (default: eps / 8; 8 for a patch)')
-    parser.add_argument('--epochs', type=int, default=5, help='how often each image is seen (default: 5)')
+    parser.add_argument('--epochs', type=int, default=10, help='how often each image is seen (default: 10)')
     parser.add_argument(
         '--num-images', type=int, default=1000, help='number of images, spread evenly over the data set (default: 1000)'
     )

@@ -47,7 +47,7 @@ class UniversalFit(Attack):
 
     Attributes:
         values: what has been found so far, ``(3, H, W)``; None before the first batch.
-        last_objective: mean objective of the images of the last batch, without a cap on objectives of host losses.
+        last_objective: mean objective of the images of the last batch, each at most ``cap``.
 
     Raises:
         ValueError: for an invalid value.

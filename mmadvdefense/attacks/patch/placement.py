@@ -40,7 +40,7 @@ class Boxes:
     @classmethod
     def whole(cls, images: Tensor) -> Boxes:
         """Images ``(N, 3, H, W)`` from edge to edge."""
-        sides = images.new_tensor(images.shape[-2:]).expand(len(images), -1)
+        sides = torch.stack([images.new_full((len(images),), side) for side in images.shape[-2:]], 1)
         return cls(torch.zeros_like(sides), sides)
 
     @property
