@@ -48,6 +48,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         '--objective', metavar='NAME', choices=list(WORDS), help=f'what the attack maximizes: {", ".join(WORDS)}'
     )
+    parser.add_argument('--area', type=float, help='of a patch: its share of the image, in (0, 1)')
+    parser.add_argument('--file', help='of a universal perturbation or patch: what tools/fit_universal.py has written')
     parser.add_argument('--targeted', nargs='?', const='random', choices=list(TARGETS), help='towards a wrong class')
     parser.add_argument(
         '--num-targets', type=int, help='number of wrong classes to try; the one that is worst for the model counts'
@@ -86,13 +88,15 @@ def parse_arguments() -> argparse.Namespace:
 
 def attack_config(arguments: argparse.Namespace) -> Optional[dict]:
     """The attack of the command line: a name or a config file, overridden by the other flags."""
-    given = {name: getattr(arguments, name) for name in ('eps', 'step_size', 'steps', 'objective', 'targeted')}
+    names = ('eps', 'step_size', 'steps', 'objective', 'area', 'file', 'targeted')
+    given = {name: getattr(arguments, name) for name in names}
     given = {name: value for name, value in given.items() if value is not None}
     if arguments.attack is None:
         others = ('num_targets', 'source', 'threat_model', 'substitute', 'eot_samples')
         if given or any(getattr(arguments, name) is not None for name in others):
             raise UsageError(
-                '--eps, --step-size, --steps, --objective, --targeted, --num-targets, --source, --threat-model, '
+                '--eps, --step-size, --steps, --objective, --area, --file, --targeted, --num-targets, --source, '
+                '--threat-model, '
                 '--substitute and --eot-samples need --attack'
             )
         return None

@@ -7,23 +7,19 @@ each number of steps and the number at which the curve flattens, which belongs i
 from __future__ import annotations
 
 import argparse
-import copy
 
 from _common import UsageError, add_common_arguments, load_config, require_checkpoint, run
+from _images import load_images
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.runner import Runner
 from terminaltables import AsciiTable
 from torch import nn
-from torch.utils.data import DataLoader
 
 from mmadvdefense.checkpoints import load_target
-from mmadvdefense.evaluation.grid.image_selection import choose_indices
 from mmadvdefense.evaluation.stopping import metric_by_step, stopping_step
 from mmadvdefense.models import build_model
 from mmadvdefense.pixels import PIXEL_MAX
 from mmadvdefense.purifiers import OnlinePurifier
-from mmadvdefense.registry import DATASETS, type_name
 from mmadvdefense.saving import write_json
 from mmadvdefense.training.preparation import prepare_for_testing
 
@@ -77,31 +73,13 @@ def load_model(config: Config, arguments: argparse.Namespace) -> nn.Module:
     return model.to(get_device()).eval()
 
 
-def load_images(config: Config, arguments: argparse.Namespace) -> tuple[DataLoader, int]:
-    """Images of the split, as a test would see them, and how many there are."""
-    split = 'val' if arguments.split == 'train' else arguments.split
-    loader = copy.deepcopy(config.get(f'{split}_dataloader'))
-    if arguments.split == 'train':
-        dataset = config.train_dataloader.dataset
-        if 'pipeline' not in dataset:
-            raise UsageError(
-                f'the training set is a {type_name(dataset.type)} around other data sets; use --split val or test'
-            )
-        loader.dataset = {**dataset, 'pipeline': loader.dataset.pipeline}
-    dataset = DATASETS.build(loader.dataset)
-    dataset.full_init()
-    chosen = choose_indices(len(dataset), min(arguments.num_images, len(dataset)), None)
-    loader.dataset = dataset.get_subset(chosen)
-    return Runner.build_dataloader(loader), len(chosen)
-
-
 def main() -> None:
     arguments = parse_arguments()
     require_checkpoint(arguments.checkpoint, 'checkpoint', arguments.trust_checkpoint)
     config = load_config(arguments)
     prepare_for_testing(config)
     model = load_model(config, arguments)
-    loader, num_images = load_images(config, arguments)
+    loader, num_images = load_images(config, arguments.split, arguments.num_images)
     evaluator = config.test_evaluator if arguments.split == 'test' else config.val_evaluator
     steps = sorted(set(arguments.steps))
     metric, curve = metric_by_step(model, loader, evaluator, steps, arguments.sigma * PIXEL_MAX, arguments.seed)

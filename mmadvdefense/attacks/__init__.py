@@ -26,6 +26,8 @@ from .minimal.dag import DAG
 from .minimal.deepfool import DeepFool
 from .minimal.fab import FAB
 from .minimal.pdpgd import PDPGD
+from .patch.attacks import AdversarialPatch, DPatch, PatchAttack
+from .patch.universal import UniversalPatch, UniversalPerturbation
 from .query.curls_whey import CurlsWhey
 from .query.geoda import GeoDA
 from .query.ppda import PPDA
@@ -56,6 +58,7 @@ __all__ = [
     'ALMAProx',
     'AdaptiveAscent',
     'AscentResult',
+    'AdversarialPatch',
     'Attack',
     'AttackBatch',
     'AttackResult',
@@ -68,6 +71,7 @@ __all__ = [
     'CarliniWagnerBounded',
     'CleanReference',
     'CurlsWhey',
+    'DPatch',
     'DeepFool',
     'Defense',
     'DetectionDAG',
@@ -78,12 +82,15 @@ __all__ = [
     'GaussianNoise',
     'GeoDA',
     'GradientAttack',
+    'PatchAttack',
     'RandomBudget',
     'RandomSign',
     'Randomness',
     'SignFlip',
     'Square',
     'TorchAttack',
+    'UniversalPatch',
+    'UniversalPerturbation',
     'WorstOf',
     'attack_names',
     'attack_settings',

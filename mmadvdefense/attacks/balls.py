@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Union
+from typing import Optional, Union
 
 import torch
 from torch import Tensor
@@ -88,4 +88,41 @@ class L2Ball(Ball):
         return size
 
 
-BALLS: dict[str, type[Ball]] = {'linf': LinfBall, 'l2': L2Ball}
+class PatchBall(Ball):
+    """Inside a region, pixels take any value; everywhere else they equal those of the clean image.
+
+    Args:
+        eps: largest possible change of a value, the whole pixel range.
+        region: ``(N, 1, H, W)`` bool, the pixels that may change; None for the whole image.
+    """
+
+    def __init__(self, eps: Union[float, Tensor] = PIXEL_MAX, region: Optional[Tensor] = None):
+        super().__init__(eps)
+        self.region = region
+
+    def of(self, index: int) -> PatchBall:
+        return self if self.region is None else PatchBall(self.eps, self.region[index : index + 1])
+
+    def project(self, images: Tensor, clean: Tensor) -> Tensor:
+        images = images.clamp(0, PIXEL_MAX)
+        return images if self.region is None else images.where(self.region, clean)
+
+    def random_delta(self, clean: Tensor, randomness: Randomness) -> Tensor:
+        return self.project(PIXEL_MAX * randomness.uniform_like(clean), clean) - clean
+
+    def steepest(self, gradient: Tensor) -> Tensor:
+        return gradient.sign() if self.region is None else gradient.sign() * self.region
+
+    def size(self, delta: Tensor) -> Tensor:
+        """The share of the pixels that differ in any channel, ``(N,)``."""
+        return changed_pixels(delta).float().mean((1, 2))
+
+
+def changed_pixels(delta: Tensor) -> Tensor:
+    """Which pixels of perturbations ``(N, 3, H, W)`` differ from 0 in any channel, ``(N, H, W)`` bool."""
+    return delta.ne(0).any(1)
+
+
+# The norm of attacks whose budget is the share of the image that they change.
+AREA = 'area'
+BALLS: dict[str, type[Ball]] = {'linf': LinfBall, 'l2': L2Ball, AREA: PatchBall}

@@ -47,6 +47,7 @@ class Attack(ABC):
     Attributes:
         access: what the attack needs from the model: ``'gradients'``, ``'scores'``, ``'decisions'`` or ``'nothing'``.
         needs_ball: whether ``eps`` is required.
+        norms: the norms that its budget can be in; ``'area'`` is the share of the image that it changes.
         supports_eot: whether it can average its gradient over samples of a random defense (EOT).
         stochastic: whether its result depends on the seed.
 
@@ -64,14 +65,15 @@ class Attack(ABC):
     access: str = 'gradients'
     supports_eot: bool = False
     needs_ball: ClassVar[bool] = False
+    norms: ClassVar[tuple[str, ...]] = ('linf', 'l2')
     stochastic: bool = False
 
     def __init__(self, eps: Optional[float], norm: str = 'linf', targeted: Union[bool, str] = False):
         name = type(self).__name__
         if self.needs_ball if eps is None else not eps >= 0:
             raise UsageError(f'{name}: eps is a radius in pixels (0-255) and must be >= 0, got {eps}')
-        if norm not in BALLS:
-            raise UsageError(f'{name}: unknown norm {norm!r}; known: {", ".join(BALLS)}')
+        if norm not in self.norms:
+            raise UsageError(f'{name}: unknown norm {norm!r}; known: {", ".join(self.norms)}')
         targeted = 'random' if targeted is True else targeted
         if targeted:
             try:
@@ -89,6 +91,10 @@ class Attack(ABC):
         """Return adversarial images, ``(N, 3, H, W)`` like ``batch.clean``; called under ``no_grad`` and
         ``undisturbed``.
         """
+
+    def ball_around(self, batch: AttackBatch) -> Optional[Ball]:
+        """The ball that results for this batch are projected into; None without a budget."""
+        return None if self.eps is None else self.ball
 
     def check_source(self, source: AttackSource) -> None:
         """Raise a ``ValueError`` with the reason if this attack cannot run on a source."""
@@ -122,10 +128,13 @@ class Attack(ABC):
 
     def details(self) -> list[str]:
         """The text that :meth:`describe` puts in parentheses; subclasses add their options."""
-        norm = _NORM_NAMES[self.norm]
-        budget = f'minimal {norm}' if self.eps is None else f'{norm} {self.eps:g}'
         target = [f'target class: {self.targeted.replace("_", " ")}'] if self.targeted else []
-        return [budget, *self.length(), *target]
+        return [self.budget(), *self.length(), *target]
+
+    def budget(self) -> str:
+        """The budget, for :meth:`details`."""
+        norm = _NORM_NAMES[self.norm]
+        return f'minimal {norm}' if self.eps is None else f'{norm} {self.eps:g}'
 
     def length(self) -> list[str]:
         """The number of steps, for :meth:`details`."""
@@ -183,7 +192,8 @@ class Attack(ABC):
         finite = images.isfinite()
         batch.nonfinite += ~finite.flatten(1).all(1)
         images = images.where(finite, batch.clean)
-        images = images.clamp(0, PIXEL_MAX) if self.eps is None else self.ball.project(images, batch.clean)
+        ball = self.ball_around(batch)
+        images = images.clamp(0, PIXEL_MAX) if ball is None else ball.project(images, batch.clean)
         return images if batch.mask is None else images * batch.mask
 
     def __call__(self, *args: Any, **kwargs: Any) -> Pixels:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..registry import ATTACKS
+from .balls import BALLS
 from .base import Attack, build_attack, largest_budget
 from .batch import AttackBatch
 from .criteria import misleads_all_sources
@@ -30,6 +31,8 @@ class FirstSuccess(Attack):
         ValueError: without attacks, or for attacks that differ in norm or target; when run, for a source that is not a
             classifier.
     """
+
+    norms = tuple(BALLS)
 
     def __init__(self, attacks: Sequence[Union[dict[str, Any], Attack]]):
         self.attacks = [build_attack(attack) for attack in attacks]

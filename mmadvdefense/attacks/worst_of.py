@@ -10,11 +10,12 @@ from ..errors import UsageError
 from ..registry import ATTACKS
 from ..tasks import Task
 from ..validation import check_integer
+from .balls import BALLS
 from .base import Attack, build_attack, largest_budget
 from .batch import AttackBatch
 from .source import AttackSource
 
-_BY_NEED = ('gradients', 'scores', 'decisions')
+_BY_NEED = ('gradients', 'scores', 'decisions', 'nothing')
 
 
 class Candidate(NamedTuple):
@@ -56,6 +57,8 @@ class WorstOf(Attack):
     Raises:
         ValueError: without attacks, for different norms, or for restarts of a deterministic attack; always when run.
     """
+
+    norms = tuple(BALLS)
 
     def __init__(self, attacks: Sequence[dict[str, Any]], restarts: int = 1):
         name = type(self).__name__

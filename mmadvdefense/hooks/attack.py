@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ..attacks import Attack, AttackSource, Candidate, WorstOf, attack_settings, build_attack, num_target_classes
+from ..attacks.balls import AREA
 from ..checkpoints import check_state_dict, state_dict_of
 from ..errors import UnsupportedAttackError, UsageError
 from ..models import preprocessor_of, unwrap
@@ -39,8 +40,9 @@ class AttackHook(Hook):
     on every image, and ``purified/psnr`` (dB, of the image that the model sees against the clean one: the mean over the
     images where they differ, infinite if none do). Attacks add ``attack/queries_mean``, ``queries_max`` and
     ``attack/nonfinite_images``, the number of images on which gradients (or scores) were NaN or infinite and were
-    replaced; these may be less robust than they appear. With ``score_samples``, transfer attacks also report
-    ``source/<config>``, the mean score (per cent) of the source itself on the clean images.
+    replaced; these may be less robust than they appear. Attacks whose budget is an area add ``perturbation/area_mean``
+    and ``area_max``, the share (0 to 1) of an image's pixels that changed. With ``score_samples``, transfer attacks
+    also report ``source/<config>``, the mean score (per cent) of the source itself on the clean images.
 
     Images from the data loader are checked in main memory, before they are copied to the device; 8-bit images need no
     check.
@@ -64,9 +66,9 @@ class AttackHook(Hook):
 
     Attributes:
         samples: after an epoch, on the first process: columns of the same length, one row per image: ``image``,
-            ``linf``, ``l2``, ``psnr``; ``queries`` and ``nonfinite`` with an attack; and with ``score_samples`` the
-            columns of :class:`~mmadvdefense.tasks.SampleScores`, ``score``, ``correct`` and ``decision``, None for
-            images without ground truth, and ``source/<config>``.
+            ``linf``, ``l2``, ``psnr``; ``area`` if that is the budget; ``queries`` and ``nonfinite`` with an attack;
+            and with ``score_samples`` the columns of :class:`~mmadvdefense.tasks.SampleScores`, ``score``, ``correct``
+            and ``decision``, None for images without ground truth, and ``source/<config>``.
         unscored: the reason why images could not be scored individually; None if they could.
         crafting: whether the attack is running, so that an error can be attributed to it.
         batch: the images of the current batch: clean, adversarial and purified.
@@ -187,6 +189,7 @@ class AttackHook(Hook):
             )
             self.crafting = False
             self.batch.queries, self.batch.nonfinite = crafted.queries, crafted.nonfinite
+            self.batch.by_area = self._crafters[0].attack.norm == AREA
             self.batch.adversarial = stack(crafted.images)[0]
             if crafted.source_scores is not None:
                 self.batch.source_scores = dict(zip(source_names(self.threat_model), crafted.source_scores))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..attacks import Attack, AttackSource, Randomness, derive_seed
+from ..attacks.balls import AREA
 from ..attacks.objectives import HostLossObjective
 from ..digests import file_digest, module_digest, plain_settings, value_digest
 from ..errors import UnsupportedAttackError, UsageError
@@ -168,8 +169,11 @@ class Crafter:
         return adversarial, result.queries, result.nonfinite
 
     def _rounded(self, adversarial: Tensor, clean: Tensor) -> Tensor:
-        """Whole pixels, inside the ball in L-infinity; in L2, rounding may increase the norm."""
+        """Whole pixels, inside the ball in L-infinity or area; in L2, rounding may increase the norm."""
         rounded = round_to_8bit(adversarial)
+        if self.attack.norm == AREA:
+            # Where a resized image has fractions, rounding would change pixels that the attack left alone.
+            return rounded.where(adversarial != clean, clean)
         if self.attack.norm != 'linf' or self.attack.eps is None:
             return rounded
         low, high = (clean - self.attack.eps).ceil(), (clean + self.attack.eps).floor()

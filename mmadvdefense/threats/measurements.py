@@ -10,6 +10,7 @@ import torch
 from mmengine.dist import collect_results
 from torch import Tensor
 
+from ..attacks.balls import changed_pixels
 from ..pixels import Layout, Pixels, psnr, stack, unstack
 from ..tasks.sample_scores import ERRORS
 
@@ -32,6 +33,7 @@ class AttackedBatch:
         queries: ``(N,)``, how often the source was queried for each; None without an attack.
         purified: the input of the native preprocessor; None until the model has run.
         nonfinite: ``(N,)``, of :class:`~mmadvdefense.attacks.AttackResult`; None without an attack.
+        by_area: whether the share of the pixels that were changed is the attack's budget.
         source_scores: ``(N,)`` for each source model, by name: its scores on the clean images.
     """
 
@@ -42,12 +44,20 @@ class AttackedBatch:
     queries: Optional[Tensor] = None
     purified: Optional[Pixels] = None
     nonfinite: Optional[Tensor] = None
+    by_area: bool = False
     source_scores: Mapping[str, Tensor] = field(default_factory=dict)
 
     def measure(self) -> dict[str, Tensor]:
-        """``(N,)`` each: L-infinity and L2 norm of the perturbation, PSNR (dB), and what the attack recorded."""
-        delta = (self.adversarial - self.clean).flatten(1)
+        """``(N,)`` each: L-infinity and L2 norm of the perturbation, PSNR (dB), and what the attack recorded.
+
+        With :attr:`by_area` also the share (0 to 1) of the image's pixels that differ in any channel.
+        """
+        difference = self.adversarial - self.clean
+        delta = difference.flatten(1)
         columns = {'linf': delta.abs().amax(1), 'l2': delta.norm(dim=1), 'psnr': self._quality()}
+        if self.by_area:
+            pixels = torch.tensor(self.layout.sizes, dtype=delta.dtype).prod(1)
+            columns['area'] = changed_pixels(difference).sum((1, 2)) / pixels.to(delta.device)
         recorded = {'queries': self.queries, 'nonfinite': self.nonfinite}
         columns.update((name, values) for name, values in recorded.items() if values is not None)
         return {**columns, **{f'{SOURCE}{name}': scores for name, scores in self.source_scores.items()}}
@@ -101,7 +111,7 @@ class Measurements:
 def summary(table: dict[str, list]) -> dict[str, float]:
     """Means and maxima of what :class:`Measurements` gathered, under the names that the runner reports."""
     numbers = {}
-    for name in ('linf', 'l2'):
+    for name in ('linf', 'l2', *(['area'] if 'area' in table else [])):
         numbers[f'perturbation/{name}_mean'] = _mean(table[name])
         numbers[f'perturbation/{name}_max'] = max(table[name])
     # A single image that the attack left unchanged (vanishing gradient) must not make the mean infinite.

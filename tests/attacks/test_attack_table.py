@@ -61,9 +61,23 @@ ATTACKS = {
     'l2_big_steps': dict(type='PGD', eps=30, step_size=500, steps=3, norm='l2'),
 }
 
+# Their budget is a share of the image, see patch/test_patch_attacks.py for that and for what they reach.
+PATCHES = {
+    'adversarial_patch': dict(type='AdversarialPatch', area=0.2, step_size=30, steps=4),
+    'adversarial_patch_target': dict(type='AdversarialPatch', area=0.2, step_size=30, steps=4, targeted='random'),
+    'dpatch': dict(type='DPatch', area=0.2, step_size=30, steps=4),
+    'dpatch_without_noise': dict(type='DPatch', area=0.2, step_size=30, steps=4, random_start=None),
+    'dpatch_restarts': dict(type='DPatch', area=0.2, step_size=30, steps=4, place='random', restarts=2),
+}
+
+
+@pytest.fixture(params=[*ATTACKS, *PATCHES])
+def config(request):
+    return {**ATTACKS, **PATCHES}[request.param]
+
 
 @pytest.fixture(params=ATTACKS)
-def config(request):
+def bounded(request):
     return ATTACKS[request.param]
 
 
@@ -103,25 +117,25 @@ def goal(config, host, images):
     return -F.cross_entropy(logits, target, reduction='none')
 
 
-def test_stays_in_the_budget_and_reaches_its_goal(config, host, run_attack):
-    eps = build_attack(config).eps
-    adversarial = run_attack(config, host.source, host.images, host.batch.samples)
+def test_stays_in_the_budget_and_reaches_its_goal(bounded, host, run_attack):
+    eps = build_attack(bounded).eps
+    adversarial = run_attack(bounded, host.source, host.images, host.batch.samples)
     assert type(adversarial) is type(host.images)
     delta = stacked(adversarial) - stacked(host.images)
-    size = delta.flatten(1).norm(dim=1) if config.get('norm') == 'l2' else delta.flatten(1).abs().amax(1)
+    size = delta.flatten(1).norm(dim=1) if bounded.get('norm') == 'l2' else delta.flatten(1).abs().amax(1)
     assert size.max() <= eps + 1e-3
     # It also uses its budget.
     assert size.min() > 0.3 * eps
     assert stacked(adversarial).min() >= 0 and stacked(adversarial).max() <= 255
     assert not stacked(adversarial).requires_grad and stacked(adversarial).dtype == torch.float32
-    if config.get('norm') != 'l2':
+    if bounded.get('norm') != 'l2':
         assert (round_to_8bit(stacked(adversarial)) - stacked(host.images)).abs().max() <= eps
-    before, after = goal(config, host, host.images), goal(config, host, adversarial)
+    before, after = goal(bounded, host, host.images), goal(bounded, host, adversarial)
     assert (after >= before).all()
     # Noise of the same size moves the goal too, but not like this.
     sign = torch.randn(delta.shape, generator=torch.Generator().manual_seed(0)).sign()
-    noise = sign * (size.view(-1, 1, 1, 1) / (sign[0].norm() if config.get('norm') == 'l2' else 1))
-    by_noise = goal(config, host, (stacked(host.images) + noise).clamp(0, 255)) - before
+    noise = sign * (size.view(-1, 1, 1, 1) / (sign[0].norm() if bounded.get('norm') == 'l2' else 1))
+    by_noise = goal(bounded, host, (stacked(host.images) + noise).clamp(0, 255)) - before
     assert (after - before).sum() > 3 * by_noise.sum().abs()
     assert (after - before).sum() > 5e-3
 

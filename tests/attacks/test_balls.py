@@ -4,7 +4,7 @@ import torch
 from scipy import ndimage
 
 from mmadvdefense.attacks import BIM, PGD, AttackSource, Randomness
-from mmadvdefense.attacks.balls import L2Ball, LinfBall
+from mmadvdefense.attacks.balls import L2Ball, LinfBall, PatchBall
 from mmadvdefense.attacks.gradient.loop import gaussian_kernel
 
 
@@ -152,3 +152,31 @@ def test_bim_by_hand(tiny_classifier, image_batch):
         expected = expected.clamp(0, 255)
     actual = BIM(8, 3, 3)(AttackSource(tiny_classifier), images, image_batch.samples, Randomness(0))
     assert ((actual - expected).abs() < 1e-3).float().mean() > 0.999
+
+
+def test_a_patch_by_hand():
+    """The first of two pixels may take any value, the other one keeps its own."""
+    region = torch.tensor([True, False]).view(1, 1, 1, 2)
+    clean = torch.tensor([[10.0, 20], [30, 40], [50, 60]]).view(1, 3, 1, 2)
+    images = torch.tensor([[-5.0, 21], [300, 0], [7, 60]]).view(1, 3, 1, 2)
+    ball = PatchBall(region=region)
+    projected = ball.project(images, clean)
+    assert projected[0, :, 0].tolist() == [[0, 20], [255, 40], [7, 60]]
+    assert ball.steepest(torch.tensor([[2.0, 3], [-1, -1], [0, 1]]).view(1, 3, 1, 2))[0, :, 0].tolist() == [
+        [1, 0], [-1, 0], [0, 0],
+    ]  # fmt: skip
+    assert ball.size(projected - clean).tolist() == [0.5] and ball.size(clean - clean).tolist() == [0]
+    start = clean + ball.random_delta(clean, Randomness([3]))
+    assert torch.equal(start[..., 1], clean[..., 1]) and start[..., 0].ne(clean[..., 0]).all()
+    assert start.min() >= 0 and start.max() <= 255
+    assert PatchBall().project(images, clean)[0, :, 0].tolist() == [[0, 21], [255, 0], [7, 60]]
+
+
+def test_each_image_has_its_own_patch(make_images):
+    clean, images = make_images(2, 3, 4, 4), make_images(2, 3, 4, 4, seed=2)
+    region = torch.zeros(2, 1, 4, 4, dtype=torch.bool)
+    region[0, :, :2], region[1, :, :, 3:] = True, True
+    together = PatchBall(region=region).project(images, clean)
+    for index in range(2):
+        alone = PatchBall(region=region).of(index).project(images[index : index + 1], clean[index : index + 1])
+        assert torch.equal(alone[0], together[index])

@@ -57,6 +57,7 @@ def test_one_among_others_counts_as_its_attacks():
 
 def test_what_it_needs_is_what_its_attacks_need():
     square = dict(type='Square', eps=8, queries=10)
+    assert WorstOf([dict(type='RandomSign', eps=8)]).access == 'nothing'
     assert WorstOf([square]).access == 'scores' and WorstOf([square, PGD]).access == 'gradients'
     assert WorstOf([PGD]).supports_eot and not WorstOf([PGD, dict(type='DeepFool', eps=8)]).supports_eot
     assert WorstOf([PGD, dict(type='DeepFool', norm='linf')]).eps is None

@@ -157,6 +157,16 @@ def test_one_image_that_no_attack_changes(attacked):
     assert tested.metrics['perturbation/l2_mean'] == pytest.approx(5 * np.sqrt(3072) * 5 / 6, rel=1e-5)
 
 
+def test_the_share_of_the_image_that_a_patch_changes(attacked):
+    """In addition, and for such attacks alone."""
+    tested = attacked(attack=dict(type='DPatch', area=0.05, steps=1), enabled=False, score_samples=True)
+    changed = (torch.stack(tested.adversarial) != torch.stack(tested.clean)).any(1).float().mean((1, 2))
+    assert tested.hook.samples['area'] == pytest.approx(changed.tolist()) and 0.03 < changed.min()
+    assert tested.metrics['perturbation/area_mean'] == pytest.approx(changed.mean().item())
+    assert tested.metrics['perturbation/area_max'] == pytest.approx(changed.max().item()) and changed.max() <= 0.05
+    assert 'perturbation/area_mean' not in attacked(enabled=False).metrics
+
+
 def test_queries(attacked):
     tested = attacked(attack=dict(type='AddFive', eps=5), enabled=False)
     assert tested.metrics['attack/queries_mean'] == pytest.approx((0 + 1 + 2 + 3 + 4 + 5) / 6)

@@ -151,3 +151,13 @@ def test_sizes_are_attacked_one_after_the_other(craft, counted, image_batch):
     assert [image.shape for image in made] == [image.shape for image in images]
     alone = [craft(images=[image], samples=[sample], seed=0)[0] for image, sample in zip(images, image_batch.samples)]
     assert counted == [2, 4] and all(torch.equal(a, b) for a, b in zip(made, alone))
+
+
+def test_rounding_changes_nothing_outside_a_patch(craft, image_batch):
+    """Resized images have fractions, which are not the attack's."""
+    images = (image_batch.images + 0.25).clamp(0, 255)
+    attack = dict(type='DPatch', area=0.2, steps=2)
+    made = torch.stack(craft(attack, images, quantize=True))
+    assert torch.equal(made[..., 4:, :], images[..., 4:, :]) and torch.equal(made[..., 4:], images[..., 4:])
+    patch = made[..., :4, :4]
+    assert torch.equal(patch, patch.round()) and (patch != images[..., :4, :4]).any(1).float().mean() > 0.9

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from functools import reduce
-from typing import Any, ClassVar, Optional, Sequence, Union
+from typing import Any, Callable, ClassVar, Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
@@ -101,7 +101,10 @@ class GradientAttack(Attack):
         self.momentum = momentum
         self.kernel_size = kernel_size
         self.kernel_sigma = kernel_sigma or (kernel_size or 0) / 5
-        self.diversity = InputDiversity(diversity, diversity_scales) if diversity else None
+        # What the model sees of the images at a step.
+        self.diversity: Optional[Callable[[Tensor, AttackBatch], Tensor]] = None
+        if diversity:
+            self.diversity = InputDiversity(diversity, diversity_scales)
         self.restarts = restarts
         draws = type(self).stochastic or bool(random_start or self.diversity)
         self.stochastic = draws or self.targeted == 'random' or self.objective.stochastic

@@ -190,6 +190,8 @@ def write_samples(path: Path, finished: list[tuple[Cell, Result]]) -> None:
     """Write a CSV file with one row per image and cell."""
     text = io.StringIO()
     columns = ['image', 'correct', 'score', 'decision', 'changed', 'linf', 'l2', 'psnr', 'queries', 'nonfinite']
+    if any(result.samples is not None and 'area' in result.samples for _, result in finished):
+        columns.insert(columns.index('psnr'), 'area')
     writer = csv.writer(text, lineterminator='\n')
     writer.writerow(['threat_model', 'attack', 'defense', 'index', *columns])
     for cell, result in finished:

@@ -116,11 +116,17 @@ def spread(values: Sequence[Optional[float]], digits: int = 2) -> str:
 
 
 def sizes_text(measured: dict[str, Any]) -> list[str]:
-    """Mean and maximum of the L-infinity and L2 norms, and the mean number of queries."""
+    """Mean and maximum of the L-infinity and L2 norms, and the mean number of queries.
+
+    Attacks on a part of the image, whose budget is its area, have the share of changed pixels in place of L-infinity.
+    """
     norms = [
         f'{measured[f"perturbation/{norm}_mean"]:.2f} / {measured[f"perturbation/{norm}_max"]:.2f}'
         for norm in ('linf', 'l2')
     ]
+    if 'perturbation/area_mean' in measured:
+        mean, most = (100 * measured[f'perturbation/area_{what}'] for what in ('mean', 'max'))
+        norms[0] = f'{mean:.2f} / {most:.2f} % of the pixels'
     queries = measured.get('attack/queries_mean')
     return [*norms, '-' if queries is None else f'{queries:.1f}']
 

@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from mmadvdefense import model_spec
 from mmadvdefense.attacks import PGD
+from mmadvdefense.attacks.patch.universal_file import Universal
 from mmadvdefense.evaluation.grid import config as module
 from mmadvdefense.evaluation.grid.config import OPTIONAL, read_grid
 from mmadvdefense.evaluation.grid.self_test_settings import SelfTestSettings
@@ -21,16 +23,18 @@ CONFIGS = Path(__file__).parents[3] / 'configs'
 # attacker would spend minutes an image at every step.
 NOT_ADAPTIVE = {
     f'resnet20_cifar10_{name}'
-    for name in ('objectives', 'baselines', 'online', 'denoising', 'targeted', 'minimal', 'kernels')
+    for name in ('objectives', 'baselines', 'online', 'denoising', 'targeted', 'minimal', 'kernels', 'patches')
 } | {'resnet152_imagenet_denoising', 'resnet50_ilsvrc_oag'}
 
 
 @pytest.fixture
 def checked(monkeypatch) -> list[tuple]:
-    """Checkpoints need not be there; what was asked of which."""
+    """Neither checkpoints nor files of attacks need be there; what was asked of which checkpoint."""
     asked: list[tuple] = []
     for loader in (module, model_spec):
         monkeypatch.setattr(loader, 'check_checkpoint', lambda path, trust=False: asked.append((path, trust)))
+    budgets = {True: dict(area=0.05), False: dict(eps=8.0)}
+    monkeypatch.setattr(Universal, 'load', lambda path, patch: Universal(torch.zeros(3, 32, 32), **budgets[patch]))
     monkeypatch.chdir(CONFIGS.parent)
     return asked
 

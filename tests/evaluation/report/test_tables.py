@@ -41,6 +41,15 @@ def test_one_row_a_condition():
     assert ['PGD, gray-box', '3.10', '71.46', '7.50 / 7.75', '75.00 / 76.00', '30.0 / 33.3', '40.3'] in rows
 
 
+def test_a_patch_has_its_area_in_place_of_linf():
+    patch = _result('DPatch, gray-box', False, 3.1, 7.5, 30.04)
+    patch.measured |= {'perturbation/area_mean': 0.0478, 'perturbation/area_max': 0.05}
+    table = robustness_table([*RESULTS, patch])
+    assert '4.78 / 5.00 % of the pixels' in table and '7.50 / 7.75' in table
+    row = next(row for row in _rows(table) if row[0] == 'DPatch, gray-box')
+    assert row[3:5] == ['4.78 / 5.00 % of the pixels', '75.00 / 76.00']
+
+
 def test_without_a_purifier():
     rows = _rows(robustness_table([result for result in RESULTS if not result.purifier]))
     assert ['PGD, gray-box', '3.10', '-', '7.50 / 7.75', '75.00 / 76.00', '30.0 / -', '40.3'] in rows
