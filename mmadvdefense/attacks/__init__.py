@@ -4,6 +4,8 @@ from ..randomness import Randomness, derive_seed
 from .base import Attack, AttackResult, attack_names, attack_settings, build_attack
 from .batch import AttackBatch
 from .defense import BackwardPass, Defense
+from .dense.objectives import PixelObjective
+from .dense.pixel_pgd import CosPGD, SegPGD
 from .ensemble import EnsembleSource
 from .external.adapters import TorchAttack
 from .external.autoattack import AutoAttack
@@ -12,6 +14,7 @@ from .gradient.feature import DR, FDA, SSP, TAP
 from .gradient.feature_objectives import FeatureObjective
 from .gradient.fgsm_family import BIM, DIFGSM, FGSM, MIFGSM, PGD, TIFGSM
 from .gradient.loop import GradientAttack
+from .gradient.padam import PAdam
 from .gradient.random_budget import RandomBudget
 from .gradient.random_sign import RandomSign
 from .gradient.rfgsm import RFGSM
@@ -32,8 +35,10 @@ __all__ = [
     'FDA',
     'FGSM',
     'MIFGSM',
+    'PAdam',
     'PGD',
     'PPDA',
+    'PixelObjective',
     'RFGSM',
     'SSP',
     'TAP',
@@ -48,6 +53,7 @@ __all__ = [
     'CarliniWagner',
     'CarliniWagnerBounded',
     'CleanReference',
+    'CosPGD',
     'CurlsWhey',
     'DeepFool',
     'Defense',
@@ -60,6 +66,7 @@ __all__ = [
     'RandomBudget',
     'RandomSign',
     'Randomness',
+    'SegPGD',
     'SignFlip',
     'Square',
     'TorchAttack',

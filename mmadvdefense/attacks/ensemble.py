@@ -166,6 +166,7 @@ class EnsembleTask(Task):
         self.dense, self.one_label = first.dense, first.one_label
         self.has_class_scores, self.has_decisions = first.has_class_scores, first.has_decisions
         self.has_loss_parts, self.has_label_map = first.has_loss_parts, first.has_label_map
+        self.has_pixel_classes, self.has_binary_scores = first.has_pixel_classes, first.has_binary_scores
 
     def samples_of(self, data_samples: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
         """The data samples of each model."""

@@ -41,6 +41,10 @@ class Objective:
         """``(N,)``, one value per image."""
         raise NotImplementedError
 
+    def strength(self, images: Pixels, batch: AttackBatch) -> Tensor:
+        """``(N,)``, by which several adversarial versions of an image are compared; costs one query."""
+        return self.values(images, batch)
+
 
 class HostLossObjective(Objective):
     """An objective built from the host's own losses, which are averages over the batch."""
@@ -179,7 +183,7 @@ def _sum(value: Union[Tensor, Sequence[Tensor]]) -> Tensor:
 
 
 # Short names that configs and the command line accept in place of a config.
-WORDS: dict[str, dict[str, str]] = {
+WORDS: dict[str, dict[str, Any]] = {
     'cross_entropy': dict(type='CrossEntropyObjective'),
     'margin': dict(type='MarginObjective'),
     'kl': dict(type='KLObjective'),
@@ -188,6 +192,13 @@ WORDS: dict[str, dict[str, str]] = {
     'loc': dict(type='DetectionObjective', part='loc'),
     'cls+loc': dict(type='DetectionObjective', part='cls+loc'),
     'cls_or_loc': dict(type='DetectionObjective', part='random'),
+    'segpgd': dict(type='SegPGDObjective'),
+    'cospgd': dict(type='CosPGDObjective'),
+    'cosine': dict(type='CosineObjective'),
+    'masked_cross_entropy': dict(type='MaskedCrossEntropyObjective'),
+    'balanced_masked_cross_entropy': dict(type='MaskedCrossEntropyObjective', balanced=True),
+    'jensen_shannon': dict(type='JensenShannonObjective'),
+    'masked_spherical': dict(type='MaskedSphericalObjective'),
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 import torch
 import torch.nn.functional as F
-from mmengine.model import BaseModule
+from mmengine.model import BaseModel, BaseModule
 from torch import Tensor, nn
 
 from ..errors import UsageError
@@ -31,6 +31,17 @@ class SegmentationTask(Task):
 
     name = 'segmentation'
     noun = 'segmentor'
+    has_pixel_classes = True
+
+    def __init__(self, model: BaseModel):
+        super().__init__(model)
+        heads = getattr(model, 'decode_head', None)
+        head = heads[-1] if isinstance(heads, nn.ModuleList) else heads
+        losses = getattr(head, 'loss_decode', None)
+        terms = losses if isinstance(losses, nn.ModuleList) else [losses]
+        # The two scores that are made of one channel have its sigmoid as their softmax.
+        one_channel = getattr(head, 'out_channels', None) == 1
+        self.has_binary_scores = not one_channel and all(getattr(term, 'use_sigmoid', False) for term in terms)
 
     # --- the model ------------------------------------------------------------------------------------------
 
