@@ -10,6 +10,7 @@ from .ensemble import EnsembleSource
 from .external.adapters import TorchAttack
 from .external.autoattack import AutoAttack
 from .first_success import FirstSuccess
+from .gradient.apgd import APGD, AdaptiveAscent, AscentResult
 from .gradient.feature import DR, FDA, SSP, TAP
 from .gradient.feature_objectives import FeatureObjective
 from .gradient.fgsm_family import BIM, DIFGSM, FGSM, MIFGSM, PGD, TIFGSM
@@ -29,6 +30,7 @@ from .source import AttackSource, CleanReference
 from .worst_of import Candidate, EachTarget, WorstOf, num_target_classes
 
 __all__ = [
+    'APGD',
     'BIM',
     'DIFGSM',
     'DR',
@@ -43,6 +45,8 @@ __all__ = [
     'SSP',
     'TAP',
     'TIFGSM',
+    'AdaptiveAscent',
+    'AscentResult',
     'Attack',
     'AttackBatch',
     'AttackResult',

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Optional, Sequence, TypeVar
 
 import torch
@@ -126,3 +126,26 @@ class AttackBatch:
         counts = self.source.task.label_counts(self.samples)
         parts = target.split(counts)
         return torch.cat([parts[i] for i in index])
+
+
+@dataclass
+class RecordingBatch(AttackBatch):
+    """Records the class scores that an objective computes, so that one query yields its value and a decision.
+
+    Attributes:
+        answer: ``(N, K, ...)``, the class scores of the last query, without a graph; None if there were none.
+    """
+
+    answer: Optional[Tensor] = None
+
+    @classmethod
+    def of(cls, batch: AttackBatch) -> RecordingBatch:
+        """The same batch; its queries and non-finite values are counted with those of ``batch``."""
+        recording = cls(**{entry.name: getattr(batch, entry.name) for entry in fields(AttackBatch) if entry.init})
+        recording.queries, recording.nonfinite = batch.queries, batch.nonfinite
+        return recording
+
+    def logits(self, images: Pixels) -> Tensor:
+        scores = super().logits(images)
+        self.answer = scores.detach()
+        return scores

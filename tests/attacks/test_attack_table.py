@@ -48,6 +48,11 @@ ATTACKS = {
     'pgd_top_3_restarts': dict(
         type='PGD', eps=8, step_size=2, steps=4, targeted='top_wrong', num_targets=3, restarts=2
     ),
+    'apgd': dict(type='APGD', eps=8, steps=8),
+    'apgd_l2': dict(type='APGD', eps=100, steps=8, norm='l2'),
+    'apgd_dlr': dict(type='APGD', eps=8, steps=8, objective='dlr'),
+    'apgd_dlr_target': dict(type='APGD', eps=8, steps=8, objective='dlr', targeted='top_wrong'),
+    'apgd_restarts': dict(type='APGD', eps=8, steps=4, restarts=2),
     'first_success': dict(
         type='FirstSuccess',
         attacks=[dict(type='FGSM', eps=4), dict(type='BIM', eps=8, step_size=2, steps=5)],
@@ -67,12 +72,27 @@ def stacked(images):
     return torch.stack(list(images))
 
 
+def dlr(clean_logits, logits, labels, targeted):
+    """The difference of logits ratio, image by image."""
+    values = []
+    for clean, scores, label in zip(clean_logits, logits, labels):
+        ranked, wrong = scores.sort(descending=True).values, torch.arange(5) != label
+        if targeted:
+            target = clean.where(wrong, -torch.inf).argmax()
+            values.append((scores[target] - scores[label]) / (ranked[0] - (ranked[2] + ranked[3]) / 2))
+        else:
+            values.append((scores[wrong].max() - scores[label]) / (ranked[0] - ranked[2]))
+    return torch.stack(values)
+
+
 def goal(config, host, images):
     """What the attack should have raised, computed without the package."""
     clean_logits, logits = host.logits(host.images).detach(), host.logits(images)
     if config.get('objective') == 'kl':
         p, q = clean_logits.softmax(1), logits.softmax(1)
         return (p * (p.log() - q.log())).sum(1)
+    if config.get('objective') == 'dlr':
+        return dlr(clean_logits, logits, host.labels, config.get('targeted'))
     if not config.get('targeted'):
         return F.cross_entropy(logits, host.labels, reduction='none')
     if config['targeted'] == 'top_wrong':
@@ -232,12 +252,15 @@ def mixed(make_images, make_samples):
         dict(type='MIFGSM', kernel_size=5, diversity=0.5, random_start='uniform'),
         dict(type='PGD', restarts=3),
         dict(type='PGD', targeted='top_wrong', num_targets=3),
+        dict(type='APGD'),
     ],
     ids=lambda options: '-'.join(str(value) for value in options.values()),
 )
 def test_padding_does_not_count(options, norm, eps, step_size, pointwise_classifier, mixed, run_attack):
     source, (images, samples) = AttackSource(pointwise_classifier), mixed
-    config = dict(options, eps=eps, step_size=step_size, steps=4, norm=norm)
+    # APGD has no step size to choose.
+    step = {} if options['type'] == 'APGD' else dict(step_size=step_size)
+    config = dict(options, eps=eps, steps=4, norm=norm, **step)
     together = run_attack(config, source, images, samples)
     assert [image.shape for image in together] == [image.shape for image in images]
     for index, (adversarial, image) in enumerate(zip(together, images)):

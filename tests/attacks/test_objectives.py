@@ -38,6 +38,86 @@ def test_kl_value(attacked):
     assert build_objective('kl')(host.images, batch).item() == pytest.approx(0, abs=1e-5)
 
 
+def dlr_by_hand(logits, label, target=None):
+    """Of one image; the scores are numbers in a list."""
+    ranked = sorted(logits, reverse=True)
+    if target is None:
+        highest_wrong = max(score for index, score in enumerate(logits) if index != label)
+        unit = ranked[0] - ranked[2] if len(logits) > 2 else 1
+        return (highest_wrong - logits[label]) / unit
+    lower = ranked[2:4]
+    return (logits[target] - logits[label]) / (ranked[0] - sum(lower) / len(lower) if lower else 1)
+
+
+@pytest.mark.parametrize('targeted', [False, True])
+def test_dlr_value(attacked, targeted):
+    host, batch, images = attacked
+    target = (host.labels + 2) % 5
+    batch.target = target if targeted else None
+    values = build_objective('dlr').values(images, batch)
+    expected = [
+        dlr_by_hand(row.tolist(), label, target[index].item() if targeted else None)
+        for index, (row, label) in enumerate(zip(host.logits(images), host.labels.tolist()))
+    ]
+    torch.testing.assert_close(values, torch.tensor(expected), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('number', [2, 3])
+def test_dlr_with_fewer_classes_than_its_ratios_need(number, make_classifier, make_images, make_samples):
+    source, images = AttackSource(make_classifier(num_classes=number)), make_images(6, 3, 8, 8)
+    samples = source.prepare_samples(images, make_samples(6, number))
+    batch = AttackBatch(source, samples, CleanReference(source, images), Randomness(0), *stack(images))
+    with torch.no_grad(), source.undisturbed():
+        rows, labels = source.logits(images).tolist(), batch.labels.tolist()
+        for target in (None, (batch.labels + 1) % number):
+            batch.target = target
+            values = build_objective('dlr').values(images, batch)
+            targets = [None] * 6 if target is None else target.tolist()
+            expected = torch.tensor([dlr_by_hand(*each) for each in zip(rows, labels, targets)])
+            torch.testing.assert_close(values, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_dlr_does_not_see_the_scale_of_the_scores(attacked):
+    _, batch, images = attacked
+    before = build_objective('dlr').values(images, batch)
+    logits = batch.source.task.logits
+    batch.source.task.logits = lambda inputs: 1e3 * logits(inputs) + 7
+    torch.testing.assert_close(build_objective('dlr').values(images, batch), before, rtol=1e-3, atol=1e-4)
+
+
+def test_dlr_of_a_model_with_one_score_is_refused(attacked):
+    _, batch, images = attacked
+    logits = batch.source.task.logits
+    batch.source.task.logits = lambda inputs: logits(inputs)[:, :1]
+    batch.source._scores_checked = True  # the model's own prediction would not fit
+    with pytest.raises(ValueError, match="'dlr' compares class scores, and ImageClassifier has only one"):
+        build_objective('dlr').values(images, batch)
+
+
+def test_dlr_by_pixel():
+    """Summed over labelled pixels; pixels that are ignored, by the truth or as targets, do not count."""
+    from types import SimpleNamespace
+
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 5, 3, 4, generator=generator)
+    labels = torch.randint(0, 5, (2, 3, 4), generator=generator)
+    labels[0, 0, 0] = 255
+    target = (labels + 1) % 5
+    target[0, 0, 0], target[1, 2, 3] = 255, 255
+    task = SimpleNamespace(fit=lambda logits, labels: logits, ignore_index=255)
+    batch = SimpleNamespace(source=SimpleNamespace(task=task), labels=labels, target=None, logits=lambda images: logits)
+    for goal in (None, target):
+        batch.target = goal
+        expected = [0.0, 0.0]
+        for image, row, column in ((i, r, c) for i in range(2) for r in range(3) for c in range(4)):
+            at = (image, row, column)
+            if labels[at] != 255 and (goal is None or goal[at] != 255):
+                scores, aim = logits[image, :, row, column].tolist(), None if goal is None else goal[at].item()
+                expected[image] += dlr_by_hand(scores, labels[at].item(), aim)
+        values = build_objective('dlr').values(None, batch)
+        torch.testing.assert_close(values, torch.tensor(expected), rtol=1e-4, atol=1e-4)
+
+
 def test_task_loss_value(attacked):
     host, batch, images = attacked
     # The host averages over the batch.

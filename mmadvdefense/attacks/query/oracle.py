@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from typing import Optional, Sequence
 
 import torch
 from torch import Tensor
 
-from ...pixels import Pixels
 from ..balls import Ball
-from ..batch import AttackBatch
+from ..batch import AttackBatch, RecordingBatch
 from ..criteria import is_misclassified
 from ..objectives import Objective
 
@@ -62,8 +60,8 @@ class Oracle:
         self._asked = [0] * len(batch)
         self._score = batch.clean.new_full((len(batch),), -torch.inf)
         self._size = batch.clean.new_full((len(batch),), torch.inf)
-        self._recorder = _Recorder(**{entry.name: getattr(batch, entry.name) for entry in fields(batch) if entry.init})
-        self._part: Optional[tuple[list[int], _Recorder]] = None
+        self._recorder = RecordingBatch.of(batch)
+        self._part: Optional[tuple[list[int], RecordingBatch]] = None
 
     def affordable(self) -> list[int]:
         """The images that may still be queried."""
@@ -113,7 +111,7 @@ class Oracle:
         self._note(images, index, part, fooled, values)
         return values
 
-    def _question(self, index: Sequence[int]) -> _Recorder:
+    def _question(self, index: Sequence[int]) -> RecordingBatch:
         index = list(index)
         spent = [i for i in index if self._asked[i] >= self.limit]
         if spent:
@@ -126,7 +124,7 @@ class Oracle:
         part.answer = None
         return part
 
-    def _note(self, images: Tensor, index: Sequence[int], part: _Recorder, fooled: Tensor, values: Tensor) -> None:
+    def _note(self, images: Tensor, index: Sequence[int], part: RecordingBatch, fooled: Tensor, values: Tensor) -> None:
         self.batch.merge(part, index)
         for i in index:
             self._asked[i] += 1
@@ -144,14 +142,3 @@ class Oracle:
         self._score[places] = values[chosen]
         for place, is_fooled in zip(places, fooled[chosen].tolist()):
             self.found[place] |= is_fooled
-
-
-@dataclass
-class _Recorder(AttackBatch):
-    """Records the class scores computed by an objective, so that one query yields a score and a decision."""
-
-    answer: Optional[Tensor] = None
-
-    def logits(self, images: Pixels) -> Tensor:
-        self.answer = super().logits(images)
-        return self.answer

@@ -26,6 +26,7 @@ CONFIGS = {
     'ti_di_mifgsm': dict(type='MIFGSM', diversity=0.7, kernel_size=5, random_start='uniform', **STEPS),
     'restarts': dict(type='PGD', restarts=2, **STEPS),
     'decaying': dict(type='BIM', eps=8, step_sizes=[4, 2, 1]),
+    'apgd': dict(type='APGD', eps=8, steps=6),
 }
 
 
