@@ -6,6 +6,8 @@ from .batch import AttackBatch
 from .defense import BackwardPass, Defense
 from .dense.objectives import PixelObjective
 from .dense.pixel_pgd import CosPGD, SegPGD
+from .dense.sea import SEA
+from .dense.seg_autoattack import SegAutoAttack
 from .ensemble import EnsembleSource
 from .external.adapters import TorchAttack
 from .external.autoattack import AutoAttack
@@ -27,7 +29,7 @@ from .query.ppda import PPDA
 from .query.sign_flip import SignFlip
 from .query.square import Square
 from .source import AttackSource, CleanReference
-from .worst_of import Candidate, EachTarget, WorstOf, num_target_classes
+from .worst_of import Candidate, EachPart, EachTarget, WorstOf, num_target_classes
 
 __all__ = [
     'APGD',
@@ -42,6 +44,7 @@ __all__ = [
     'PPDA',
     'PixelObjective',
     'RFGSM',
+    'SEA',
     'SSP',
     'TAP',
     'TIFGSM',
@@ -61,6 +64,7 @@ __all__ = [
     'CurlsWhey',
     'DeepFool',
     'Defense',
+    'EachPart',
     'EachTarget',
     'EnsembleSource',
     'FeatureObjective',
@@ -70,6 +74,7 @@ __all__ = [
     'RandomBudget',
     'RandomSign',
     'Randomness',
+    'SegAutoAttack',
     'SegPGD',
     'SignFlip',
     'Square',

@@ -14,7 +14,7 @@ from ..pixels import Pixels
 from ..registry import ATTACKS, OBJECTIVES, build_as_configured, find_class, type_name
 from ..tasks import Task
 from ..validation import did_you_mean
-from .batch import AttackBatch
+from .batch import AttackBatch, RecordingBatch
 
 
 class Objective:
@@ -44,6 +44,13 @@ class Objective:
     def strength(self, images: Pixels, batch: AttackBatch) -> Tensor:
         """``(N,)``, by which several adversarial versions of an image are compared; costs one query."""
         return self.values(images, batch)
+
+    def rank(self, view: RecordingBatch) -> Optional[Tensor]:
+        """``(N,)``, by which iterates of Auto-PGD are compared before their values, from the scores of the last query.
+
+        None to compare values alone.
+        """
+        return None
 
 
 class HostLossObjective(Objective):

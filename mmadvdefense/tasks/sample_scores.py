@@ -31,10 +31,12 @@ class SampleScores:
             truth; detection the F1 of boxes with a confidence of at least 0.3, found at an IoU of at least 0.5. NaN
             where there is no ground truth: no label, no labelled pixel, no box.
         predicted: ``(N,)``, the predicted class of each image, if the task has one class per image.
+        counts: :func:`pixel_counts` of each image, ``(N, 3, K)``, if pixels have classes.
     """
 
     score: Tensor
     predicted: Optional[Tensor] = None
+    counts: Optional[Tensor] = None
 
     @property
     def correct(self) -> Tensor:
@@ -58,15 +60,18 @@ class SampleScores:
         return cls(torch.full((number,), math.nan, dtype=torch.float64))
 
 
-def mean_iou(predicted: Tensor, labels: Tensor, image: Tensor, num_images: int, num_classes: int) -> Tensor:
-    """Mean IoU of each image over the classes in its ground truth, ``(N,)``; NaN where nothing is labelled.
+def pixel_counts(predicted: Tensor, labels: Tensor, image: Tensor, num_images: int, num_classes: int) -> Tensor:
+    """For each image, how many labelled pixels are of each class by prediction and truth, by truth, and by prediction.
 
     Args:
         predicted: ``(P,)`` class of every labelled pixel of all images.
         labels: ``(P,)`` their true class.
         image: ``(P,)`` which image each pixel is from.
         num_images: N.
-        num_classes: of the model.
+        num_classes: K, of the model.
+
+    Returns:
+        ``(N, 3, K)``, float64.
     """
 
     def count(classes: Tensor, image: Tensor) -> Tensor:
@@ -74,7 +79,16 @@ def mean_iou(predicted: Tensor, labels: Tensor, image: Tensor, num_images: int, 
         return cells.view(num_images, num_classes).double()
 
     same = predicted == labels
-    both, true, said = count(labels[same], image[same]), count(labels, image), count(predicted, image)
+    return torch.stack([count(labels[same], image[same]), count(labels, image), count(predicted, image)], 1)
+
+
+def mean_iou(counts: Tensor) -> Tensor:
+    """Mean IoU over the classes in the ground truth, ``(N,)``; NaN where nothing is labelled.
+
+    Args:
+        counts: of :func:`pixel_counts`, ``(N, 3, K)``.
+    """
+    both, true, said = counts.unbind(1)
     present = true > 0
     overlap = torch.where(present, both / (true + said - both).clamp(min=1), 0)
     share = overlap.sum(1) / present.sum(1).clamp(min=1)

@@ -16,7 +16,7 @@ from ..pixels import Pixels
 from .base import Task
 from .frames import input_matrix
 from .moving import move_map
-from .sample_scores import NotScored, SampleScores, mean_iou
+from .sample_scores import NotScored, SampleScores, mean_iou, pixel_counts
 from .taps import FeatureTap, last_layer
 from .thresholds import threshold_logit, two_class_scores
 
@@ -213,7 +213,8 @@ class SegmentationTask(Task):
         image = torch.arange(len(true)).repeat_interleave(torch.tensor([len(mask) for mask in true]))
         labels, predicted = torch.cat(true).long(), torch.cat(said).long()
         known = labels != self.ignore_index
-        return SampleScores(mean_iou(predicted[known], labels[known], image[known], len(true), self.num_classes))
+        counts = pixel_counts(predicted[known], labels[known], image[known], len(true), self.num_classes)
+        return SampleScores(mean_iou(counts), counts=counts)
 
     def fit(self, logits: Tensor, labels: Tensor) -> Tensor:
         return self._resize(logits, labels.shape[-2:])

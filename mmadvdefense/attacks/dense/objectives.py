@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Optional
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ from torch import Tensor
 from ...pixels import Pixels
 from ...registry import OBJECTIVES
 from ...tasks import Task
-from ..batch import AttackBatch
+from ..batch import AttackBatch, RecordingBatch
 from ..objectives import Objective, is_labelled
 
 
@@ -64,6 +64,9 @@ class PixelObjective(Objective):
         """The share of pixels that are where the attack wants them: losses on the other pixels alone cannot rank."""
         return fooled_share(*pixel_scores(images, batch), batch)
 
+    def rank(self, view: RecordingBatch) -> Optional[Tensor]:
+        return fooled_pixels(view)
+
 
 def pixel_scores(images: Pixels, batch: AttackBatch) -> tuple[Tensor, Tensor, Tensor]:
     """Class scores ``(N, K, H, W)``, labels or targets ``(N, H, W)``, and which pixels have one; one query."""
@@ -85,6 +88,15 @@ def fooled_share(scores: Tensor, labels: Tensor, known: Tensor, batch: AttackBat
     """
     left = (is_open(scores, labels, batch) & known).flatten(1).sum(1)
     return 1 - left / known.flatten(1).sum(1).clamp(min=1)
+
+
+def fooled_pixels(view: RecordingBatch) -> Optional[Tensor]:
+    """:func:`fooled_share` of the class scores of the last query; None if there were none."""
+    if view.answer is None:
+        return None
+    task = view.source.task
+    labels = view.labels if view.target is None else view.target
+    return fooled_share(task.fit(view.answer, labels), labels, is_labelled(labels, task.ignore_index), view)
 
 
 def cross_entropies(scores: Tensor, labels: Tensor) -> Tensor:

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from mmadvdefense.attacks import AttackSource, EnsembleSource, Randomness, build_attack
+from mmadvdefense.attacks.dense.objectives import check_pixel_classes
 from mmadvdefense.attacks.objectives import build_objective
 from mmadvdefense.pixels import round_to_8bit
+from mmadvdefense.tasks import DetectionTask
 
 STEPS = dict(eps=8, step_size=2, steps=6)
 ATTACKS = {
@@ -21,6 +23,8 @@ ATTACKS = {
     'padam_ce': dict(type='PAdam', **STEPS),
     'padam_cos': dict(type='PAdam', objective='cosine', **STEPS),
     'padam_cos_target': dict(type='PAdam', objective='cosine', targeted='top_wrong', **STEPS),
+    'sea': dict(type='SEA', eps=8, steps=6),
+    'sea_target': dict(type='SEA', eps=8, steps=6, losses=['masked_spherical', 'segpgd'], targeted='top_wrong'),
     'segpgd_target': dict(type='SegPGD', targeted='top_wrong', **STEPS),
     'cospgd_target': dict(type='CosPGD', targeted='top_wrong', **STEPS),
 }
@@ -96,7 +100,7 @@ def test_equal_segmentors_are_one_segmentor(config, combine, segmentor, run_atta
     assert ((one - two).abs() < 1e-2).float().mean() > 0.99
 
 
-@pytest.mark.parametrize('name', ['segpgd', 'cospgd', 'padam_cos', 'cospgd_target'])
+@pytest.mark.parametrize('name', ['segpgd', 'cospgd', 'padam_cos', 'cospgd_target', 'sea'])
 @pytest.mark.parametrize('threshold', [0.5, 0.3])
 def test_one_channel(name, threshold, make_segmentor, make_scenes, run_attack):
     binary = dict(type='CrossEntropyLoss', use_sigmoid=True)
@@ -124,6 +128,27 @@ def test_segpgd_begins_with_right_pixels_and_ends_with_all(segmentor, monkeypatc
     assert noted == [0, 0.25, 0.5, 0.75] * 2
 
 
+def test_auto_pgd_counts_its_steps_too(segmentor, monkeypatch):
+    attack = build_attack(dict(type='APGD', objective='segpgd', eps=8, steps=4))
+    noted = []
+    objective = type(attack.objective)
+    value = objective.pixels
+    monkeypatch.setattr(objective, 'pixels', lambda *args: noted.append(args[-1].progress) or value(*args))
+    attack(segmentor.source, segmentor.images, segmentor.samples, Randomness([0, 1, 2]))
+    assert noted == [0, 0.25, 0.5, 0.75, 1]
+
+
+def test_auto_pgd_returns_the_iterate_with_the_fewest_right_pixels(segmentor, monkeypatch):
+    from mmadvdefense.attacks import AdaptiveAscent
+
+    visited, evaluate = [], AdaptiveAscent._evaluate
+    monkeypatch.setattr(AdaptiveAscent, '_evaluate', lambda *args: visited.append(args[1]) or evaluate(*args))
+    attack = build_attack(dict(type='APGD', objective='masked_cross_entropy', eps=8, steps=4))
+    kept = attack(segmentor.source, segmentor.images, segmentor.samples, Randomness([0, 1, 2]))
+    shares = torch.stack([segmentor.accuracy(images) for images in visited])
+    torch.testing.assert_close(segmentor.accuracy(kept), shares.amin(0))
+
+
 def test_restarts_keep_the_image_with_more_wrong_pixels(segmentor, monkeypatch):
     """A loss of right pixels alone falls as they become fewer."""
     from mmadvdefense.attacks import GradientAttack
@@ -137,12 +162,19 @@ def test_restarts_keep_the_image_with_more_wrong_pixels(segmentor, monkeypatch):
     assert len(runs) == 3
 
 
-@pytest.mark.parametrize('name', ['segpgd', 'cospgd', 'padam_cos', 'pgd_masked'])
+@pytest.mark.parametrize('name', ['segpgd', 'cospgd', 'padam_cos', 'pgd_masked', 'sea'])
 def test_a_classifier_is_refused(name, tiny_classifier, make_images, make_samples):
     attack, kind = build_attack(ATTACKS[name]), ATTACKS[name]['type']
     message = f'{kind} is for segmentors: a classifier predicts no class for every pixel; use PGD'
     with pytest.raises(ValueError, match=message):
         attack(AttackSource(tiny_classifier), make_images(1, 3, 8, 8), make_samples(1), Randomness(0))
+
+
+def test_a_detector_is_refused():
+    detector = DetectionTask.__new__(DetectionTask)
+    message = "SEA is for segmentors: a detector predicts no class for every pixel; .*objective='cls', 'loc'"
+    with pytest.raises(ValueError, match=message):
+        check_pixel_classes('SEA', detector)
 
 
 def test_a_class_that_does_not_exist_is_no_target(segmentor):
