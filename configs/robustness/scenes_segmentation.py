@@ -2,7 +2,7 @@
 _base_ = '../_base_/robustness/segmentation_attacks.py'
 
 target = dict(
-    config='configs/target/scenes_seg_small.py', checkpoint='work_dirs/scenes_seg_small/epoch_12.pth')
+    config='configs/target/scenes_seg_small.py', checkpoint='work_dirs/scenes_seg_small/epoch_6.pth')
 
 defenses = dict(none=dict())
 threat_models = ['gray-box']
