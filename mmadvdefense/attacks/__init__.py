@@ -5,6 +5,10 @@ from .autoattack import APGDT, AutoAttack
 from .base import Attack, AttackResult, attack_names, attack_settings, build_attack
 from .batch import AttackBatch
 from .defense import BackwardPass, Defense
+from .dense.objectives import PixelObjective
+from .dense.pixel_pgd import CosPGD, SegPGD
+from .dense.sea import SEA
+from .dense.seg_autoattack import SegAutoAttack
 from .detection.dag import DetectionDAG
 from .detection.objectives import CandidateObjective
 from .ensemble import EnsembleSource
@@ -17,6 +21,7 @@ from .gradient.fgsm_family import BIM, DIFGSM, FGSM, MIFGSM, PGD, TIFGSM
 from .gradient.gaussian_noise import GaussianNoise
 from .gradient.loop import GradientAttack
 from .gradient.nfgsm import NFGSM
+from .gradient.padam import PAdam
 from .gradient.random_budget import RandomBudget
 from .gradient.random_sign import RandomSign
 from .gradient.rfgsm import RFGSM
@@ -34,7 +39,7 @@ from .query.ppda import PPDA
 from .query.sign_flip import SignFlip
 from .query.square import Square
 from .source import AttackSource, CleanReference
-from .worst_of import Candidate, EachTarget, WorstOf, num_target_classes
+from .worst_of import Candidate, EachPart, EachTarget, WorstOf, num_target_classes
 
 __all__ = [
     'APGD',
@@ -49,9 +54,12 @@ __all__ = [
     'MIFGSM',
     'NFGSM',
     'PDPGD',
+    'PAdam',
     'PGD',
     'PPDA',
+    'PixelObjective',
     'RFGSM',
+    'SEA',
     'SSP',
     'TAP',
     'TIFGSM',
@@ -70,10 +78,12 @@ __all__ = [
     'CarliniWagner',
     'CarliniWagnerBounded',
     'CleanReference',
+    'CosPGD',
     'CurlsWhey',
     'DPatch',
     'DeepFool',
     'Defense',
+    'EachPart',
     'DetectionDAG',
     'EachTarget',
     'EnsembleSource',
@@ -86,6 +96,8 @@ __all__ = [
     'RandomBudget',
     'RandomSign',
     'Randomness',
+    'SegAutoAttack',
+    'SegPGD',
     'SignFlip',
     'Square',
     'TorchAttack',

@@ -33,6 +33,7 @@ class AttackBatch:
         nonfinite: ``(N,)`` on the device, number of gradients, scores and results per image that were NaN or infinite
             and were replaced by zeros, the lowest score and clean pixels.
         last_value: value of the objective at the last gradient.
+        progress: share of the attack's steps that are done, in 0-1: ``(t - 1) / T`` at step t of T, and 1 afterwards.
     """
 
     source: AttackSource
@@ -45,6 +46,7 @@ class AttackBatch:
     queries: Tensor = field(init=False)
     nonfinite: Tensor = field(init=False)
     last_value: Optional[Tensor] = None
+    progress: float = 0.0
     _choice: Optional[str] = None
     _labels: Optional[Tensor] = None
     _objects: Optional[BoxTable] = None

@@ -178,6 +178,7 @@ class EnsembleTask(Task):
         self.has_loss_parts, self.has_label_map = first.has_loss_parts, first.has_label_map
         self.has_candidates = all(task.has_candidates for task in tasks)
         self.score_threshold = first.score_threshold
+        self.has_pixel_classes, self.has_binary_scores = first.has_pixel_classes, first.has_binary_scores
 
     def samples_of(self, data_samples: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
         """The data samples of each model."""

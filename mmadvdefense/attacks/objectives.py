@@ -14,7 +14,7 @@ from ..pixels import Pixels
 from ..registry import ATTACKS, OBJECTIVES, build_as_configured, find_class, type_name
 from ..tasks import Task
 from ..validation import did_you_mean
-from .batch import AttackBatch
+from .batch import AttackBatch, RecordingBatch
 
 
 class Objective:
@@ -46,6 +46,17 @@ class Objective:
     def values(self, images: Pixels, batch: AttackBatch) -> Tensor:
         """``(N,)``, one value per image."""
         raise NotImplementedError
+
+    def strength(self, images: Pixels, batch: AttackBatch) -> Tensor:
+        """``(N,)``, by which several adversarial versions of an image are compared; costs one query."""
+        return self.values(images, batch)
+
+    def rank(self, view: RecordingBatch) -> Optional[Tensor]:
+        """``(N,)``, by which iterates of Auto-PGD are compared before their values, from the scores of the last query.
+
+        None to compare values alone.
+        """
+        return None
 
 
 class HostLossObjective(Objective):
@@ -233,7 +244,7 @@ def _sum(value: Union[Tensor, Sequence[Tensor]]) -> Tensor:
 
 
 # Short names that configs and the command line accept in place of a config.
-WORDS: dict[str, dict[str, str]] = {
+WORDS: dict[str, dict[str, Any]] = {
     'cross_entropy': dict(type='CrossEntropyObjective'),
     'margin': dict(type='MarginObjective'),
     'dlr': dict(type='DLRObjective'),
@@ -250,6 +261,13 @@ WORDS: dict[str, dict[str, str]] = {
     'mislabel_least': dict(type='MislabelObjective', target='least_likely'),
     'latency': dict(type='LatencyObjective'),
     'cwa': dict(type='ClassWiseObjective'),
+    'segpgd': dict(type='SegPGDObjective'),
+    'cospgd': dict(type='CosPGDObjective'),
+    'cosine': dict(type='CosineObjective'),
+    'masked_cross_entropy': dict(type='MaskedCrossEntropyObjective'),
+    'balanced_masked_cross_entropy': dict(type='MaskedCrossEntropyObjective', balanced=True),
+    'jensen_shannon': dict(type='JensenShannonObjective'),
+    'masked_spherical': dict(type='MaskedSphericalObjective'),
 }
 
 

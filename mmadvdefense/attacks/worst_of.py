@@ -15,6 +15,8 @@ from .base import Attack, build_attack, largest_budget
 from .batch import AttackBatch
 from .source import AttackSource
 
+# By what the worst version of an image is found: see :class:`WorstOf`.
+WORST_BY = ('score', 'accuracy', 'miou')
 _BY_NEED = ('gradients', 'scores', 'decisions', 'nothing')
 
 
@@ -53,16 +55,23 @@ class WorstOf(Attack):
         attacks: configs with the same norm; each keeps its own budget. A nested ``WorstOf`` is flattened.
         restarts: how often each attack is run, with different random numbers. In contrast, an attack's own ``restarts``
             keep the image that is strongest on the source.
+        worst_by: ``'score'`` of single images (:class:`mmadvdefense.tasks.SampleScores`); for segmentors also
+            ``'accuracy'``, the share of right pixels, or ``'miou'``: of each image the version that lowers the mean IoU
+            of the data set most (:class:`mmadvdefense.threats.worst_case.LowestMeanIoU`).
 
     Raises:
-        ValueError: without attacks, for different norms, or for restarts of a deterministic attack; always when run.
+        ValueError: without attacks, for an unknown ``worst_by``, for different norms, or for restarts of a
+            deterministic attack; always when run.
     """
 
     norms = tuple(BALLS)
 
-    def __init__(self, attacks: Sequence[dict[str, Any]], restarts: int = 1):
+    def __init__(self, attacks: Sequence[dict[str, Any]], restarts: int = 1, worst_by: str = 'score'):
         name = type(self).__name__
         check_integer(name, restarts=restarts)
+        if worst_by not in WORST_BY:
+            raise UsageError(f'{name}: unknown worst_by={worst_by!r}; known: {", ".join(WORST_BY)}')
+        self.worst_by = worst_by
         self.restarts = int(restarts)
         self._candidates: list[Candidate] = []
         for config in attacks:
@@ -103,7 +112,8 @@ class WorstOf(Attack):
         return f'worst of {", ".join(titles)}{self._times()}'
 
     def _times(self) -> str:
-        return f', {self.restarts} restarts' if self.restarts > 1 else ''
+        by = {'accuracy': ' by pixel accuracy', 'miou': ' by mIoU'}.get(self.worst_by, '')
+        return by + (f', {self.restarts} restarts' if self.restarts > 1 else '')
 
     def perturb(self, batch: AttackBatch) -> Tensor:
         raise self._refusal()
@@ -152,3 +162,34 @@ class EachTarget(WorstOf):
 
     def describe(self) -> str:
         return f'{self.title} ({", ".join(self._attack.details())})'
+
+
+@ATTACKS.register_module()
+class EachPart(WorstOf):
+    """Runs each part of an attack such as SEA or SegAutoAttack by itself; the worst case on the tested model counts.
+
+    Such an attack itself keeps the part that is worst for the source.
+
+    Args:
+        attack: config of an attack that has ``parts()``.
+        worst_by: as for :class:`WorstOf`: ``'accuracy'`` and ``'miou'`` are the two worst cases that SEA reports.
+        settings: override those of ``attack``, such as ``eps``.
+
+    Raises:
+        ValueError: for an attack of one piece; always when run.
+    """
+
+    def __init__(self, attack: dict[str, Any], worst_by: str = 'accuracy', **settings: Any):
+        whole = build_attack({**attack, **settings})
+        parts = getattr(whole, 'parts', None)
+        if parts is None:
+            raise UsageError(f'EachPart: {whole.title} has no parts; it takes SEA or SegAutoAttack')
+        super().__init__(parts(), worst_by=worst_by)
+        self._whole = whole
+
+    @property
+    def title(self) -> str:
+        return f'{self._whole.title}, worst part{self._times()}'
+
+    def describe(self) -> str:
+        return f'{self.title} ({", ".join(self._whole.details())})'

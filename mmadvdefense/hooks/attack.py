@@ -29,7 +29,7 @@ from ..threats.measurements import AttackedBatch, Measurements, summary
 from ..threats.source_scores import clean_scores, source_names
 from ..threats.sources import enabled_purifier, fitting_source
 from ..threats.threat_model import Source, ThreatModel
-from ..threats.worst_case import craft_worst, scores_in_test
+from ..threats.worst_case import CHOICES, Choice, craft_worst, lowest_score, scores_in_test
 
 
 @HOOKS.register_module()
@@ -108,6 +108,7 @@ class AttackHook(Hook):
         self.crafting = False
         self.batch: Optional[AttackedBatch] = None
         self._crafters: list[Crafter] = []
+        self._choice: Choice = lowest_score
         self._handle: Optional[RemovableHandle] = None
         self._purifier: Optional[Purifier] = None
 
@@ -148,11 +149,14 @@ class AttackHook(Hook):
         try:
             if self._task.dense:
                 check_frame(dataset)
+            if isinstance(attack, WorstOf) and attack.worst_by != 'score':
+                self._task.require_pixel_classes(f'worst_by={attack.worst_by!r}', 'leave it out')
         except UsageError as error:
             raise UnsupportedAttackError(str(error)) from error
         attacks = [Candidate(attack, self.attack_config)]
         if isinstance(attack, WorstOf):
             attacks = attack.candidates(num_target_classes(source.task))
+            self._choice = CHOICES[attack.worst_by]()
         purifier = enabled_purifier(target) if self.threat_model.knows_defense else None
         crafters = []
         for part, config, restart, _ in attacks:
@@ -184,9 +188,8 @@ class AttackHook(Hook):
             prepared = source.task.in_input_frame(samples, self._annotations_in_input_frame)
             tested = (unwrap(runner.model), self._task, samples, self._annotations_in_input_frame)
             score = partial(scores_in_test, *tested, self._ignored_are_crowds, loop.fp16)
-            crafted = craft_worst(
-                self._crafters, score, clean, prepared, identities, self._score_sources(source, clean, samples)
-            )
+            source_scores = self._score_sources(source, clean, samples)
+            crafted = craft_worst(self._crafters, score, clean, prepared, identities, source_scores, self._choice)
             self.crafting = False
             self.batch.queries, self.batch.nonfinite = crafted.queries, crafted.nonfinite
             self.batch.by_area = self._crafters[0].attack.norm == AREA

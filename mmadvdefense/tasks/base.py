@@ -45,6 +45,10 @@ class Task(ABC):
     has_candidates: bool = False
     # The score in 0-1 above which a box reaches non-maximum suppression; None without boxes or without a threshold.
     score_threshold: Optional[float] = None
+    # Whether the prediction is one class for every pixel.
+    has_pixel_classes: bool = False
+    # Whether class scores were trained by binary losses, each for itself.
+    has_binary_scores: bool = False
     # Whether :meth:`select_losses` finds the parts 'cls' and 'loc' in the host's losses.
     has_loss_parts: bool = False
     # Whether :meth:`label_map` gives ground truth as a map of classes.
@@ -80,6 +84,11 @@ class Task(ABC):
         """Why there are no candidates and what can be used instead, as the end of a message."""
         return f"a {self.noun} has no boxes: use objective='cross_entropy', 'margin' or 'task_loss'"
 
+    def require_pixel_classes(self, user: str, instead: str) -> None:
+        """Raise a ``ValueError`` if pixels have no classes; the arguments are those of :meth:`require_class_scores`."""
+        if not self.has_pixel_classes:
+            raise UsageError(f'{user} is for segmentors: a {self.noun} predicts no class for every pixel; {instead}')
+
     def is_like(self, other: Task) -> bool:
         """Whether another model is for the same task, so that their predictions mean the same."""
         return self.name == other.name
@@ -96,6 +105,10 @@ class Task(ABC):
 
         The model decides on the largest of them, which :meth:`check_scores` verifies with its own prediction.
         """
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Class probabilities as the model was trained to have them: a softmax, or the sigmoid of each class score."""
+        return logits.sigmoid() if self.has_binary_scores else logits.softmax(1)
 
     def reference(self, inputs: Tensor) -> Optional[Tensor]:
         """Run the layers that features are read from; returns the class scores, if there are any, as in training."""

@@ -36,11 +36,13 @@ class SampleScores:
         predicted: ``(N,)``, the predicted class of each image, if the task has one class per image.
         errors: for detection, ``(N,)`` by type: how many errors of each type of TIDE an image has, NaN without ground
             truth (see :func:`mmadvdefense.tasks.detections.error_types.error_counts`).
+        counts: :func:`pixel_counts` of each image, ``(N, 3, K)``, if pixels have classes.
     """
 
     score: Tensor
     predicted: Optional[Tensor] = None
     errors: Mapping[str, Tensor] = field(default_factory=dict)
+    counts: Optional[Tensor] = None
 
     @property
     def correct(self) -> Tensor:
@@ -65,15 +67,18 @@ class SampleScores:
         return cls(torch.full((number,), math.nan, dtype=torch.float64))
 
 
-def mean_iou(predicted: Tensor, labels: Tensor, image: Tensor, num_images: int, num_classes: int) -> Tensor:
-    """Mean IoU of each image over the classes in its ground truth, ``(N,)``; NaN where nothing is labelled.
+def pixel_counts(predicted: Tensor, labels: Tensor, image: Tensor, num_images: int, num_classes: int) -> Tensor:
+    """For each image, how many labelled pixels are of each class by prediction and truth, by truth, and by prediction.
 
     Args:
         predicted: ``(P,)`` class of every labelled pixel of all images.
         labels: ``(P,)`` their true class.
         image: ``(P,)`` which image each pixel is from.
         num_images: N.
-        num_classes: of the model.
+        num_classes: K, of the model.
+
+    Returns:
+        ``(N, 3, K)``, float64.
     """
 
     def count(classes: Tensor, image: Tensor) -> Tensor:
@@ -81,7 +86,16 @@ def mean_iou(predicted: Tensor, labels: Tensor, image: Tensor, num_images: int, 
         return cells.view(num_images, num_classes).double()
 
     same = predicted == labels
-    both, true, said = count(labels[same], image[same]), count(labels, image), count(predicted, image)
+    return torch.stack([count(labels[same], image[same]), count(labels, image), count(predicted, image)], 1)
+
+
+def mean_iou(counts: Tensor) -> Tensor:
+    """Mean IoU over the classes in the ground truth, ``(N,)``; NaN where nothing is labelled.
+
+    Args:
+        counts: of :func:`pixel_counts`, ``(N, 3, K)``.
+    """
+    both, true, said = counts.unbind(1)
     present = true > 0
     overlap = torch.where(present, both / (true + said - both).clamp(min=1), 0)
     share = overlap.sum(1) / present.sum(1).clamp(min=1)

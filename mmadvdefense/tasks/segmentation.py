@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 import torch
 import torch.nn.functional as F
-from mmengine.model import BaseModule
+from mmengine.model import BaseModel, BaseModule
 from torch import Tensor, nn
 
 from ..errors import UsageError
@@ -16,7 +16,7 @@ from ..pixels import Pixels
 from .base import Task
 from .frames import input_matrix
 from .moving import move_map
-from .sample_scores import NotScored, SampleScores, mean_iou
+from .sample_scores import NotScored, SampleScores, mean_iou, pixel_counts
 from .taps import FeatureTap, last_layer
 from .thresholds import threshold_logit, two_class_scores
 
@@ -31,6 +31,17 @@ class SegmentationTask(Task):
 
     name = 'segmentation'
     noun = 'segmentor'
+    has_pixel_classes = True
+
+    def __init__(self, model: BaseModel):
+        super().__init__(model)
+        heads = getattr(model, 'decode_head', None)
+        head = heads[-1] if isinstance(heads, nn.ModuleList) else heads
+        losses = getattr(head, 'loss_decode', None)
+        terms = losses if isinstance(losses, nn.ModuleList) else [losses]
+        # The two scores that are made of one channel have its sigmoid as their softmax.
+        one_channel = getattr(head, 'out_channels', None) == 1
+        self.has_binary_scores = not one_channel and all(getattr(term, 'use_sigmoid', False) for term in terms)
 
     # --- the model ------------------------------------------------------------------------------------------
 
@@ -202,7 +213,8 @@ class SegmentationTask(Task):
         image = torch.arange(len(true)).repeat_interleave(torch.tensor([len(mask) for mask in true]))
         labels, predicted = torch.cat(true).long(), torch.cat(said).long()
         known = labels != self.ignore_index
-        return SampleScores(mean_iou(predicted[known], labels[known], image[known], len(true), self.num_classes))
+        counts = pixel_counts(predicted[known], labels[known], image[known], len(true), self.num_classes)
+        return SampleScores(mean_iou(counts), counts=counts)
 
     def fit(self, logits: Tensor, labels: Tensor) -> Tensor:
         return self._resize(logits, labels.shape[-2:])

@@ -45,6 +45,9 @@ class UnscoredTask(Task):
     def require_decisions(self, user: str, instead: str) -> None:
         self._refuse()
 
+    def require_pixel_classes(self, user: str, instead: str) -> None:
+        self._refuse()
+
     def preprocess(self, preprocessor: nn.Module, images: Pixels, training: bool = False) -> Tensor:
         self._refuse()
 

@@ -37,6 +37,8 @@ ATTACKS = {
     'difgsm': dict(type='DIFGSM', eps=8, step_size=2, steps=5),
     'difgsm_enlarged': dict(type='DIFGSM', eps=8, step_size=2, steps=5, diversity=1.0, diversity_scales=(0.8, 1.3)),
     'tifgsm': dict(type='TIFGSM', eps=8, step_size=2, steps=5, kernel_size=3),
+    'padam': dict(type='PAdam', eps=8, step_size=2, steps=5),
+    'padam_l2': dict(type='PAdam', eps=100, step_size=40, steps=5, norm='l2'),
     'ti_di_mifgsm': dict(
         type='MIFGSM', eps=8, step_size=2, steps=5, diversity=0.7, kernel_size=3, random_start='normal'
     ),
@@ -261,6 +263,7 @@ def mixed(make_images, make_samples):
         dict(type='DIFGSM', diversity=1.0),
         dict(type='DIFGSM', diversity=0.5, diversity_scales=(0.7, 1.4)),
         dict(type='TIFGSM', kernel_size=5),
+        dict(type='PAdam'),
         dict(type='MIFGSM', kernel_size=5, diversity=0.5, random_start='uniform'),
         dict(type='PGD', restarts=3),
         dict(type='PGD', targeted='top_wrong', num_targets=3),

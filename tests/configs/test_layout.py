@@ -100,8 +100,7 @@ def test_attacks_build(path):
     config = Config.fromfile(path)
     for settings in config.attacks.values() if 'attacks' in config else [config.attack]:
         attack = build_attack(settings)
-        # Attacks that look for the smallest change have no budget, nor has noise, and a patch may change its pixels as it
-        # likes.
+        # Attacks that look for the smallest change have no budget, nor has noise; a patch changes its pixels at will.
         unbounded = attack.norm == 'area' or (attack.eps is None and attack.norm == 'l2')
         assert unbounded or 0 < attack.eps < 32, 'pixels, 0-255'
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mmadvdefense.tasks import DetectionTask, NotScored, SegmentationTask, ignored_are_crowds, task_of
-from mmadvdefense.tasks.sample_scores import SampleScores, box_f1, mean_iou
+from mmadvdefense.tasks.sample_scores import SampleScores, box_f1, mean_iou, pixel_counts
 
 
 def test_what_is_half_right_is_right():
@@ -37,7 +37,9 @@ def test_mean_iou_by_hand():
     labels = torch.tensor([0, 0, 0, 0, 1, 1, 2, 2])
     predicted = torch.tensor([0, 0, 0, 2, 0, 2, 2, 2])
     image = torch.tensor([0, 0, 0, 0, 0, 0, 2, 2])
-    first, second, third = mean_iou(predicted, labels, image, 3, 4).tolist()
+    counts = pixel_counts(predicted, labels, image, 3, 4)
+    assert counts[0].tolist() == [[3, 0, 0, 0], [4, 2, 0, 0], [4, 0, 2, 0]]
+    first, second, third = mean_iou(counts).tolist()
     assert (first, third) == ((3 / 5 + 0) / 2, 1.0) and math.isnan(second)
 
 

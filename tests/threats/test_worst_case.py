@@ -21,10 +21,10 @@ from mmadvdefense.evaluation import Condition, evaluate
 from mmadvdefense.hooks import AttackHook
 from mmadvdefense.models import build_model, unwrap
 from mmadvdefense.registry import ATTACKS
-from mmadvdefense.tasks import task_of
+from mmadvdefense.tasks import SampleScores, task_of
 from mmadvdefense.threats import UnsupportedAttackError
 from mmadvdefense.threats.crafter import Crafted
-from mmadvdefense.threats.worst_case import craft_worst, scores_in_test
+from mmadvdefense.threats.worst_case import LowestMeanIoU, craft_worst, lowest_accuracy, scores_in_test
 
 pytest.importorskip('mmpretrain')
 
@@ -132,6 +132,13 @@ def _run(runner: Runner, attack: dict, cache: Any = None, **settings: Any) -> tu
         hook.close()
 
 
+def test_pixels_that_nobody_has_are_not_counted(make_runner):
+    attack = dict(type='WorstOf', attacks=[dict(type='Shade'), dict(type='Shade')], worst_by='miou')
+    message = "worst_by='miou' is for segmentors: a classifier predicts no class for every pixel; leave it out"
+    with pytest.raises(UnsupportedAttackError, match=message):
+        _run(make_runner(), attack)
+
+
 @pytest.mark.parametrize('layout', [torch.stack, list])
 def test_by_hand(layout):
     """The lowest score counts, the first of several, and what all attacks asked."""
@@ -145,7 +152,7 @@ def test_by_hand(layout):
         )
 
     def score(adversarial):
-        return torch.tensor(scores[int(adversarial[0].max())])
+        return SampleScores(torch.tensor(scores[int(adversarial[0].max())]))
 
     crafted = craft_worst([crafter(add) for add in scores], score, layout(images), [], [])
     chosen, asked = crafted.images, crafted.queries
@@ -153,6 +160,31 @@ def test_by_hand(layout):
     assert type(chosen) is type(layout(images))
     assert [int((a - b).max()) for a, b in zip(chosen, images)] == [30, 10, 10]
     assert asked.tolist() == [60, 120, 180]
+
+
+def counted(*images: list) -> SampleScores:
+    """Scores of images with these numbers of right, true and predicted pixels of each class."""
+    return SampleScores(torch.ones(len(images)), counts=torch.tensor(images, dtype=torch.float64))
+
+
+def test_the_fewest_right_pixels():
+    first = counted([[3, 0], [4, 1], [4, 1]], [[2, 2], [2, 3], [2, 3]])
+    second = counted([[2, 1], [4, 1], [3, 2]], [[2, 1], [2, 3], [3, 2]])
+    # 3 and 3 right pixels, so the first counts; then 4 and 3.
+    assert lowest_accuracy([first, second]).tolist() == [0, 1]
+
+
+def test_the_lowest_mean_iou_of_the_set_by_hand():
+    choose = LowestMeanIoU()
+    # Class 0 has IoU 3/4 against 1/4. Class 1 occurs nowhere and does not count.
+    assert choose([counted([[3, 0], [4, 0], [3, 0]]), counted([[1, 0], [4, 0], [1, 0]])]).tolist() == [1]
+    # With the second image, mIoU is ((1 + 3) / 8 + 1 / 2) / 2 against ((1 + 2) / 8 + 2 / 2) / 2.
+    one, other = [[3, 1], [4, 2], [3, 1]], [[2, 2], [4, 2], [2, 2]]
+    assert choose([counted(one), counted(other)]).tolist() == [0]
+    # One wrong pixel of the larger class costs less than one of the smaller: (4 / 9 + 2 / 3) / 2, (5 / 9 + 1 / 3) / 2.
+    assert choose([counted([[0, 1], [1, 1], [0, 1]]), counted([[1, 0], [1, 1], [1, 0]])]).tolist() == [1]
+    # The images of a batch are chosen one after the other.
+    assert LowestMeanIoU()([counted(one, one), counted(other, other)]).tolist() == [0, 0]
 
 
 def test_each_image_counts_under_its_worst_attack(make_runner, tmp_path):
@@ -281,5 +313,5 @@ def test_segmentors_count_by_the_mean_iou_of_an_image():
     masks = [sample.pred_sem_seg.data.clone() for sample in found]
     masks[1][:] = (masks[1] + 1) % 11
     given = samples(masks)
-    assert scores_in_test(model, task, given, True, True, False, images).tolist() == [1.0, 0.0]
+    assert scores_in_test(model, task, given, True, True, False, images).score.tolist() == [1.0, 0.0]
     assert 'pred_sem_seg' not in given[0], 'the samples of the loader are left alone'

@@ -16,7 +16,7 @@ from ..batch import AttackBatch, RecordingBatch
 from ..criteria import is_misclassified
 from ..ensemble import views
 from ..objectives import Objective
-from .loop import GradientAttack
+from .loop import GradientAttack, note_progress
 
 # A number for each image, ``(N,)``, the higher the better, from the class scores that the objective computed.
 Criterion = Callable[[RecordingBatch], Tensor]
@@ -58,7 +58,7 @@ class AdaptiveAscent:
         first_step: the initial ``eta``, in units of the ball's radius.
         criterion: which iterate is the best: the one with the highest criterion and, among equals, the highest
             objective. Over several models the lowest counts, over samples of a random defense the mean. None for the
-            objective alone. Step sizes do not depend on it.
+            objective's :meth:`~mmadvdefense.attacks.objectives.Objective.rank`. Step sizes do not depend on it.
         eot_samples: number of samples of a random defense; the source's if those are more.
     """
 
@@ -84,6 +84,7 @@ class AdaptiveAscent:
         """Ascend from ``start``, ``(N, 3, H, W)``, inside a ball around ``batch.clean``, of any radius."""
         seen = [RecordingBatch.of(view) for view in views(batch, self.objective)]
         images = previous = ball.project(start, batch.clean)
+        note_progress(0.0, seen)
         value, score, gradient = self._evaluate(images, batch, seen)
         best = AscentResult(images, value, score)
         highest, top, top_gradient = images, value, gradient
@@ -97,6 +98,7 @@ class AdaptiveAscent:
             moved = images + (1 - kept) * (ahead - images) + kept * (images - previous)
             previous, images = images, ball.project(moved, batch.clean)
             before = value
+            note_progress(step / self.steps, (batch, *seen))
             value, score, gradient = self._evaluate(images, batch, seen)
             rises = rises + (value > before)
             best = _better(best, AscentResult(images, value, score))
@@ -133,8 +135,9 @@ class AdaptiveAscent:
                 # See GradientAttack: the graph is kept until the next one is there.
                 batch.last_value = own
                 value, gradient = value + own.detach(), gradient + slope
-                if self.criterion is not None:
-                    scores.append(self.criterion(view).to(value))
+                rank = self.objective.rank(view) if self.criterion is None else self.criterion(view)
+                if rank is not None:
+                    scores.append(rank.to(value))
             if scores:
                 score = score + torch.stack(scores).amin(0) / samples
         undefined = value.isnan()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from functools import reduce
-from typing import Any, Callable, ClassVar, Optional, Sequence, Union
+from typing import Any, Callable, ClassVar, Iterable, Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
@@ -145,6 +145,10 @@ class GradientAttack(Attack):
         ``state`` persists over the steps of one batch. Its ``'mask'`` is 1 on real pixels and 0 on padding, or None
         without padding.
         """
+        return self.ball.steepest(self.processed(gradient, state))
+
+    def processed(self, gradient: Tensor, state: dict[str, Any]) -> Tensor:
+        """The gradient after smoothing and momentum; the arguments are those of :meth:`direction`."""
         if self.kernel_size is not None:
             if 'kernel' not in state:
                 state['kernel'] = gaussian_kernel(self.kernel_size, self.kernel_sigma, gradient)
@@ -155,7 +159,7 @@ class GradientAttack(Attack):
             if 'momentum' in state:
                 gradient = gradient.add(state['momentum'], alpha=self.momentum)
             state['momentum'] = gradient
-        return self.ball.steepest(gradient)
+        return gradient
 
     def gradient(self, images: Tensor, batch: AttackBatch) -> Tensor:
         """The gradient of the objective at ``images``, summed over samples of a random defense (EOT)."""
@@ -191,12 +195,14 @@ class GradientAttack(Attack):
         adversarial = start if start is clean else self.ball.project(start, clean)
         state: dict[str, Any] = {'mask': batch.mask}
         seen_by = views(batch, self.objective)
-        for step_size in self.step_sizes:
+        for done, step_size in enumerate(self.step_sizes):
+            note_progress(done / self.steps, seen_by)
             gradient = reduce(torch.add, (self.gradient(adversarial, view) for view in seen_by))
             step = self.direction(gradient, state)
             if batch.mask is not None:
                 step = step * batch.mask
             adversarial = self.ball.project(step_along(adversarial, step, step_size), clean)
+        note_progress(1.0, (batch, *seen_by))
         # A choice that an objective made for the batch also applies to the other runs.
         batch._choice = seen_by[0]._choice
         return adversarial
@@ -216,6 +222,12 @@ class GradientAttack(Attack):
         attack = copy.copy(self)
         attack.ball = ball
         return attack
+
+
+def note_progress(progress: float, views: Iterable[AttackBatch]) -> None:
+    """Note on all views of a batch the share of the steps that are done, for objectives that depend on it."""
+    for view in views:
+        view.progress = progress
 
 
 def step_along(images: Tensor, direction: Tensor, size: Union[float, Tensor]) -> Tensor:

@@ -49,8 +49,9 @@ class Strongest:
     """Keeps the strongest of several perturbations of each image.
 
     For classification, an image that fools all source models (into the target class, if any) beats one that does not;
-    ties, and dense tasks, are decided by the objective. Against a random defense both criteria are means over samples
-    of the defense. The first of equals is kept.
+    ties, and dense tasks, are decided by the objective's
+    :meth:`~mmadvdefense.attacks.objectives.Objective.strength`. Against a random defense both criteria are means over
+    samples of the defense. The first of equals is kept.
 
     Args:
         objective: what the attack maximized.
@@ -91,7 +92,7 @@ class Strongest:
         success = value = torch.zeros(len(images), device=images.device)
         for _ in range(batch.source.eot_samples):
             for view in views(batch, self.objective):
-                value = value + self.objective.values(pixels, view)
+                value = value + self.objective.strength(pixels, view)
             if batch.source.task.one_label:
                 success = success + misleads_all_sources(images, batch)
         # NaN would never be replaced.

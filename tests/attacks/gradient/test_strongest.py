@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from mmadvdefense.attacks import PGD, AttackSource, GradientAttack, Randomness, build_attack
 from mmadvdefense.attacks.gradient.strongest import Strongest
+from mmadvdefense.attacks.objectives import Objective
 
 SETTINGS = dict(type='PGD', eps=4, step_size=1, steps=3)
 
@@ -96,7 +97,7 @@ def test_a_random_target_is_the_same_in_all_restarts(tiny_classifier, image_batc
     assert len(targets) == 3 and torch.equal(targets[0], targets[1]) and torch.equal(targets[0], targets[2])
 
 
-class Values:
+class Values(Objective):
     """An objective whose values are given, one batch after the other."""
 
     def __init__(self, *values):

@@ -1,0 +1,1 @@
+"""Attacks on models that predict a class for every pixel."""
