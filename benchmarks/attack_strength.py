@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 import torch
 from mmengine.config import Config
+from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from terminaltables import GithubFlavoredMarkdownTable
 from torch import Tensor, nn
@@ -251,8 +252,10 @@ def ours(contest: Contest, source: AttackSource, batches: list) -> Perturb:
     return perturb
 
 
-def load(arguments: argparse.Namespace) -> tuple[nn.Module, list]:
-    """The model and its first test images, as batches of images in [0, 1], data samples and labels."""
+def load(arguments: argparse.Namespace, spread: bool = False) -> tuple[nn.Module, list]:
+    """The model and its first test images, or images ``spread`` evenly over a test set that may be sorted by class, as
+    batches of images in [0, 1], data samples and labels.
+    """
     config = Config.fromfile(arguments.config)
     prepare_for_testing(config)
     model = build_model(config)
@@ -261,6 +264,10 @@ def load(arguments: argparse.Namespace) -> tuple[nn.Module, list]:
     settings = config.test_dataloader
     settings.update(batch_size=arguments.batch_size, num_workers=0, persistent_workers=False)
     settings.dataset.indices = arguments.images
+    if spread:
+        settings.dataset.indices = None
+        number = len(DATASETS.build(settings.dataset))
+        settings.dataset.indices = list(range(0, number, max(number // arguments.images, 1)))[: arguments.images]
     batches = []
     for data in Runner.build_dataloader(settings):
         images = stack(data['inputs'])[0].to(arguments.device).float() / PIXEL_MAX

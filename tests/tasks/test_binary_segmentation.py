@@ -141,6 +141,8 @@ def test_every_objective_changes_what_the_host_says(objective, batch):
     [
         dict(type='BIM', eps=8, step_size=2, steps=5, targeted='least_likely'),
         dict(type='DeepFool', eps=8, steps=5),
+        dict(type='ALMAProx', eps=8, steps=5, learning_rate=0.01),
+        dict(type='DAG', eps=8, steps=5),
         dict(type='CarliniWagnerBounded', eps=8, step_size=2, steps=3),
     ],
 )

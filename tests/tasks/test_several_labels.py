@@ -253,6 +253,9 @@ def test_attacks_change_what_the_host_says(objective, head, make_host, images):
     'attack',
     [
         dict(type='DeepFool', steps=5),
+        dict(type='ALMAProx', steps=5, learning_rate=0.01),
+        dict(type='PDPGD', steps=5),
+        dict(type='DAG', steps=5),
         dict(type='Square', eps=16, queries=20),
         dict(type='PGD', eps=16, step_size=4, steps=3, random_start='uniform', restarts=2),
         dict(type='BIM', eps=16, step_size=4, steps=2, targeted='top_wrong', num_targets=2),
