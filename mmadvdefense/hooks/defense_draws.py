@@ -14,7 +14,7 @@ from ..models import preprocessor_of, unwrap
 from ..purifiers import drawn
 from ..tasks import NotScored, SampleScores, annotations_in_input_frame, ignored_are_crowds, task_of
 from ..threats.measurements import Measurements
-from ..threats.worst_case import samples_in_test
+from ..threats.worst_case import scores_in_test
 
 
 class DefenseDrawsHook(Hook):
@@ -53,7 +53,7 @@ class DefenseDrawsHook(Hook):
             with drawn(preprocessor_of(model), draw):
                 try:
                     draws.append(
-                        samples_in_test(
+                        scores_in_test(
                             model, self._task, samples, *self._frame, runner.test_loop.fp16, data_batch['inputs']
                         )
                     )

@@ -15,7 +15,7 @@ from ..models import preprocessor_of
 from ..pixels import Pixels
 from ..purifiers import switched
 from ..randomness import derive_seed
-from ..tasks import NotScored, Task, task_of
+from ..tasks import NotScored, SampleScores, Task, task_of
 from .binarization import Binarized
 from .crafter import Crafter
 from .sources import fitting_source
@@ -122,16 +122,16 @@ class StrengthTest:
 
     def _attain(self, image: Tensor, sample: Any, identity: str) -> Optional[float]:
         own = self._task.in_input_frame([sample], self._frame.annotations_in_input_frame)
-        score: Callable[[Pixels], Tensor] = partial(
+        scores: Callable[[Pixels], SampleScores] = partial(
             scores_in_test, self._model, self._task, [sample], self._frame.annotations_in_input_frame,
             self._frame.ignored_are_crowds, False,
         )  # fmt: skip
         with switched(preprocessor_of(self._model), False):
             try:
-                clean = float(score(image))
+                clean = float(scores(image).score)
                 if not clean > 0:
                     return None
-                attacked = [float(score(crafter(image, own, [identity]).images)) for _, crafter in self._parts]
+                attacked = [float(scores(crafter(image, own, [identity]).images).score) for _, crafter in self._parts]
             except NotScored as error:
                 raise UnsupportedAttackError(str(error)) from error
         return float(min(attacked) <= (1 - self._drop) * clean)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Callable, Optional, Sequence
+from typing import Callable, Optional, Sequence
 
 import torch
 from mmengine.model import BaseModel
@@ -117,12 +117,7 @@ def craft_worst(
     )
 
 
-def scores_in_test(*args: Any, **kwargs: Any) -> Tensor:
-    """Scores of each image in a test, ``(N,)`` on the CPU; the arguments are those of :func:`samples_in_test`."""
-    return samples_in_test(*args, **kwargs).score
-
-
-def samples_in_test(
+def scores_in_test(
     model: BaseModel,
     task: Task,
     samples: Sequence,

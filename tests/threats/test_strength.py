@@ -126,9 +126,9 @@ def test_a_detector_must_lose_its_score_without_a_purifier(make_host, image_batc
         seen.append(model.data_preprocessor.enabled)
         index = samples[0].sample_idx
         if index == 5:
-            return torch.zeros(1)
+            return SimpleNamespace(score=torch.zeros(1))
         # What is left falls with the size of the perturbation, by 0.1 a pixel.
-        return 0.9 - 0.1 * (images - clean[index]).abs().amax((1, 2, 3))
+        return SimpleNamespace(score=0.9 - 0.1 * (images - clean[index]).abs().amax((1, 2, 3)))
 
     monkeypatch.setattr(strength, 'scores_in_test', score)
     config = dict(type='FGSM', eps=4)
