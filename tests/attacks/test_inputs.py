@@ -23,7 +23,7 @@ PGD = dict(type='PGD', eps=8, step_size=2, steps=4)
         (dict(steps=0), r'PGD: steps .* got 0'),
         (dict(steps=2.5), r'PGD: steps .* got 2\.5'),
         (dict(norm='l1'), r"PGD: unknown norm 'l1'; known: linf, l2"),
-        (dict(objective='ce'), r"unknown attack objective 'ce'; known: cross_entropy, margin, kl, task_loss"),
+        (dict(objective='ce'), r"unknown attack objective 'ce'; known: cross_entropy, margin, dlr, kl, task_loss"),
         (dict(objective='kl', targeted='random'), r"PGD: the objective 'kl' has no targeted form"),
         (dict(targeted='nearest'), r"PGD: unknown choice of target 'nearest'; known: random, least_likely"),
         (dict(kernel_size=4), r'kernel_size must be odd, got 4'),
