@@ -32,18 +32,35 @@ def test_receipt(entry):
     assert export['num_updates'] == entry['iterations']
     config = Config.fromfile(ROOT / entry['config'])
     assert export['generator'] == config.data_preprocessor.generator.to_dict()
+    if entry.get('type') == 'SmoothedPurifier':
+        assert export['sigma'] == config.data_preprocessor.sigma
+        assert {'certified_0', 'certified_0.25', 'images', 'n'} <= entry['results'].keys()
+        return
     # The claim is the lowest number: that of the attacker who knows the purifier stands beside the others.
     assert {'clean', 'gray_box_pgd', 'gray_box_ti_pgd', 'adaptive_pgd_20'} <= entry['results'].keys()
 
 
-@pytest.mark.parametrize('entry', ENTRIES, ids=lambda entry: entry['name'])
-def test_cleans_what_is_not_an_image_and_leaves_flat_ones(entry):
-    """Noise of full contrast is nothing that it has seen; a grey image has nothing to clean."""
+def build(entry: dict):
     pytest.importorskip('mmpretrain')
     init_cfg = dict(type='Pretrained', checkpoint=str(path_of(entry)))
+    kind = entry.get('type', 'AlignPurifier')
     with DefaultScope.overwrite_default_scope('mmpretrain'):
-        purifier = MODELS.build(dict(type='AlignPurifier', to_rgb=True, init_cfg=init_cfg)).eval()
+        purifier = MODELS.build(dict(type=kind, to_rgb=True, init_cfg=init_cfg)).eval()
     assert sum(parameter.numel() for parameter in purifier.generator.parameters()) == entry['parameters']
+    return purifier
+
+
+def named(entries: list) -> dict:
+    return dict(argvalues=entries, ids=[entry['name'] for entry in entries])
+
+
+SMOOTHED = [entry for entry in ENTRIES if entry.get('type') == 'SmoothedPurifier']
+
+
+@pytest.mark.parametrize('entry', **named([entry for entry in ENTRIES if entry not in SMOOTHED]))
+def test_cleans_what_is_not_an_image_and_leaves_flat_ones(entry):
+    """Noise of full contrast is nothing that it has seen; a grey image has nothing to clean."""
+    purifier = build(entry)
     grey = torch.full((1, 3, 32, 32), 128.0)
     noise = (torch.arange(3 * 32 * 32).reshape(1, 3, 32, 32) * 7919 % 256).float()
     with torch.no_grad():
@@ -51,3 +68,18 @@ def test_cleans_what_is_not_an_image_and_leaves_flat_ones(entry):
     assert cleaned.min() >= 0 and cleaned.max() <= 255
     change = (cleaned - torch.cat([grey, noise])).abs().flatten(1).mean(1)
     assert change[0] < change[1] < 60
+
+
+@pytest.mark.parametrize('entry', **named(SMOOTHED))
+def test_takes_its_noise_away(entry):
+    """It adds noise to a smooth image, and returns one that is nearer to it than a noisy one."""
+    purifier = build(entry)
+    row = torch.linspace(60, 200, 32)
+    image = (row + row[:, None]).div(2).expand(1, 3, 32, 32).contiguous()
+    noisy = (image + purifier.sigma * torch.randn(image.shape, generator=torch.Generator().manual_seed(0))).clamp(
+        0, 255
+    )
+    with torch.no_grad():
+        cleaned = purifier.clean(image)
+    assert cleaned.min() >= 0 and cleaned.max() <= 255
+    assert (cleaned - image).square().mean() < 0.9 * (noisy - image).square().mean()
