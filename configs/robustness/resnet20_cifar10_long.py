@@ -13,7 +13,8 @@ defenses = dict(
     none=dict(),
     align=purifier('zoo/align_resnet20_cifar10.pth'),
     general=purifier('zoo/general_resnet20_cifar10.pth'),
-    general_logits=purifier('zoo/general_logits_resnet20_cifar10.pth'))
+    general_logits=purifier('zoo/general_logits_resnet20_cifar10.pth'),
+    general_fractional=purifier('zoo/general_fractional_resnet20_cifar10.pth'))
 # Those that are too large for zoo/ are where benchmarks/gpu_suite.py wrote them:
 #   adaptive=purifier('work_dirs/gpu_suite/resnet20_cifar10_long_adaptive.pth')
 
