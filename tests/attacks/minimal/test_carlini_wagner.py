@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from fixtures.known_boundaries import labels_of, logits_of
 
 from mmadvdefense.attacks import PGD, AttackSource, CarliniWagner, CarliniWagnerBounded, Randomness, build_attack
 from mmadvdefense.attacks.objectives import margins
@@ -33,18 +34,6 @@ def relabel(model, images, samples):
     for sample, label in zip(samples, labels):
         sample.set_gt_label(int(label))
     return samples
-
-
-def logits_of(model, images):
-    """The model as its authors would run it."""
-    native, training = model.data_preprocessor, model.training
-    logits = model.eval()((images - native.mean) / native.std)
-    model.train(training)
-    return logits.detach()
-
-
-def labels_of(samples):
-    return torch.cat([sample.gt_label for sample in samples])
 
 
 def distance_to(model, images, labels, rival, margin=0.0):

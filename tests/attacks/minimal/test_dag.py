@@ -2,17 +2,10 @@
 
 import pytest
 import torch
+from fixtures.known_boundaries import logits_of
 
 from mmadvdefense.attacks import DAG, AttackSource, Randomness, build_attack
 from mmadvdefense.attacks.targets import target_choice
-
-
-def logits_of(model, images):
-    """The model as its authors would run it."""
-    native, training = model.data_preprocessor, model.training
-    logits = model.eval()((images - native.mean) / native.std)
-    model.train(training)
-    return logits.detach()
 
 
 @pytest.fixture

@@ -4,29 +4,12 @@ import math
 
 import pytest
 import torch
+from fixtures.known_boundaries import labels_of, logits_of, size
 
 from mmadvdefense.attacks import AttackSource, DeepFool, EnsembleSource, Randomness, build_attack
 from mmadvdefense.attacks.targets import target_choice
 
 SIDE = 4
-
-
-@pytest.fixture
-def grey(make_images, make_samples):
-    """Images far from black and white, so that no pixel meets the end of its range."""
-    return 128 + (make_images(9, 3, SIDE, SIDE) - 128) / 16, make_samples(9, 3)
-
-
-def logits_of(model, images):
-    """The model as its authors would run it."""
-    native, training = model.data_preprocessor, model.training
-    logits = model.eval()((images - native.mean) / native.std)
-    model.train(training)
-    return logits.detach()
-
-
-def labels_of(samples):
-    return torch.cat([sample.gt_label for sample in samples])
 
 
 def distances_by_hand(model, images, labels, norm):
@@ -38,10 +21,6 @@ def distances_by_hand(model, images, labels, norm):
     size = (normals[None] - normals[labels][:, None]).norm(2 if norm == 'l2' else 1, dim=2)
     leads[rows, labels], size[rows, labels] = -math.inf, 1
     return (-leads / size).amin(1).clamp(min=0)
-
-
-def size(delta, norm):
-    return delta.flatten(1).norm(dim=1) if norm == 'l2' else delta.flatten(1).abs().amax(1)
 
 
 def run(attack, model, images, samples, **settings):

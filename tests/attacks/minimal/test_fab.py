@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from fixtures.known_boundaries import labels_of, logits_of, size
 
 from mmadvdefense.attacks import FAB, AttackSource, EnsembleSource, Randomness, build_attack
 from mmadvdefense.attacks.minimal.fab import step_to_plane
@@ -49,27 +50,6 @@ def test_no_step_without_a_direction(make_images):
     normal[:] = 1e-30  # whose square is 0
     steps = step_to_plane(torch.full_like(points, 100), normal, torch.full((3,), 48e-30), 'l2')
     torch.testing.assert_close(steps, torch.ones_like(points), rtol=1e-3, atol=0)
-
-
-@pytest.fixture
-def grey(make_images, make_samples):
-    """Images far from black and white."""
-    return 128 + (make_images(9, 3, 4, 4) - 128) / 16, make_samples(9, 3)
-
-
-def logits_of(model, images):
-    native, training = model.data_preprocessor, model.training
-    logits = model.eval()((images - native.mean) / native.std)
-    model.train(training)
-    return logits.detach()
-
-
-def labels_of(samples):
-    return torch.cat([sample.gt_label for sample in samples])
-
-
-def size(delta, norm):
-    return delta.flatten(1).norm(dim=1) if norm == 'l2' else delta.flatten(1).abs().amax(1)
 
 
 def run(model, images, samples, **settings):
