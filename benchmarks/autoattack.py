@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable
 
 import torch
-from attack_strength import Perturb, UnitRangeHost, load
+from attack_strength import UnitRangeHost, load
+from peer_attacks import Perturb
 from torch import Tensor
 
 from mmadvdefense.attacks import AttackSource, AutoAttack, Randomness, derive_seed

@@ -24,8 +24,9 @@ from typing import Callable
 import torch
 from mmengine.config import Config, DictAction
 from released_step import ReleasedStep
+from step_probe import StepProbe, train_step
 from terminaltables import AsciiTable
-from train_step import StepProbe, batches, build_runner, train_step
+from train_step import batches, build_runner
 
 SIDES = ('ours', 'released')
 

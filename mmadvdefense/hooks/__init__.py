@@ -4,6 +4,7 @@ from .adversarial_train import AdversarialTrainingHook
 from .amplification import ErrorAmplificationHook
 from .attack import AttackHook
 from .attack_schedule import AttackScheduleHook
+from .channels_last import ChannelsLastHook
 from .example_images import ExampleImagesHook
 from .finite_guard import FiniteLossGuardHook
 from .free_replay import FreeReplayHook
@@ -15,6 +16,7 @@ __all__ = [
     'AdversarialTrainingHook',
     'AttackHook',
     'AttackScheduleHook',
+    'ChannelsLastHook',
     'ErrorAmplificationHook',
     'ExampleImagesHook',
     'FiniteLossGuardHook',

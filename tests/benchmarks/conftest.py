@@ -1,6 +1,7 @@
 import importlib.util
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from mmengine.config import Config
@@ -13,7 +14,9 @@ def _script(name: str):
     spec = importlib.util.spec_from_file_location(f'benchmark_{name}', ROOT / 'benchmarks' / f'{name}.py')
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    # Scripts import their neighbors, which Python finds beside a script that it runs.
+    with mock.patch.object(sys, 'path', [str(ROOT / 'benchmarks'), *sys.path]):
+        spec.loader.exec_module(module)
     return module
 
 

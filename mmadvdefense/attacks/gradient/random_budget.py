@@ -26,6 +26,8 @@ class RandomBudget(Attack):
         eps: smallest and largest budget in pixels (0-255), inclusive; an image with a budget of 0 stays clean.
         integer: draw integers only. Otherwise all numbers in the range are possible, so a purifier also sees budgets
             between 0 and 1 pixel.
+        power: how densely budgets lie near the smallest one: a draw from [0, 1) is raised to this power before it is
+            stretched over the range. 1 is uniform; with 2, half of the budgets are in the lowest quarter.
         step_size: pixels, or ``'eps/steps'``.
         relative_step: step size as a share of the image's budget, instead of ``step_size``; above 1/steps the attack
             can reach the edge of its ball before the last step, as Align's training attack does with 0.0175/0.031.
@@ -43,6 +45,7 @@ class RandomBudget(Attack):
         step_size: Union[float, str] = 'eps/steps',
         relative_step: Optional[float] = None,
         integer: bool = True,
+        power: float = 1.0,
     ):
         given = sorted({'eps', 'step_size', 'step_sizes'} & attack.keys())
         if given:
@@ -51,6 +54,8 @@ class RandomBudget(Attack):
             raise UsageError(f'RandomBudget: eps must be a range such as (1, 16), got {eps!r}')
         if integer and any(bound % 1 for bound in eps):
             raise UsageError(f'RandomBudget: eps={eps!r} is not a range of integers; set integer=False to allow others')
+        if not power > 0:
+            raise UsageError(f'RandomBudget: power must be positive (1 makes budgets uniform), got {power!r}')
         low, high = eps
         self._scale_steps = step_size == 'eps/steps'
         if isinstance(step_size, str) and not self._scale_steps:
@@ -69,6 +74,7 @@ class RandomBudget(Attack):
         self.attack = built
         super().__init__(high, built.norm, built.targeted)
         self.low, self.high, self.integer = float(low), float(high), integer
+        self.power = float(power)
         self.supports_eot = self.attack.supports_eot
         self.stochastic = True
         self._share = 1.0
@@ -99,7 +105,7 @@ class RandomBudget(Attack):
 
     def draw(self, batch: AttackBatch) -> Tensor:
         """The budget of each image before it is scaled, ``(N, 1, 1, 1)``."""
-        draws = batch.randomness.derive('budget').uniform_like(batch.clean.new_zeros(len(batch), 1, 1, 1))
+        draws = batch.randomness.derive('budget').uniform_like(batch.clean.new_zeros(len(batch), 1, 1, 1)) ** self.power
         if self.integer:
             return self.low + (draws * (self.high - self.low + 1)).floor()
         return self.low + draws * (self.high - self.low)

@@ -91,15 +91,17 @@ def test_all_budgets_of_the_range_are_drawn_alike(tiny_classifier, make_images, 
     assert torch.equal(adversarial[unchanged], images[unchanged])
 
 
-def test_budgets_that_are_no_integers(tiny_classifier, make_images, make_samples):
-    """Uniform over the range, down to a fraction of a pixel, and what the perturbation uses up."""
+@pytest.mark.parametrize('power', [1, 2])
+def test_budgets_that_are_no_integers(power, tiny_classifier, make_images, make_samples):
+    """Down to a fraction of a pixel, as dense as asked for near the smallest one, and what the perturbation uses up."""
     images = make_images(400, 3, 8, 8).clamp(20, 235)
     attack = dict(type='FGSM')
-    adversarial = run(attack, tiny_classifier, images, make_samples(400), 7, eps=(0, 2.5), integer=False)
+    adversarial = run(attack, tiny_classifier, images, make_samples(400), 7, eps=(0, 2.5), integer=False, power=power)
     size = (adversarial - images).flatten(1).abs().amax(1)
     draws = Randomness(7).derive('budget').uniform_like(torch.zeros(400, 1, 1, 1)).flatten()
-    torch.testing.assert_close(size, 2.5 * draws, rtol=0, atol=1e-4)
-    assert 0.2 < (size < 0.75).float().mean() < 0.4
+    torch.testing.assert_close(size, 2.5 * draws**power, rtol=0, atol=1e-4)
+    share = 0.3 ** (1 / power)
+    assert share - 0.1 < (size < 0.75).float().mean() < share + 0.1
 
 
 def test_description_names_the_range():
@@ -122,6 +124,7 @@ def test_description_names_the_range():
         (dict(attack=dict(type='BIM', steps=4), step_size='eps'), "pixels .* or 'eps/steps', got 'eps'"),
         (dict(attack=dict(type='BIM', steps=0)), 'steps must be an integer'),
         (dict(attack=dict(type='DeepFool')), 'DeepFool'),
+        (dict(attack=dict(type='BIM', steps=4), power=0), 'power must be positive'),
     ],
 )
 def test_mistakes(settings, message):
