@@ -6,4 +6,7 @@ _base_ = [
 ]
 
 data_preprocessor = dict(type='AlignPurifier', **_base_.purifier)
-custom_hooks = [dict(type='PurifierTrainHook', attack=_base_.attack, labels=_base_.labels, **_base_.objective)]
+custom_hooks = [
+    dict(type='PurifierTrainHook', attack=_base_.attack, labels=_base_.labels, **_base_.objective),
+    dict(type='ChannelsLastHook'),
+]

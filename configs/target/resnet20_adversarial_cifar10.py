@@ -6,4 +6,5 @@ train_dataloader = dict(batch_size=128)
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=500))
 custom_hooks = [
     dict(type='AdversarialTrainingHook', attack=dict(type='NFGSM', eps=8)),
+    dict(type='ChannelsLastHook'),
 ]

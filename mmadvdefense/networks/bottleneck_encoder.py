@@ -60,7 +60,7 @@ class BottleneckEncoder(BaseModule):
         self,
         in_channels: int = 3,
         widths: Sequence[int] = (24, 48, 96, 128),
-        blocks: Sequence[int] = (1, 2, 2, 2),
+        blocks: Sequence[int] = (1, 2, 2, 1),
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         widths, blocks = tuple(widths), tuple(blocks)

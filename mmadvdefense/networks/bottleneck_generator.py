@@ -58,7 +58,7 @@ class BottleneckGenerator(nn.Module):
         in_channels: int = 3,
         num_downsamples: int = 3,
         widths: Sequence[int] = (24, 48, 96, 128),
-        blocks: Sequence[int] = (1, 2, 2, 2),
+        blocks: Sequence[int] = (1, 2, 2, 1),
         code_channels: int = 32,
         image_mix: float = 0.0,
         image_pool: int = 8,
