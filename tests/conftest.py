@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 from contextlib import contextmanager
@@ -46,11 +47,20 @@ def pytest_sessionstart(session) -> None:
         reporter.write_line(f'random order: --randomly-seed={seed} repeats it, -p no:randomly is without')
 
 
+def pytest_collection_finish(session) -> None:
+    # MMEngine collects garbage for every data set. That visits all that has been imported, unless it is frozen.
+    gc.collect()
+    gc.freeze()
+
+
 def _seed(name: str) -> None:
     seed = crc32(name.encode())
     random.seed(seed)
     np.random.seed(seed)
-    torch.manual_seed(seed)
+    # torch.manual_seed formats a traceback for a GPU that has not been used yet.
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -37,8 +37,8 @@ def test_all_are_there():
 def test_hook_and_data_are_complete(path):
     config = Config.fromfile(path)
     before = config.to_dict()
-    (hook,) = (dict(hook) for hook in config.custom_hooks)
-    HOOKS[hook.pop('type')](**hook)
+    for hook in (dict(hook) for hook in config.custom_hooks):
+        HOOKS[hook.pop('type')](**hook)
     if purifier_config.purifier_config(config) is not None:
         recipes.complete_training(config)
         assert config.to_dict() == before

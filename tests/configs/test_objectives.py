@@ -44,8 +44,16 @@ RECOMMENDED = {
 }
 USERS = {
     'recommended': ['align/align_resnet20_1xb64-8e_cifar10', '_base_/defenses/align_default_cls', 'demo/digits_align'],
-    'recommended_seg': ['align/align_light-pspnet_1xb4-8e_camvid', '_base_/defenses/align_default_seg'],
-    'recommended_det': ['align/align_light-ssd_1xb4-8e_bccd', '_base_/defenses/align_default_det'],
+    'recommended_seg': [
+        'align/align_light-pspnet_1xb4-8e_camvid',
+        'align/align_light-pspnet_general_1xb4-8e_camvid',
+        '_base_/defenses/align_default_seg',
+    ],
+    'recommended_det': [
+        'align/align_light-ssd_1xb4-8e_bccd',
+        'align/align_light-ssd_general_1xb4-8e_bccd',
+        '_base_/defenses/align_default_det',
+    ],
 }
 
 

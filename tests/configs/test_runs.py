@@ -81,7 +81,7 @@ def test_light_target_trains_and_is_evaluated(name, make_runner):
     assert {'mAP', 'mIoU'} & {key.rpartition('/')[2] for key in runner.test()}
 
 
-@pytest.mark.parametrize('name', ['align_light-pspnet_1xb4-8e_camvid', 'align_light-ssd_1xb4-8e_bccd'])
+@pytest.mark.parametrize('name', ['align_light-pspnet_general_1xb4-8e_camvid', 'align_light-ssd_general_1xb4-8e_bccd'])
 def test_light_purifier_trains(name, make_runner):
     runner, spy = make_runner(f'align/{name}')
     runner.train()

@@ -31,6 +31,7 @@ class Row(NamedTuple):
 # By recipe: how many terms the objective of Align has, and the features it takes where there is a choice.
 RECIPES = {
     'recommended': (5, 'logits'),
+    'recommended dense': (5, None),
     'one line': (5, None),
     'paper': (6, 'pre_logits'),
     # the mean over pairs of classes in the place of their sum
@@ -55,13 +56,15 @@ ALIGN = {
     'deeplabv3-r50_1xb1-80e_cityscapes': ('deeplabv3_cityscapes', 'many'),
     'deeplabv3-r50_1xb1-20e_voc2012': ('deeplabv3_voc2012', 'many'),
     'deeplabv3-r50_1xb4-80e_camvid': ('deeplabv3_camvid', 'paper'),
-    'light-pspnet_1xb4-8e_camvid': ('light_pspnet_camvid', 'one line'),
+    'light-pspnet_1xb4-8e_camvid': ('light_pspnet_camvid', 'recommended dense'),
+    'light-pspnet_general_1xb4-8e_camvid': ('light_pspnet_camvid', 'one line'),
     'ssd300_1xb4-80e_voc0712': ('ssd_voc', 'many'),
     'ssd300_1xb4-80e_bccd': ('ssd_bccd', 'paper'),
     'ssd300_released_1xb4-200e_voc0712': ('ssd_voc', 'released'),
     'rfbnet300_1xb4-80e_voc0712': ('rfbnet_voc', 'many'),
     'rfbnet300_1xb4-80e_bccd': ('rfbnet_bccd', 'paper'),
-    'light-ssd_1xb4-8e_bccd': ('light_ssd_bccd', 'one line'),
+    'light-ssd_1xb4-8e_bccd': ('light_ssd_bccd', 'recommended dense'),
+    'light-ssd_general_1xb4-8e_bccd': ('light_ssd_bccd', 'one line'),
 }
 ONLINE = {
     'oag_resnet20_cifar10': ('resnet20_cifar10', 'OAGPurifier'),

@@ -155,7 +155,8 @@ default_hooks = dict(logger=dict(interval=10), checkpoint=dict(by_epoch=False, i
     assert written.optim_wrapper.optimizer.type == 'Adam' and written.optim_wrapper.optimizer.lr == 1e-3
     assert written.param_scheduler[0].type == 'LinearLR' and written.param_scheduler[0].end == 20
     hook = next(hook for hook in written.custom_hooks if hook.type == 'PurifierTrainHook')
-    assert hook.attack.type == 'PGD' and hook.attack.objective == 'kl' and hook.attack.steps == 4
+    assert [attack.type for attack in hook.attack] == ['RandomBudget'] * 6 and hook.labels == 'predicted'
+    assert {attack.attack.type for attack in hook.attack} == {'PGD', 'MIFGSM', 'TIFGSM', 'DIFGSM', 'FGSM'}
     trained = _state(tmp_path / 'work' / 'iter_20.pth')
     assert int(trained['data_preprocessor.num_updates']) == 20
     plain = _state(tmp_path / 'resnet18.pth')

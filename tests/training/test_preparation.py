@@ -72,10 +72,10 @@ def test_overrides_beat_the_recipe_and_a_resumed_run_beats_them(one_line, tmp_pa
     (tmp_path / 'work').mkdir()
     latest = tmp_path / 'work' / 'epoch_3.pth'
     torch.save({'state_dict': {}, 'meta': {'seed': 23}}, latest)
-    overrides = {'optim_wrapper.optimizer.lr': 0.25, 'load_from': checkpoint, 'custom_hooks.0.attack.eps': 4}
+    overrides = {'optim_wrapper.optimizer.lr': 0.25, 'load_from': checkpoint, 'custom_hooks.0.attack.0.power': 3.0}
     prepare_for_training(config, overrides, resume='auto')
     assert config.optim_wrapper.optimizer == dict(type='Adam', lr=0.25, betas=(0.5, 0.999))
-    assert config.custom_hooks[0].attack.eps == 4
+    assert [attack.power for attack in config.custom_hooks[0].attack[:2]] == [3.0, 2.0]
     assert config.resume and config.load_from == str(latest) and config.randomness.seed == 23
 
 

@@ -1,6 +1,8 @@
-# What a classifier's config gets that names AlignPurifier and nothing else.
-_base_ = './align_recommended_cls.py'
+# What a classifier's config gets that names AlignPurifier and nothing else: attacks of many kinds and sizes, the recommended
+# objective (nothing to download), and a small residual U-Net.
+_base_ = ['./attacks_general.py', './objective_recommended.py', './networks_unet.py']
 
 data_preprocessor = dict(**_base_.purifier)
+custom_hooks = [dict(type='PurifierTrainHook', attack=_base_.attack, labels=_base_.labels, **_base_.objective)]
 optim_wrapper = dict(optimizer=dict(type='Adam', lr=1e-3, betas=(0.5, 0.999)))
 auto_scale_lr = dict(base_batch_size=64)

@@ -1,6 +1,6 @@
-# What a detector's config gets that names AlignPurifier and nothing else: the paper's training attack, the recommended
+# What a detector's config gets that names AlignPurifier and nothing else: attacks of many kinds and sizes, the recommended
 # objective (nothing to download), and a small residual U-Net.
-_base_ = ['../attacks/fgsm_det_train.py', './objective_recommended_det.py', './networks_unet.py']
+_base_ = ['./attacks_general_det.py', './objective_recommended_det.py', './networks_unet.py']
 
 data_preprocessor = dict(**_base_.purifier)
 custom_hooks = [dict(type='PurifierTrainHook', attack=_base_.attack, **_base_.objective)]
