@@ -41,7 +41,7 @@ class BottleneckEncoder(BaseModule):
     The encoder of :class:`BottleneckGenerator`, and a backbone for MMPretrain, so that it can be trained as a
     classifier first. It then sees what it sees in the generator, images in [-1, 1] in the channel order of the
     pipeline, if the classifier's preprocessor has a mean and std of 127.5 and leaves the channels as they are. By
-    default it has 0.95 M parameters and maps 32x32 pixels to 4x4 positions.
+    default it has 0.65 M parameters and maps 32x32 pixels to 4x4 positions.
 
     Args:
         in_channels: channels of the input images.

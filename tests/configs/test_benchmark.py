@@ -10,8 +10,8 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 import mmadvdefense  # noqa: F401  registers everything
-from mmadvdefense.hooks import AdversarialTrainingHook, PurifierTrainHook
 from mmadvdefense.networks import DUNet, GlobalGenerator
+from mmadvdefense.registry import HOOKS
 from mmadvdefense.training import purifier_config, recipes
 
 pytest.importorskip('mmpretrain')
@@ -20,7 +20,6 @@ UNET, OWN = (
     {path.stem.rpartition('_')[2]: path for path in FOLDER.glob(f'resnet20_cifar10_{kind}_*.py')}
     for kind in ('unet', 'own')
 )
-HOOKS = {'PurifierTrainHook': PurifierTrainHook, 'AdversarialTrainingHook': AdversarialTrainingHook}
 
 
 def images_trained_on(config: Config) -> int:
@@ -37,8 +36,8 @@ def test_all_are_there():
 def test_hook_and_data_are_complete(path):
     config = Config.fromfile(path)
     before = config.to_dict()
-    for hook in (dict(hook) for hook in config.custom_hooks):
-        HOOKS[hook.pop('type')](**hook)
+    for hook in config.custom_hooks:
+        HOOKS.build(dict(hook))
     if purifier_config.purifier_config(config) is not None:
         recipes.complete_training(config)
         assert config.to_dict() == before

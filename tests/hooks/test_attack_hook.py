@@ -452,3 +452,16 @@ def test_an_identity_generator_changes_no_score(attacked):
     with_, without = attacked(generator=IDENTITY), attacked(generator=IDENTITY, enabled=False)
     assert with_.metrics['accuracy/top1'] == without.metrics['accuracy/top1']
     assert with_.metrics['purified/psnr'] == pytest.approx(without.metrics['purified/psnr'], abs=1e-3)
+
+
+def test_the_target_s_checkpoint_behind_an_exported_purifier(make_config, capsys):
+    """It lacks the purifier, which is there already: no word of missing keys."""
+    config = make_config()
+    config.custom_hooks = [dict(type='AttackHook', attack=PGD)]
+    runner = Runner.from_cfg(config)
+    before = {name: value.clone() for name, value in runner.model.data_preprocessor.state_dict().items()}
+    runner.load_or_resume()
+    said = capsys.readouterr()
+    assert 'missing keys' not in said.out + said.err
+    after = runner.model.data_preprocessor.state_dict()
+    assert before and all(torch.equal(after[name], value) for name, value in before.items())
