@@ -41,6 +41,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--warm-up', type=int, default=2, help='steps of each side before measuring')
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--json', help='also write the numbers to this file')
+    parser.add_argument(
+        '--no-memory', action='store_true', help='times only: on a CPU, memory takes two more processes'
+    )
     parser.add_argument('--memory-of', choices=SIDES, help='only print how many bytes one side needs')
     return parser.parse_args()
 
@@ -97,7 +100,7 @@ def resident_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def memory(steps: dict[str, Callable], arguments: argparse.Namespace) -> dict[str, int]:
+def memory(steps: dict[str, Callable], arguments: argparse.Namespace) -> dict[str, float]:
     """Bytes that a step of each side needs."""
     if arguments.device == 'cuda':
         return {side: cuda_bytes(step) for side, step in steps.items()}
@@ -122,7 +125,7 @@ def main() -> None:
         print(resident_bytes() - before)
         return
     seconds = measure(steps, arguments)
-    needed = memory(steps, arguments)
+    needed = dict.fromkeys(SIDES, float('nan')) if arguments.no_memory else memory(steps, arguments)
     median = {side: statistics.median(times) for side, times in seconds.items()}
     ratio = statistics.median(theirs / ours for ours, theirs in zip(*(seconds[side] for side in SIDES)))
     # A tiny step may need no more than importing the libraries did at its peak.
@@ -139,7 +142,7 @@ def main() -> None:
             speed_ratio=ratio,
             memory_ratio=share,
             milliseconds={side: median[side] * 1e3 for side in SIDES},
-            bytes=needed,
+            bytes={} if arguments.no_memory else needed,
         )
         with open(arguments.json, 'w') as file:
             json.dump(numbers, file, indent=2)

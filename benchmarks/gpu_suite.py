@@ -77,18 +77,15 @@ def compare_steps(suite: Suite) -> None:
             str(side),
         ]
         command += ['--batch-size', str(4 if suite.tiny else batch), '--turns', str(turns), '--device', suite.device]
-        command += ['--json', str(numbers), *(['--cfg-options', *TINY] if suite.tiny else [])]
+        command += ['--json', str(numbers), *(['--no-memory', '--cfg-options', *TINY] if suite.tiny else [])]
 
         def read(_: str, numbers: Path = numbers) -> dict:
             if not numbers.exists():
                 return {}
             found = json.loads(numbers.read_text())
-            memory = {side: round(size / 2**20) for side, size in found['bytes'].items()}
             return {
-                'ms ours': found['milliseconds']['ours'],
-                'ms released': found['milliseconds']['released'],
-                'MiB ours': memory['ours'],
-                'MiB released': memory['released'],
+                **{f'ms {side}': time for side, time in found['milliseconds'].items()},
+                **{f'MiB {side}': round(size / 2**20) for side, size in found['bytes'].items()},
                 'released / ours': found['speed_ratio'],
             }
 

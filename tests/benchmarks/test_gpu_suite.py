@@ -1,19 +1,60 @@
 """A dry run of the GPU suite on a CPU, with tiny networks."""
 
 import json
+import multiprocessing
+import os
+import runpy
+import subprocess
 import sys
+import traceback
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
+
+
+def _run_script(command: list, folder: str, log, environment: dict) -> None:
+    sys.stdout = sys.stderr = log
+    os.chdir(folder)
+    os.environ.update(environment)
+    sys.argv = command[1:]
+    sys.path.insert(0, str(Path(folder, command[1]).parent))
+    torch.set_num_threads(1)
+    try:
+        runpy.run_path(command[1], run_name='__main__')
+    except BaseException:
+        traceback.print_exc()
+        raise
+    finally:
+        log.flush()
+
+
+class Forked:
+    """In the place of ``subprocess.Popen``: a process that need not import the hosts again."""
+
+    def __init__(self, command, cwd, stdout, env, **_):
+        assert command[0] == sys.executable and Path(cwd, command[1]).is_file()
+        arguments = (command, str(cwd), stdout, env)
+        self.process = multiprocessing.get_context('fork').Process(target=_run_script, args=arguments)
+        self.process.start()
+
+    def wait(self, timeout=None) -> int:
+        self.process.join(timeout)
+        assert self.process.exitcode is not None, 'it takes too long'
+        return self.process.exitcode
 
 
 @pytest.fixture
 def run(load_script, monkeypatch):
-    """Run the suite in this process; its steps have processes of their own."""
+    """Run the suite in this process."""
 
     def run(out: Path, *arguments: str) -> None:
         monkeypatch.setattr(sys, 'argv', ['gpu_suite.py', '--tiny', '--device', 'cpu', '--out', str(out), *arguments])
-        load_script('gpu_suite').main()
+        suite = load_script('gpu_suite')
+        forking = SimpleNamespace(Popen=Forked, STDOUT=subprocess.STDOUT, TimeoutExpired=subprocess.TimeoutExpired)
+        monkeypatch.setattr(sys.modules['timed_steps'], 'subprocess', forking)
+        suite.main()
 
     return run
 
@@ -23,7 +64,8 @@ def test_every_step_is_recorded(run, tmp_path, capsys):
     report = json.loads((tmp_path / 'report.json').read_text())
     assert report['machine']['card'] == 'CPU' and report['tiny'] is True
     (step,) = report['steps']
-    assert step['name'] == 'step_resnet20_cifar10_align' and step['status'] == 'passed', capsys.readouterr()
+    said = (tmp_path / f'{step["name"]}.log').read_text()
+    assert step['name'] == 'step_resnet20_cifar10_align' and step['status'] == 'passed', said
     assert step['numbers']['ms ours'] > 0 and step['numbers']['released / ours'] > 0
     assert '| step_resnet20_cifar10_align | passed' in (tmp_path / 'report.md').read_text()
 

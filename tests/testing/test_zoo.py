@@ -1,8 +1,5 @@
 """A sample of the zoo, of every host; and what the table says of models that cannot be protected."""
 
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from mmengine.registry import DefaultScope
@@ -13,7 +10,6 @@ from mmadvdefense.testing.zoo_report import zoo_page, zoo_table
 
 for host in ('mmdet', 'mmseg', 'mmpretrain'):
     pytest.importorskip(host)
-ROOT = Path(__file__).parents[2]
 SAMPLE = (
     'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
     'mmdet::ssd/ssdlite_mobilenetv2-scratch_8xb24-600e_coco.py',
@@ -77,7 +73,7 @@ def test_the_page():
     assert 'torch 2.' in zoo_page([works]) and 'mmsegmentation 1.' in zoo_page([works])
 
 
-def test_what_does_not_work_is_in_the_table_and_in_the_exit_status(tmp_path):
+def test_what_does_not_work_is_in_the_table(tmp_path):
     config = tmp_path / 'broken.py'
     config.write_text(
         "default_scope = 'mmpretrain'\n"
@@ -88,20 +84,3 @@ def test_what_does_not_work_is_in_the_table_and_in_the_exit_status(tmp_path):
     check = check_model(str(config))
     assert not check.works and 'NoSuchBackbone' in check.problem
     assert 'NoSuchBackbone' in zoo_table([check])
-    tool = subprocess.run(
-        [
-            sys.executable,
-            '-W',
-            'ignore',
-            str(ROOT / 'tools' / 'check_zoo.py'),
-            str(config),
-            '--out',
-            str(tmp_path / 'zoo.md'),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert tool.returncode == 1
-    assert tool.stdout.splitlines()[-1] == '0 of 1 work'
-    assert '| broken | classification | no | KeyError' in (tmp_path / 'zoo.md').read_text()
