@@ -129,10 +129,10 @@ def test_void_is_not_attacked(bounded, segmentor, run_attack):
 
 
 @pytest.mark.parametrize('combine', ['logits', 'losses'])
-def test_equal_segmentors_are_one_segmentor(config, combine, segmentor, run_attack):
+def test_equal_segmentors_are_one_segmentor(bounded, combine, segmentor, run_attack):
     both = EnsembleSource([AttackSource(segmentor.model)] * 2, combine)
-    one = run_attack(config, segmentor.source, segmentor.images, segmentor.samples)
-    two = run_attack(config, both, segmentor.images, segmentor.samples)
+    one = run_attack(bounded, segmentor.source, segmentor.images, segmentor.samples)
+    two = run_attack(bounded, both, segmentor.images, segmentor.samples)
     assert ((one - two).abs() < 1e-2).float().mean() > 0.99
 
 
