@@ -106,7 +106,7 @@ def test_metadata_is_that_of_the_requirements(built):
     assert version_line.lower() in (ROOT / 'CITATION.cff').read_text().splitlines()
     assert 'License-Expression: Apache-2.0' in metadata and 'Requires-Python: >=3.10' in metadata
     required = [Requirement(line.removeprefix('Requires-Dist: ')) for line in metadata if line.startswith('Requires-D')]
-    for extra in ('', 'attacks', 'purifiers'):
+    for extra in ('', 'attacks', 'corruptions', 'purifiers'):
         lines = (ROOT / 'requirements' / f'{extra or "runtime"}.txt').read_text().splitlines()
         wanted = {str(Requirement(line)) for line in lines if line and not line.startswith('#')}
         mine = (r for r in required if (f'extra == "{extra}"' in str(r.marker) if extra else r.marker is None))

@@ -233,7 +233,7 @@ def set_up(venv: Venv) -> None:
     venv.pip_install('installing torch and build tools (5 GB)', '-r', f'{requirements}/build.txt')
     wheel = mmcv_wheel(venv)
     venv.pip_install('installing mmcv', '--no-deps', '--force-reinstall', str(wheel))
-    files = ('build', 'mminstall', 'runtime', 'optional', 'purifiers', 'tests', 'docs')
+    files = ('build', 'mminstall', 'runtime', 'optional', 'purifiers', 'corruptions', 'tests', 'docs')
     lists = [argument for name in files for argument in ('-r', f'{requirements}/{name}.txt')]
     venv.pip_install('installing OpenMMLab, the other requirements, test and documentation tools', *lists)
     venv.pip_install('installing torchattacks', '--no-deps', TORCHATTACKS)

@@ -15,7 +15,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from mmadvdefense import __version__
-from mmadvdefense.attacks import attack_names, attack_settings
+from mmadvdefense.attacks import attack_names, attack_settings, build_attack
 from mmadvdefense.attacks.objectives import WORDS
 from mmadvdefense.attacks.targets import TARGETS
 from mmadvdefense.evaluation import Result, evaluate, robustness_table
@@ -26,7 +26,7 @@ from mmadvdefense.model_spec import ModelSpec
 from mmadvdefense.models import host_model, unwrap
 from mmadvdefense.registry import ATTACKS, find_class, type_name
 from mmadvdefense.saving import write_json
-from mmadvdefense.threats import DEFAULT_EOT_SAMPLES, THREAT_MODELS, THREAT_SETTINGS, ThreatModel
+from mmadvdefense.threats import DEFAULT_EOT_SAMPLES, NATURAL, THREAT_MODELS, THREAT_SETTINGS, ThreatModel
 from mmadvdefense.threats.sources import enabled_purifier
 from mmadvdefense.threats.threat_model import check_name
 from mmadvdefense.training.preparation import prepare_for_testing
@@ -48,9 +48,17 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         '--objective', metavar='NAME', choices=list(WORDS), help=f'what the attack maximizes: {", ".join(WORDS)}'
     )
+    parser.add_argument('--severity', type=int, nargs='+', help='of a corruption: 1 to 5; several for ImageNetC')
+    parser.add_argument('--corruption', metavar='NAME', help='of --attack Corruption: fog, jpeg_compression, ...')
     parser.add_argument('--area', type=float, help='of a patch: its share of the image, in (0, 1)')
     parser.add_argument('--file', help='of a universal perturbation or patch: what tools/fit_universal.py has written')
-    parser.add_argument('--targeted', nargs='?', const='random', choices=list(TARGETS), help='towards a wrong class')
+    parser.add_argument(
+        '--targeted',
+        nargs='?',
+        const='random',
+        metavar='CHOICE',
+        help=f'towards a wrong class: {", ".join(TARGETS)}, top_wrong_2, ..., or class_3, ... for one class',
+    )
     parser.add_argument(
         '--num-targets', type=int, help='number of wrong classes to try; the one that is worst for the model counts'
     )
@@ -66,7 +74,7 @@ def parse_arguments() -> argparse.Namespace:
         nargs='+',
         metavar='NAME',
         help=f'what the attacker has and knows: one or more of {", ".join(THREAT_MODELS)}, with a row each (default: '
-        'gray-box, and transfer with --source)',
+        'gray-box, and transfer with --source; natural for corruptions)',
     )
     parser.add_argument(
         '--substitute',
@@ -88,16 +96,17 @@ def parse_arguments() -> argparse.Namespace:
 
 def attack_config(arguments: argparse.Namespace) -> Optional[dict]:
     """The attack of the command line: a name or a config file, overridden by the other flags."""
-    names = ('eps', 'step_size', 'steps', 'objective', 'area', 'file', 'targeted')
+    names = ('eps', 'step_size', 'steps', 'objective', 'severity', 'corruption', 'area', 'file', 'targeted')
     given = {name: getattr(arguments, name) for name in names}
     given = {name: value for name, value in given.items() if value is not None}
+    if len(given.get('severity', ())) == 1:
+        (given['severity'],) = given['severity']
     if arguments.attack is None:
         others = ('num_targets', 'source', 'threat_model', 'substitute', 'eot_samples')
         if given or any(getattr(arguments, name) is not None for name in others):
             raise UsageError(
-                '--eps, --step-size, --steps, --objective, --area, --file, --targeted, --num-targets, --source, '
-                '--threat-model, '
-                '--substitute and --eot-samples need --attack'
+                '--eps, --step-size, --steps, --objective, --severity, --corruption, --area, --file, --targeted, '
+                '--num-targets, --source, --threat-model, --substitute and --eot-samples need --attack'
             )
         return None
     if arguments.attack.endswith('.py'):
@@ -126,14 +135,15 @@ def _needs_eps(name: str) -> bool:
     return eps is not None and eps.default is inspect.Parameter.empty
 
 
-def threat_models(arguments: argparse.Namespace) -> list[ThreatModel]:
+def threat_models(arguments: argparse.Namespace, attack: Optional[dict]) -> list[ThreatModel]:
     """The threat models of the command line, each with the settings that belong to it."""
     source = None
     if arguments.source:
         spec = ModelSpec(*arguments.source, trust=arguments.trust_checkpoint)
         spec.check_files('the source')
         source = spec.as_dict()
-    names = arguments.threat_model or ['gray-box', *(['transfer'] if source else [])]
+    natural = attack is not None and not build_attack(attack).adversarial
+    names = arguments.threat_model or ([NATURAL] if natural else ['gray-box', *(['transfer'] if source else [])])
     for name in names:
         check_name(name)
     given = dict(source=source, substitute=arguments.substitute, eot_samples=arguments.eot_samples)
@@ -183,7 +193,7 @@ def main() -> None:
         require_checkpoint(arguments.checkpoint, 'checkpoint', arguments.trust_checkpoint)
     if arguments.substitute:
         require_checkpoint(arguments.substitute, 'substitute purifier', trust=False)
-    threats = threat_models(arguments)
+    threats = threat_models(arguments, attack)
     rows = conditions(attack, threats)
     config = load_config(arguments)
     loads_itself = type_name(host_model(config).get('type')) == 'DefendedEnsemble'

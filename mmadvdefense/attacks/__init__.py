@@ -13,6 +13,7 @@ from .detection.dag import DetectionDAG
 from .detection.objectives import CandidateObjective
 from .ensemble import EnsembleSource
 from .external.adapters import TorchAttack
+from .external.corruptions import Corruption, ImageNetC
 from .first_success import FirstSuccess
 from .gradient.apgd import APGD, AdaptiveAscent, AscentResult
 from .gradient.feature import DR, FDA, SSP, TAP
@@ -78,6 +79,7 @@ __all__ = [
     'CarliniWagner',
     'CarliniWagnerBounded',
     'CleanReference',
+    'Corruption',
     'CosPGD',
     'CurlsWhey',
     'DPatch',
@@ -92,6 +94,7 @@ __all__ = [
     'GaussianNoise',
     'GeoDA',
     'GradientAttack',
+    'ImageNetC',
     'PatchAttack',
     'RandomBudget',
     'RandomSign',

@@ -105,6 +105,8 @@ class AutoAttack(Attack):
 
     needs_ball = True
     stochastic = True
+    # The first was that of torchattacks.
+    revision = 2
     eps: float
 
     def __init__(
@@ -163,6 +165,6 @@ class AutoAttack(Attack):
 def _check_one_label(name: str, source: AttackSource) -> None:
     if not source.task.one_label:
         raise UsageError(
-            f'{name} needs one predicted class per image, which a {source.task.name} model does not have; use APGD '
+            f'{name} needs one predicted class per image, which no model for {source.task.name} has; use APGD '
             "(for detectors with objective='cls+loc'), or several attacks in WorstOf"
         )

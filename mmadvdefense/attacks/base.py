@@ -30,11 +30,14 @@ class AttackResult:
         queries: ``(N,)``, the number of queries for each image.
         nonfinite: ``(N,)``, number of gradients, scores and results per image that were NaN or infinite and were
             replaced; if above 0, the attack may be weaker than it appears.
+        rise: ``(N,)``, by how much the attack's objective rose at most above its value at the start; NaN where that is
+            unknown: of one step, without an objective, or where success does not raise it.
     """
 
     images: Pixels
     queries: Tensor
     nonfinite: Tensor
+    rise: Tensor
 
 
 class Attack(ABC):
@@ -50,6 +53,8 @@ class Attack(ABC):
         norms: the norms that its budget can be in; ``'area'`` is the share of the image that it changes.
         supports_eot: whether it can average its gradient over samples of a random defense (EOT).
         stochastic: whether its result depends on the seed.
+        adversarial: whether it means harm; what nature does runs under the threat model ``'natural'`` alone.
+        revision: raised when its images change under the same settings, so that no cache returns those of before.
 
     Args:
         eps: radius of the ball in pixels (0-255); 8 corresponds to 8/255 in the literature. None for minimum-norm
@@ -67,6 +72,8 @@ class Attack(ABC):
     needs_ball: ClassVar[bool] = False
     norms: ClassVar[tuple[str, ...]] = ('linf', 'l2')
     stochastic: bool = False
+    adversarial: ClassVar[bool] = True
+    revision: ClassVar[int] = 1
 
     def __init__(self, eps: Optional[float], norm: str = 'linf', targeted: Union[bool, str] = False):
         name = type(self).__name__
@@ -141,6 +148,10 @@ class Attack(ABC):
         steps = getattr(self, 'steps', None)
         return [f'{steps} steps'] if steps and steps > 1 else []
 
+    def members(self) -> dict[str, dict[str, Any]]:
+        """By name, the configs of what is tested in its place, one after the other; empty for a single attack."""
+        return {}
+
     def choose_targets(self, batch: AttackBatch) -> Optional[Tensor]:
         """Target class indices; None for an untargeted attack."""
         if not self.targeted:
@@ -185,7 +196,8 @@ class Attack(ABC):
             batch = AttackBatch(source, samples, reference, randomness, clean, layout)
             batch.target = self.choose_targets(batch)
             adversarial = self.perturb(batch).detach()
-        return AttackResult(unstack(self._inside(adversarial, batch), layout), batch.queries, batch.nonfinite)
+        rise = batch.rise.where(batch.rise.isfinite(), torch.nan)
+        return AttackResult(unstack(self._inside(adversarial, batch), layout), batch.queries, batch.nonfinite, rise)
 
     def _inside(self, images: Tensor, batch: AttackBatch) -> Tensor:
         """Project into the ball and the pixel range; non-finite values are replaced by those of the clean image."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
+from functools import reduce
 from typing import Any, Optional, Sequence, TypeVar
 
 import torch
@@ -32,6 +33,9 @@ class AttackBatch:
             objectives through :meth:`count`.
         nonfinite: ``(N,)`` on the device, number of gradients, scores and results per image that were NaN or infinite
             and were replaced by zeros, the lowest score and clean pixels.
+        rise: ``(N,)`` on the device, by how much the objective rose at most above its value at the start of a run; NaN
+            where that was not noted.
+        values: what :meth:`noted` was given since a :class:`Climb` last looked.
         last_value: value of the objective at the last gradient.
         progress: share of the attack's steps that are done, in 0-1: ``(t - 1) / T`` at step t of T, and 1 afterwards.
     """
@@ -45,6 +49,8 @@ class AttackBatch:
     target: Optional[Tensor] = None
     queries: Tensor = field(init=False)
     nonfinite: Tensor = field(init=False)
+    rise: Tensor = field(init=False)
+    values: Optional[Tensor] = field(init=False, default=None)
     last_value: Optional[Tensor] = None
     progress: float = 0.0
     _choice: Optional[str] = None
@@ -54,6 +60,7 @@ class AttackBatch:
     def __post_init__(self) -> None:
         self.queries = torch.zeros(len(self.samples), dtype=torch.int64)
         self.nonfinite = torch.zeros(len(self.samples), dtype=torch.int64, device=self.clean.device)
+        self.rise = torch.full((len(self.samples),), torch.nan, device=self.clean.device)
         self.mask = valid_mask(self.layout, self.clean)
 
     def __len__(self) -> int:
@@ -78,6 +85,21 @@ class AttackBatch:
     def count(self, times: int = 1) -> None:
         """Add queries to the count of every image."""
         self.queries += times
+
+    def noted(self, values: Tensor) -> Tensor:
+        """Note the objective of each image, ``(N,)``, and return it; likewise a number if there is one image.
+
+        What is noted for the same step (samples of a random defense) is summed.
+        """
+        if values.numel() == len(self):
+            own = values.detach().reshape(-1)
+            self.values = own if self.values is None else self.values + own
+        return values
+
+    def note_rise(self, rise: Optional[Tensor]) -> None:
+        """Note a rise of the objective, ``(N,)``; the largest one counts, and None and NaN do not."""
+        if rise is not None:
+            self.rise = torch.fmax(self.rise, rise.to(self.rise.dtype))
 
     def guarded(self, images: Pixels) -> Pixels:
         """Images for a query, with non-finite gradients replaced: see :attr:`nonfinite`."""
@@ -142,7 +164,15 @@ class AttackBatch:
         """Add the counts of a part returned by :meth:`select`."""
         at = torch.tensor(list(index), dtype=torch.long)
         self.queries[at] += part.queries
-        self.nonfinite.index_add_(0, at.to(self.nonfinite.device), part.nonfinite)
+        there = at.to(self.nonfinite.device)
+        self.nonfinite.index_add_(0, there, part.nonfinite)
+        self.rise[there] = torch.fmax(self.rise[there], part.rise)
+
+    def absorb(self, run: AttackBatch) -> None:
+        """Add the counts of another run on the same images."""
+        self.queries += run.queries
+        self.nonfinite += run.nonfinite
+        self.note_rise(run.rise)
 
     def _part_of(self, target: Tensor, index: Sequence[int]) -> Tensor:
         # A detector's targets are concatenated over the boxes of all images.
@@ -172,3 +202,39 @@ class RecordingBatch(AttackBatch):
         scores = super().logits(images)
         self.answer = scores.detach()
         return scores
+
+
+class Climb:
+    """How far an objective rises over the steps of a run, from what it notes at each gradient; nothing waits for it.
+
+    Args:
+        views: the batch as each source model sees it; their values are summed.
+    """
+
+    def __init__(self, views: Sequence[AttackBatch]):
+        self._views = views
+        self._first: Optional[Tensor] = None
+        self._highest: Optional[Tensor] = None
+        self._take()
+
+    def _take(self) -> Optional[Tensor]:
+        noted = [view.values for view in self._views]
+        for view in self._views:
+            view.values = None
+        known = [values for values in noted if values is not None]
+        return reduce(torch.add, known) if len(known) == len(noted) else None
+
+    def step(self) -> None:
+        """Look at the values of one step."""
+        values = self._take()
+        if values is None:
+            return
+        if self._first is None:
+            self._first = values
+        else:
+            self._highest = values if self._highest is None else torch.maximum(self._highest, values)
+
+    @property
+    def rise(self) -> Optional[Tensor]:
+        """The highest value after the first step minus that of the first, ``(N,)``; None if there was only one."""
+        return None if self._first is None or self._highest is None else self._highest - self._first

@@ -51,7 +51,7 @@ class FirstSuccess(Attack):
     def check_source(self, source: AttackSource) -> None:
         if not source.task.one_label:
             raise UsageError(
-                f'FirstSuccess needs one predicted class per image, which a {source.task.name} model does not have; '
+                f'FirstSuccess needs one predicted class per image, which no model for {source.task.name} has; '
                 'use restarts of one attack'
             )
         for attack in self.attacks:

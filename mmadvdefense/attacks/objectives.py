@@ -25,6 +25,8 @@ class Objective:
     needs_labels: bool = True
     # Whether it is a function of class scores, so that an ensemble's scores can be averaged.
     of_scores: ClassVar[bool] = True
+    # Whether success shows in a higher value: a loss on right pixels alone falls with success.
+    rises: ClassVar[bool] = True
     # Whether it makes a random choice for each batch.
     stochastic: bool = False
     # The choice of target of an attack that is not told one, for an objective that needs a target.
@@ -41,7 +43,7 @@ class Objective:
 
     def __call__(self, images: Pixels, batch: AttackBatch) -> Tensor:
         """The sum over the batch, so that the gradient of an image does not depend on the others."""
-        return self.values(images, batch).sum()
+        return batch.noted(self.values(images, batch)).sum()
 
     def values(self, images: Pixels, batch: AttackBatch) -> Tensor:
         """``(N,)``, one value per image."""
@@ -207,7 +209,7 @@ class TaskLossObjective(HostLossObjective):
             samples = batch.source.task.relabel(samples, batch.target)
         losses = batch.losses(images, samples)
         total = reduce(torch.add, (_sum(value) for name, value in losses.items() if 'loss' in name))
-        return total if batch.target is None else -total
+        return batch.noted(total if batch.target is None else -total)
 
 
 @OBJECTIVES.register_module()
@@ -236,7 +238,7 @@ class DetectionObjective(HostLossObjective):
     def __call__(self, images: Pixels, batch: AttackBatch) -> Tensor:
         part = batch.choose(('cls', 'loc')) if self.part == 'random' else self.part
         losses = batch.losses(images)
-        return reduce(torch.add, map(_sum, batch.source.task.select_losses(losses, part)))
+        return batch.noted(reduce(torch.add, map(_sum, batch.source.task.select_losses(losses, part))))
 
 
 def _sum(value: Union[Tensor, Sequence[Tensor]]) -> Tensor:

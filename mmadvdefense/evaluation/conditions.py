@@ -11,7 +11,7 @@ from .results import CLEAN, Condition
 
 
 def conditions(attack: Optional[dict], threats: Sequence[ThreatModel]) -> list[Condition]:
-    """Clean images, and the attack under each threat model.
+    """Clean images, and the attack under each threat model; in place of a set of attacks, each of its members.
 
     Args:
         attack: config of the attack; None for clean images alone.
@@ -25,7 +25,8 @@ def conditions(attack: Optional[dict], threats: Sequence[ThreatModel]) -> list[C
     if attack is not None:
         built = build_attack(attack)
         name = built.title if isinstance(built, WorstOf) else type_name(attack['type'])
+        tested = built.members() or {name: attack}
         for threat in threats:
             threat.check_attack(built)
-            rows.append(Condition(f'{name}, {threat.title}', attack, threat))
+            rows += [Condition(f'{own}, {threat.title}', config, threat) for own, config in tested.items()]
     return rows

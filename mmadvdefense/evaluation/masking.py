@@ -33,7 +33,9 @@ class _Attacked:
     attack: Attack
     score: float
     images: int
+    # Images that stay correct: those that were not changed, and those whose loss never rose.
     unchanged: int
+    flat: int
     informed: bool
 
     @property
@@ -83,7 +85,8 @@ def _attacked(name: str, title: str, result: Result) -> Optional[_Attacked]:
     if threat is None or config is None or score is None or result.samples is None:
         return None
     samples = result.samples
-    pairs = zip(samples['correct'], samples['linf'])
+    rises = samples.get('rise', [None] * len(samples['linf']))
+    still = [(size, rise) for right, size, rise in zip(samples['correct'], samples['linf'], rises) if right]
     return _Attacked(
         name,
         title,
@@ -91,7 +94,8 @@ def _attacked(name: str, title: str, result: Result) -> Optional[_Attacked]:
         build_attack(config),
         score,
         len(samples['correct']),
-        sum(bool(correct) and size == 0 for correct, size in pairs),
+        sum(size == 0 for size, _ in still),
+        sum(size > 0 and rise is not None and rise <= 0 for size, rise in still),
         'informed' in attacker_groups(threat.name, result.purifier),
     )
 
@@ -103,6 +107,11 @@ def _signs(attacked: Sequence[_Attacked]) -> Iterator[str]:
             yield (
                 f'{own.title} left {own.unchanged} of {own.images} images as they are, which stay correct: '
                 'their gradient is zero'
+            )
+        if own.flat > max(_TOLERANCE * own.images / 100, 1):
+            yield (
+                f'{own.title} never raised its loss above that of the start on {own.flat} of {own.images} images, '
+                'which stay correct'
             )
         if own.budget is not None and own.attack.norm == 'linf' and own.budget >= _UNBOUNDED:
             if own.score > max(_TOLERANCE, 100 / own.images):

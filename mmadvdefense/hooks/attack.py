@@ -66,8 +66,9 @@ class AttackHook(Hook):
 
     Attributes:
         samples: after an epoch, on the first process: columns of the same length, one row per image: ``image``,
-            ``linf``, ``l2``, ``psnr``; ``area`` if that is the budget; ``queries`` and ``nonfinite`` with an attack;
-            and with ``score_samples`` the columns of :class:`~mmadvdefense.tasks.SampleScores`, ``score``, ``correct``
+            ``linf``, ``l2``, ``psnr``; ``area`` if that is the budget; with an attack ``queries``, ``nonfinite``, and
+            ``rise`` if it is known of any image (:class:`~mmadvdefense.attacks.AttackResult`); and with
+            ``score_samples`` the columns of :class:`~mmadvdefense.tasks.SampleScores`, ``score``, ``correct``
             and ``decision``, None for images without ground truth, and ``source/<config>``.
         unscored: the reason why images could not be scored individually; None if they could.
         crafting: whether the attack is running, so that an error can be attributed to it.
@@ -193,7 +194,7 @@ class AttackHook(Hook):
             source_scores = self._score_sources(source, clean, samples)
             crafted = craft_worst(self._crafters, score, clean, prepared, identities, source_scores, self._choice)
             self.crafting = False
-            self.batch.queries, self.batch.nonfinite = crafted.queries, crafted.nonfinite
+            self.batch.queries, self.batch.nonfinite, self.batch.rise = crafted.queries, crafted.nonfinite, crafted.rise
             self.batch.by_area = self._crafters[0].attack.norm == AREA
             self.batch.adversarial = stack(crafted.images)[0]
             if crafted.source_scores is not None:

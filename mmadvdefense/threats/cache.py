@@ -24,12 +24,14 @@ class CachedImage(NamedTuple):
         queries: how often the source was queried for it.
         nonfinite: of :class:`~mmadvdefense.attacks.AttackResult`.
         source_scores: of each source model on the clean image; None if they were not requested.
+        rise: of :class:`~mmadvdefense.attacks.AttackResult`; None if it is unknown, as in files of former versions.
     """
 
     image: Tensor
     queries: int
     nonfinite: int = 0
     source_scores: Optional[tuple[float, ...]] = None
+    rise: Optional[float] = None
 
 
 class AdversarialCache:
@@ -56,7 +58,8 @@ class AdversarialCache:
             with np.load(path) as stored:
                 scores = tuple(stored['source_scores'].tolist()) if 'source_scores' in stored else None
                 image = torch.from_numpy(stored['image']).float()
-                return CachedImage(image, int(stored['queries']), int(stored['nonfinite']), scores)
+                rise = float(stored['rise']) if 'rise' in stored else None
+                return CachedImage(image, int(stored['queries']), int(stored['nonfinite']), scores, rise)
         except FileNotFoundError:
             return None
         except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
@@ -71,6 +74,8 @@ class AdversarialCache:
         noted: dict[str, Any] = dict(queries=made.queries, nonfinite=made.nonfinite)
         if made.source_scores is not None:
             noted['source_scores'] = np.array(made.source_scores)
+        if made.rise is not None:
+            noted['rise'] = made.rise
         image = whole if np.array_equal(whole, array) else array
         # Without waiting for the disk: a file damaged by a power failure is recognized by its checksum.
         save_file_atomically(path, lambda file: np.savez(file, image=image, **noted), durable=False)

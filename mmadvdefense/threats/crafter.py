@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Callable, NamedTuple, Optional, Sequence
 
 import torch
@@ -10,13 +11,14 @@ from torch import Tensor
 from ..attacks import Attack, AttackSource, Randomness, derive_seed
 from ..attacks.balls import AREA
 from ..attacks.objectives import HostLossObjective
-from ..digests import file_digest, module_digest, plain_settings, value_digest
+from ..digests import file_digest, module_digest, value_digest
 from ..errors import UnsupportedAttackError, UsageError
 from ..pixels import PIXEL_MAX, Layout, Pixels, round_to_8bit, stack
 from ..purifiers import Purifier
 from ..version import __version__
+from .attack_key import attack_key
 from .cache import AdversarialCache, CachedImage
-from .former_words import former_settings, former_threat_model
+from .former_words import former_threat_model
 from .threat_model import ThreatModel
 
 # Version of what is stored with an image; images of another version are made again.
@@ -30,12 +32,14 @@ class Crafted(NamedTuple):
         images: in the layout of the clean ones.
         queries: ``(N,)``, how often the source was queried for each.
         nonfinite: ``(N,)``, of :class:`~mmadvdefense.attacks.AttackResult`.
+        rise: ``(N,)``, of the same; NaN where it is unknown.
         source_scores: ``(S, N)``, of each source model on the clean images; None if they were not requested.
     """
 
     images: Pixels
     queries: Tensor
     nonfinite: Tensor
+    rise: Tensor
     source_scores: Optional[Tensor] = None
 
 
@@ -78,7 +82,7 @@ class Crafter:
             self._made_with = value_digest(
                 __version__,
                 _FORMAT,
-                former_settings(plain_settings(config)),
+                attack_key(config),
                 # A substitute counts by its weights, whatever its file is called.
                 [
                     former_threat_model(threat.name),
@@ -144,9 +148,10 @@ class Crafter:
             crafted = self._craft(
                 _at(images, part), [samples[index] for index in part], [seeds[index] for index in part]
             )
-            for index, image, queries, nonfinite in zip(part, *crafted):
+            for index, image, queries, nonfinite, rise in zip(part, *crafted):
                 if index not in made:
-                    made[index] = CachedImage(image, int(queries), int(nonfinite))
+                    known = float(rise) if rise.isfinite() else None
+                    made[index] = CachedImage(image, int(queries), int(nonfinite), rise=known)
         return [made[index] for index in range(len(found))]
 
     def _parts(self, images: Pixels) -> list[list[int]]:
@@ -155,7 +160,7 @@ class Crafter:
             return [[index] for index in range(len(images))]
         return list(Layout.of(images).groups().values())
 
-    def _craft(self, images: Pixels, samples: list, seeds: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+    def _craft(self, images: Pixels, samples: list, seeds: list[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         device = self.source.device
         # Some hosts' losses draw from global state (sampled proposals, denoising queries).
         with torch.random.fork_rng(devices=[device] if device.type == 'cuda' else []):
@@ -166,7 +171,7 @@ class Crafter:
                 raise UnsupportedAttackError(str(error)) from error
         adversarial = stack(result.images)[0].detach()
         adversarial = self._rounded(adversarial, stack(images)[0]) if self.quantize else adversarial
-        return adversarial, result.queries, result.nonfinite
+        return adversarial, result.queries, result.nonfinite, result.rise.cpu()
 
     def _rounded(self, adversarial: Tensor, clean: Tensor) -> Tensor:
         """Whole pixels, inside the ball in L-infinity or area; in L2, rounding may increase the norm."""
@@ -186,6 +191,7 @@ def _crafted(made: Sequence[CachedImage], device: torch.device, stacked: bool, s
         torch.stack(images) if stacked else images,
         torch.tensor([item.queries for item in made]),
         torch.tensor([item.nonfinite for item in made]),
+        torch.tensor([math.nan if item.rise is None else item.rise for item in made], dtype=torch.float64),
         torch.tensor([item.source_scores for item in made], dtype=torch.float64).T if scored else None,
     )
 

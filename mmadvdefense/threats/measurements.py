@@ -19,6 +19,8 @@ SOURCE = 'source/'
 # Columns of integers, columns of booleans, and columns that are empty for images without ground truth.
 _COUNTS, _FLAGS = ('queries', 'nonfinite', 'decision'), ('correct', 'worst_draw', 'majority')
 _NEED_TRUTH = ('score', 'decision', *_FLAGS)
+# Not known of every attack.
+_RISE = 'rise'
 
 
 @dataclass
@@ -33,6 +35,7 @@ class AttackedBatch:
         queries: ``(N,)``, how often the source was queried for each; None without an attack.
         purified: the input of the native preprocessor; None until the model has run.
         nonfinite: ``(N,)``, of :class:`~mmadvdefense.attacks.AttackResult`; None without an attack.
+        rise: ``(N,)``, of the same; NaN where it is unknown.
         by_area: whether the share of the pixels that were changed is the attack's budget.
         source_scores: ``(N,)`` for each source model, by name: its scores on the clean images.
     """
@@ -44,6 +47,7 @@ class AttackedBatch:
     queries: Optional[Tensor] = None
     purified: Optional[Pixels] = None
     nonfinite: Optional[Tensor] = None
+    rise: Optional[Tensor] = None
     by_area: bool = False
     source_scores: Mapping[str, Tensor] = field(default_factory=dict)
 
@@ -58,7 +62,7 @@ class AttackedBatch:
         if self.by_area:
             pixels = torch.tensor(self.layout.sizes, dtype=delta.dtype).prod(1)
             columns['area'] = changed_pixels(difference).sum((1, 2)) / pixels.to(delta.device)
-        recorded = {'queries': self.queries, 'nonfinite': self.nonfinite}
+        recorded = {'queries': self.queries, 'nonfinite': self.nonfinite, _RISE: self.rise}
         columns.update((name, values) for name, values in recorded.items() if values is not None)
         return {**columns, **{f'{SOURCE}{name}': scores for name, scores in self.source_scores.items()}}
 
@@ -93,7 +97,8 @@ class Measurements:
             size: of the data set; images that the sampler repeats to fill up the last batch are left out.
 
         Returns:
-            Columns by name, ``'image'`` first; with None for the scores of images without ground truth.
+            Columns by name, ``'image'`` first; with None for the scores of images without ground truth, and for an
+            unknown rise. A column of rises that are all unknown is left out.
         """
         columns = [torch.cat(values).double().cpu() for values in self._columns.values()]
         rows = list(zip(self._names, torch.stack(columns, 1).tolist()))
@@ -103,8 +108,10 @@ class Measurements:
         table: dict[str, list] = {'image': [name for name, _ in gathered]}
         for name, values in zip(self._columns, zip(*(row for _, row in gathered))):
             kind = int if name in _COUNTS or name.startswith(ERRORS) else bool if name in _FLAGS else float
-            open_ended = name in _NEED_TRUTH or name.startswith((SOURCE, ERRORS))
+            open_ended = name in (*_NEED_TRUTH, _RISE) or name.startswith((SOURCE, ERRORS))
             table[name] = [None if open_ended and math.isnan(value) else kind(value) for value in values]
+        if all(value is None for value in table.get(_RISE, ())):
+            table.pop(_RISE, None)
         return table
 
 

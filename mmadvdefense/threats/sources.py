@@ -15,7 +15,7 @@ from ..models import preprocessor_of, unwrap
 from ..purifiers import Purifier
 from ..registry import MODELS
 from .checks import check_same_classes
-from .threat_model import DEFAULT_EOT_SAMPLES, Source, ThreatModel
+from .threat_model import DEFAULT_EOT_SAMPLES, NATURAL, Source, ThreatModel
 
 
 def build_source(
@@ -70,7 +70,7 @@ def source_for(
     order = channel_order or _converted_order(preprocessor_of(target))
     if threat.name == 'transfer':
         return _other_models(threat, target, attack, order)
-    if threat.name == 'gray-box':
+    if threat.name in ('gray-box', NATURAL):
         return AttackSource(target, channel_order=order)
     purifier = enabled_purifier(target)
     if threat.name == 'query':

@@ -23,7 +23,10 @@ THREAT_MODELS: dict[str, str] = {
     'adaptive-substitute': 'has a purifier of its own in front of the target or another model, nothing of the real one',
     'adaptive-eot': 'as adaptive, with the mean gradient over samples of a random purifier (EOT)',
     'query': 'sees only the outputs of purifier and target together',
+    'natural': 'is nobody: noise, weather and compression change images, whatever the model',
 }
+# Without an attacker.
+NATURAL = 'natural'
 # Their images depend on the purifier: another purifier needs attacks of its own.
 DEFENSE_AWARE = ('adaptive', 'adaptive-bpda', 'adaptive-eot', 'query')
 # These know the defense, or at least that there is one.
@@ -156,6 +159,11 @@ class ThreatModel:
     def check_attack(self, attack: Attack) -> None:
         """Raise :class:`UnsupportedAttackError` for an attack that is meaningless here, whatever the purifier."""
         name = type(attack).__name__
+        if attack.adversarial == (self.name == NATURAL):
+            remedy = f'{name} is no attack; use threat model {NATURAL!r}'
+            if attack.adversarial:
+                remedy = f'{name} is an attack, and {NATURAL!r} has no attacker: it takes Corruption and ImageNetC'
+            raise UnsupportedAttackError(remedy)
         if self.name == 'query' and attack.access == 'gradients':
             raise UnsupportedAttackError(f'{name} needs gradients, which a query attacker does not have')
         if self.name in NEEDS_PURIFIER and attack.access != 'gradients':

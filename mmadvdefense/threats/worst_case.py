@@ -109,11 +109,13 @@ def craft_worst(
         raise UnsupportedAttackError(
             f'the worst case of several attacks needs scores of single images: {error}'
         ) from error
-    chosen = [crafted[which].images[index] for index, which in enumerate(worst.tolist())]
+    places = list(enumerate(worst.tolist()))
+    chosen = [crafted[which].images[index] for index, which in places]
     return crafted[0]._replace(
         images=torch.stack(chosen) if isinstance(images, Tensor) else chosen,
         queries=torch.stack([one.queries for one in crafted]).sum(0),
         nonfinite=torch.stack([one.nonfinite for one in crafted]).amax(0),
+        rise=torch.stack([crafted[which].rise[index] for index, which in places]),
     )
 
 

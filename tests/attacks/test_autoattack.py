@@ -253,6 +253,6 @@ def test_unsuitable_sources_are_refused_with_what_to_use_instead(setting):
         run({**QUICK, 'eps': 4}, AttackSource(source.model, gradients=False), images, samples)
     source.task.name, source.task.one_label = 'segmentation', False
     for config in ({**QUICK, 'eps': 8}, dict(type='APGDT', eps=8)):
-        message = f'{config["type"]} needs one predicted class .* segmentation model .* use APGD .*WorstOf'
+        message = f'{config["type"]} needs one predicted class .* segmentation has; use APGD .*WorstOf'
         with pytest.raises(ValueError, match=message):
             run(config, source, images, samples)

@@ -13,7 +13,9 @@ SQUARE = dict(type='Square', eps=8, queries=10)
 SOURCE = dict(config='resnet56.py', checkpoint='resnet56.pth')
 
 
-def attacked(score: float, config: dict, threat: str, sizes: float = 8.0, purifier: bool = True, images: int = 100):
+def attacked(
+    score: float, config: dict, threat: str, sizes: float = 8.0, purifier: bool = True, images: int = 100, rises=None
+):
     model = dict(name=threat, source=SOURCE) if threat == 'transfer' else threat
     correct = [index < score for index in range(images)]
     result = Result(
@@ -21,7 +23,7 @@ def attacked(score: float, config: dict, threat: str, sizes: float = 8.0, purifi
         purifier,
         defense='step',
         scores={'score': float(score), 'images': images},
-        samples={'correct': correct, 'linf': [sizes] * images},
+        samples={'correct': correct, 'linf': [sizes] * images, **({} if rises is None else {'rise': rises})},
     )
     return threat, f'{config["type"]} {config["eps"]}', result
 
@@ -79,6 +81,22 @@ def test_images_that_are_left_as_they_are():
         'FGSM 8 under adaptive left 70 of 100 images as they are, which stay correct: their gradient is zero'
     )
     assert signs(attacked(0, FGSM, 'adaptive', sizes=0.0)) == [], 'images that are wrong anyway need no change'
+
+
+def test_a_loss_that_does_not_rise():
+    flat = [-0.5] * 20 + [0.0] * 20 + [None] * 20 + [0.25] * 40
+    (line,) = signs(attacked(70, PGD, 'adaptive', rises=flat))
+    assert (
+        line
+        == 'PGD 8 under adaptive never raised its loss above that of the start on 40 of 100 images, which stay correct'
+    )
+    (line,) = signs(attacked(30, PGD, 'adaptive', rises=flat))
+    assert '30 of 100' in line, 'the others do not stay correct'
+    assert signs(attacked(1, PGD, 'adaptive', rises=flat)) == [], 'one image is chance'
+    assert signs(attacked(70, PGD, 'adaptive', rises=[0.1] * 100)) == []
+    assert signs(attacked(70, PGD, 'gray-box', rises=flat)) == []
+    (line,) = signs(attacked(70, PGD, 'adaptive', sizes=0.0, rises=flat))
+    assert 'their gradient is zero' in line, 'said once'
 
 
 def test_a_defense_without_a_purifier_is_known_to_a_gray_box_attacker():

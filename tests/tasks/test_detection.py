@@ -1,94 +1,23 @@
 import copy
-import logging
 from functools import lru_cache
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import MODELS, TRANSFORMS, DefaultScope
+from fixtures.thin_detectors import NUM_CLASSES, build_thin_detector
+from mmengine.registry import TRANSFORMS, DefaultScope
 from mmengine.structures import InstanceData
-from torch import nn
 
 import mmadvdefense  # noqa: F401  registers everything
-from mmadvdefense import compat
 from mmadvdefense.attacks import AttackSource, Randomness, build_attack
 from mmadvdefense.losses import ClassAlignmentLoss
 from mmadvdefense.tasks import DetectionTask, annotations_in_input_frame, task_of
 from mmadvdefense.tasks.detection import loss_group
-from mmadvdefense.training.preparation import drop_pretrained_backbones
 
 pytest.importorskip('mmdet')
 
-NUM_CLASSES = 3
-_RESNET = {'backbone.depth': 18, 'backbone.base_channels': 8, 'backbone.stem_channels': 8}
-_PYRAMID = {**_RESNET, 'neck.in_channels': [8, 16, 32, 64], 'neck.out_channels': 32}
-_DENSE_HEAD = {
-    'bbox_head.num_classes': NUM_CLASSES,
-    'bbox_head.in_channels': 32,
-    'bbox_head.feat_channels': 32,
-    'bbox_head.stacked_convs': 1,
-}
-# Stock models, made thin: the config and what is changed in its model.
-FAMILIES = {
-    'faster_rcnn': (
-        'faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
-        {
-            **_PYRAMID,
-            'rpn_head.in_channels': 32,
-            'rpn_head.feat_channels': 32,
-            'roi_head.bbox_roi_extractor.out_channels': 32,
-            'roi_head.bbox_head.in_channels': 32,
-            'roi_head.bbox_head.fc_out_channels': 32,
-            'roi_head.bbox_head.num_classes': NUM_CLASSES,
-        },
-    ),
-    'retinanet': ('retinanet/retinanet_r18_fpn_1x_coco.py', {**_PYRAMID, **_DENSE_HEAD}),
-    'fcos': ('fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py', {**_PYRAMID, **_DENSE_HEAD}),
-    'yolox': (
-        'yolox/yolox_tiny_8xb8-300e_coco.py',
-        {
-            **_DENSE_HEAD,
-            'backbone.widen_factor': 0.125,
-            'neck.in_channels': [32, 64, 128],
-            'neck.out_channels': 32,
-        },
-    ),
-    'detr': (
-        'detr/detr_r18_8xb2-500e_coco.py',
-        {
-            **_RESNET,
-            'neck.in_channels': [64],
-            'num_queries': 5,
-            'encoder.num_layers': 1,
-            'decoder.num_layers': 2,
-            'bbox_head.num_classes': NUM_CLASSES,
-        },
-    ),
-    'ssd': ('ssd/ssdlite_mobilenetv2-scratch_8xb24-600e_coco.py', {'bbox_head.num_classes': NUM_CLASSES}),
-}
-
-
-def build_detector(family, **changes):
-    from mmengine.hub import get_config
-
-    name, thin = FAMILIES[family]
-    model = get_config(f'mmdet::{name}').model
-    drop_pretrained_backbones(model)
-    config = Config(dict(model=model))
-    config.merge_from_dict({f'model.{key}': value for key, value in {**thin, **changes}.items()})
-    compat.apply_for_scope('mmdet')
-    logging.getLogger('mmengine').setLevel('ERROR')  # it would list every parameter
-    with torch.random.fork_rng(), DefaultScope.overwrite_default_scope('mmdet'):
-        torch.manual_seed(0)
-        model = MODELS.build(config.model)
-        model.init_weights()
-        for module in model.modules() if family == 'ssd' else ():
-            # SSDLite begins with so small weights that a step of an attack is lost in the rounding of the loss.
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight)
-    return model
+FAMILIES = ('faster_rcnn', 'retinanet', 'fcos', 'yolox', 'detr', 'ssd')
 
 
 def make_sample(boxes=(), labels=(), size=(64, 96), ignored=(), **meta):
@@ -360,7 +289,7 @@ LOSSES = {
 @pytest.fixture(scope='module')
 def detector():
     """Thin stock models by family, built once."""
-    return lru_cache(build_detector)
+    return lru_cache(build_thin_detector)
 
 
 @pytest.fixture

@@ -11,11 +11,12 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor
 
 import mmadvdefense  # noqa: F401  registers everything
+from mmadvdefense import attacks
 from mmadvdefense.attacks import AttackSource, GradientAttack, build_attack
 from mmadvdefense.errors import UnsupportedAttackError, UsageError
 from mmadvdefense.purifiers import Purifier
 from mmadvdefense.threats import ThreatModel
-from mmadvdefense.threats.cache import AdversarialCache
+from mmadvdefense.threats.cache import AdversarialCache, CachedImage
 from mmadvdefense.threats.crafter import Crafter
 
 pytest.importorskip('mmpretrain')
@@ -119,6 +120,22 @@ def test_whatever_an_image_depends_on_makes_another_one(craft, counted, image_ba
     craft(samples=relabelled)
     assert counted[1:] == [6]
     assert len(list((tmp_path / 'cache').rglob('*.npz'))) == len(changes) * 6 + 4
+
+
+def test_images_of_a_former_revision_are_made_again(craft, counted, monkeypatch):
+    craft()
+    monkeypatch.setattr(attacks.PGD, 'revision', 2)
+    craft()
+    craft()
+    assert counted == [6, 6]
+
+
+def test_the_rise_is_kept(tmp_path):
+    """Files of before have none."""
+    cache, image = AdversarialCache(tmp_path), torch.zeros(3, 2, 2)
+    cache.store('known', CachedImage(image, 3, rise=-0.5))
+    cache.store('unknown', CachedImage(image, 3))
+    assert cache.load('known').rise == -0.5 and cache.load('unknown').rise is None
 
 
 def test_what_an_image_does_not_depend_on(craft, counted, image_batch):

@@ -13,7 +13,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
 import mmadvdefense  # noqa: F401  registers everything
-from mmadvdefense.attacks import FGSM, Attack, AttackSource, Randomness, build_attack
+from mmadvdefense.attacks import FGSM, Attack, AttackSource, Corruption, Randomness, build_attack
 from mmadvdefense.model_spec import ModelSpec
 from mmadvdefense.models import build_model
 from mmadvdefense.purifiers import Purifier, RandomPurifier
@@ -321,8 +321,19 @@ def test_attacks_that_mean_nothing(attack, name, message):
         ThreatModel('adaptive-substitute', substitute='own.pth').check_attack(Scores(eps=8))
 
 
+def test_nature_is_no_attacker(monkeypatch):
+    monkeypatch.setattr('mmadvdefense.attacks.external.corruptions._library', lambda: None)
+    fog = Corruption('fog')
+    ThreatModel('natural').check_attack(fog)
+    with pytest.raises(UnsupportedAttackError, match="FGSM is an attack, and 'natural' has no attacker: it takes Corr"):
+        ThreatModel('natural').check_attack(FGSM(eps=8))
+    for name in set(THREAT_MODELS) - {'natural', 'transfer', 'adaptive-substitute'}:
+        with pytest.raises(UnsupportedAttackError, match="Corruption is no attack; use threat model 'natural'"):
+            ThreatModel(name).check_attack(fog)
+
+
 def test_all_else_can_run():
-    for name in THREAT_MODELS:
+    for name in set(THREAT_MODELS) - {'natural'}:
         source = dict(config='a.py', checkpoint='a.pth') if name == 'transfer' else None
         substitute = 'own.pth' if name == 'adaptive-substitute' else None
         ThreatModel(name, source, substitute).check_attack(Scores(eps=8) if name == 'query' else FGSM(eps=8))

@@ -148,7 +148,7 @@ def test_by_hand(layout):
 
     def crafter(add):
         return lambda clean, *_: Crafted(
-            layout([image + add for image in clean]), queries * add, nonfinite + (add == 20)
+            layout([image + add for image in clean]), queries * add, nonfinite + (add == 20), queries + add / 2
         )
 
     def score(adversarial):
@@ -160,6 +160,7 @@ def test_by_hand(layout):
     assert type(chosen) is type(layout(images))
     assert [int((a - b).max()) for a, b in zip(chosen, images)] == [30, 10, 10]
     assert asked.tolist() == [60, 120, 180]
+    assert crafted.rise.tolist() == [1 + 15, 2 + 5, 3 + 5], 'that of the version that counts'
 
 
 def counted(*images: list) -> SampleScores:

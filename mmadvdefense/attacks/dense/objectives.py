@@ -136,6 +136,8 @@ class SegPGDObjective(PixelObjective):
     ``lambda``. Targeted: pixels that are not yet at the target have the weight ``1 - lambda``.
     """
 
+    rises = False
+
     def pixels(self, scores: Tensor, labels: Tensor, known: Tensor, batch: AttackBatch) -> Tensor:
         share = batch.progress / 2
         weights = torch.full_like(scores[:, 0], share).masked_fill(is_open(scores, labels, batch), 1 - share)
@@ -150,6 +152,8 @@ class CosPGDObjective(PixelObjective):
     Targeted: 1 minus the cosine of probabilities and one-hot target. Probabilities are the sigmoids of a head that was
     trained with binary losses, and the softmax of all others.
     """
+
+    rises = False
 
     def pixels(self, scores: Tensor, labels: Tensor, known: Tensor, batch: AttackBatch) -> Tensor:
         cosine = cosine_to(batch.source.task.probabilities(scores.detach()), labels)
@@ -177,6 +181,8 @@ class MaskedCrossEntropyObjective(PixelObjective):
             count the same, whatever their area. The authors take the frequencies of the data set, which an attack on a
             batch does not know.
     """
+
+    rises = False
 
     def __init__(self, balanced: bool = False):
         self.balanced = balanced

@@ -65,6 +65,5 @@ class SegAutoAttack(Attack):
             # Each part runs as it would by itself, and counts its own queries.
             run = replace(batch)
             strongest.offer(attack._inside(attack.perturb(run), run), run)
-            batch.queries += run.queries
-            batch.nonfinite += run.nonfinite
+            batch.absorb(run)
         return strongest.images

@@ -28,6 +28,8 @@ class ProposalObjective(MislabelObjective):
     those of :class:`MislabelObjective`.
     """
 
+    rises = False
+
     def __init__(self, target: Union[str, int] = 'random'):
         super().__init__(target)
 

@@ -107,7 +107,7 @@ class LibraryAttack(Attack):
             part = batch.select([index]).cropped()
             model.batch = part
             seed = library_seed(batch, index)
-            with torch.enable_grad(), _seeded(seed, batch.clean.device):
+            with torch.enable_grad(), seeded_globals(seed, batch.clean.device):
                 found = self.attack_image(model, part.clean / PIXEL_MAX, labels[index : index + 1], seed)
             adversarial[index, :, :height, :width] = found.detach()[0] * PIXEL_MAX
             batch.merge(part, [index])
@@ -127,7 +127,7 @@ def library_seed(batch: AttackBatch, index: int) -> int:
 
 
 @contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+def seeded_globals(seed: int, device: torch.device) -> Iterator[None]:
     """Seed the global generators of Python, NumPy and torch, and restore them afterwards."""
     python, numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[device] if device.type == 'cuda' else []):

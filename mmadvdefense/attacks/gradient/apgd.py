@@ -86,6 +86,7 @@ class AdaptiveAscent:
         images = previous = ball.project(start, batch.clean)
         note_progress(0.0, seen)
         value, score, gradient = self._evaluate(images, batch, seen)
+        start_value = value
         best = AscentResult(images, value, score)
         highest, top, top_gradient = images, value, gradient
         size = self.first_step * ball.eps * torch.ones_like(images[:, :1, :1, :1])
@@ -112,6 +113,7 @@ class AdaptiveAscent:
                 rises, checked = torch.zeros_like(rises), top
         # A choice that an objective made for the batch also applies to the other runs.
         batch._choice = seen[0]._choice
+        batch.note_rise(top - start_value if self.objective.rises else None)
         return best
 
     @staticmethod

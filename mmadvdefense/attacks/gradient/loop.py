@@ -7,7 +7,6 @@ from functools import reduce
 from typing import Any, Callable, ClassVar, Iterable, Optional, Sequence, Union
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import UsageError
@@ -16,12 +15,13 @@ from ...randomness import Randomness
 from ...validation import check_integer
 from ..balls import BALLS, Ball
 from ..base import Attack
-from ..batch import AttackBatch
+from ..batch import AttackBatch, Climb
 from ..ensemble import views
 from ..objectives import build_objective
 from ..source import AttackSource
 from ..targets import top_wrong_targets
 from .diversity import InputDiversity
+from .smoothing import gaussian_kernel, smooth
 from .strongest import strongest_run
 
 
@@ -195,14 +195,17 @@ class GradientAttack(Attack):
         adversarial = start if start is clean else self.ball.project(start, clean)
         state: dict[str, Any] = {'mask': batch.mask}
         seen_by = views(batch, self.objective)
+        climb = Climb(seen_by)
         for done, step_size in enumerate(self.step_sizes):
             note_progress(done / self.steps, seen_by)
             gradient = reduce(torch.add, (self.gradient(adversarial, view) for view in seen_by))
+            climb.step()
             step = self.direction(gradient, state)
             if batch.mask is not None:
                 step = step * batch.mask
             adversarial = self.ball.project(step_along(adversarial, step, step_size), clean)
         note_progress(1.0, (batch, *seen_by))
+        batch.note_rise(climb.rise if self.objective.rises else None)
         # A choice that an objective made for the batch also applies to the other runs.
         batch._choice = seen_by[0]._choice
         return adversarial
@@ -277,24 +280,3 @@ def check_options(attack: GradientAttack, draws: bool) -> None:
             f'{name}: all restarts would be the same, since nothing is drawn at random; '
             "set random_start='uniform' or diversity=0.5"
         )
-
-
-def gaussian_kernel(size: int, sigma: float, like: Tensor) -> Tensor:
-    """A normalised ``(size, size)`` Gaussian."""
-    position = torch.arange(size, device=like.device, dtype=like.dtype) - (size - 1) / 2
-    line = torch.exp(-(position**2) / (2 * sigma**2))
-    kernel = line[:, None] * line[None, :]
-    return kernel / kernel.sum()
-
-
-def smooth(gradient: Tensor, kernel: Tensor, mask: Optional[Tensor]) -> Tensor:
-    """Convolve each channel of ``(N, 3, H, W)`` with a ``(size, size)`` kernel, with zero padding.
-
-    Args:
-        gradient: zero on padding.
-        kernel: kernel of odd size.
-        mask: ``(N, 1, H, W)``, 1 on real pixels; None without padding.
-    """
-    gradient = F.conv2d(gradient, kernel.expand(3, 1, -1, -1), padding=kernel.shape[-1] // 2, groups=3)
-    # Smoothing spreads the gradient into the padding, where it would contribute to the image's norm.
-    return gradient if mask is None else gradient * mask

@@ -30,8 +30,7 @@ def strongest_run(
     strongest = Strongest(objective)
     for run in _runs(batch, targets, restarts):
         strongest.offer(attack(run), run)
-        batch.queries += run.queries
-        batch.nonfinite += run.nonfinite
+        batch.absorb(run)
     batch.target = strongest.target
     return strongest.images
 

@@ -74,7 +74,7 @@ class FAB(Attack):
         super().check_source(source)
         if not source.task.one_label:
             raise UsageError(
-                f'FAB needs one predicted class per image, which a {source.task.name} model does not have; use '
+                f'FAB needs one predicted class per image, which no model for {source.task.name} has; use '
                 'DeepFool or CarliniWagner for small perturbations, or a gradient attack such as APGD'
             )
         if isinstance(source, EnsembleSource) and source.combine == 'losses':

@@ -8,13 +8,13 @@ from typing import Any, Optional, Sequence
 
 from mmengine.config import Config
 
-from ...attacks import WorstOf, attack_settings, build_attack
+from ...attacks import WorstOf, build_attack
 from ...compat import check_checkpoint
 from ...errors import UsageError
 from ...model_spec import ModelSpec
-from ...threats import ThreatModel
+from ...threats import NATURAL, ThreatModel
 from ...validation import check_integer, near_names
-from ..results import CLEAN
+from .grid_attacks import GridAttacks
 from .self_test_settings import SelfTestSettings
 
 # One draw of a random defense flatters it; this many is what the literature takes.
@@ -41,7 +41,7 @@ class GridConfig:
             into one per training, ``'align #1'``, ``'align #2'``, ...
         limited: for each defense with its own ``attacks``, the attacks to which it is limited.
         methods: for each entry of the config's ``defenses``, the names of its trainings in ``defenses``.
-        attacks: configs by name.
+        attacks: configs by name, with the members of a set in its place.
         threat_models: each with its attacks.
         num_images: number of images, spread evenly over the test set; None for all.
         indices: explicit image indices instead.
@@ -106,18 +106,12 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
     for name in ('defenses', 'attacks', 'threat_models'):
         if not config[name]:
             raise UsageError(f'{name} is empty: there is nothing to test')
-    attacks = {name: attack_settings(attack) for name, attack in config.attacks.items()}
-    if CLEAN in attacks:
-        raise UsageError(f'{CLEAN!r} is reserved for clean images; rename the attack')
-    for name, attack in attacks.items():
-        try:
-            build_attack(attack)
-        except ValueError as error:
-            raise UsageError(f'attack {name!r}: {error}') from error
-    _check_distributions(config.get('distributions'), attacks)
+    attacks = GridAttacks.read(config.attacks)
+    _check_distributions(config.get('distributions'), attacks.configs)
     _check_selection(config)
     _check_samples(config.get('defense_samples'))
     threats = [_threat(entry, attacks, trust) for entry in _several(config.threat_models)]
+    attacks.check_all_run(threats)
     titles = [column.threat.title for column in threats]
     repeated = next((title for title in titles if titles.count(title) > 1), None)
     if repeated:
@@ -128,7 +122,7 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
     for name, spec in specs.items():
         chosen = _several(spec.pop('attacks', None))
         if chosen is not None:
-            limited[name] = _known_attacks(chosen, attacks, f'defense {name!r}')
+            limited[name] = attacks.named(chosen, f'defense {name!r}')
     if len(specs) < sum(map(len, trainings.values())):
         raise UsageError(f'two defenses have the same name among {list(specs)}: rename one of them')
     self_test = SelfTestSettings.parse(config.get('self_test'))
@@ -138,7 +132,7 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
         defenses={name: _defense(name, spec, trust) for name, spec in specs.items()},
         limited=limited,
         methods={method: list(names) for method, names in trainings.items()},
-        attacks=attacks,
+        attacks=attacks.configs,
         threat_models=threats,
         **{name: given[name] for name in OPTIONAL if given.get(name) is not None},
     )
@@ -203,11 +197,12 @@ def _check_distributions(settings: Optional[dict], attacks: dict) -> None:
         raise UsageError(f'distributions takes one attack, and {settings["attack"]!r} is the worst of several')
 
 
-def _threat(entry: Any, attacks: dict, trust: bool) -> ThreatColumn:
+def _threat(entry: Any, attacks: GridAttacks, trust: bool) -> ThreatColumn:
     settings: dict[str, Any] = dict(name=entry) if isinstance(entry, str) else dict(entry)
     chosen = _several(settings.pop('attacks', None))
     what = f'threat model {settings.get("name")!r}'
-    names = _known_attacks(list(attacks) if chosen is None else chosen, attacks, what)
+    natural = settings.get('name') == NATURAL
+    names = attacks.of(natural) if chosen is None else attacks.named(chosen, what)
     source = settings.get('source')
     if source is not None:
         sources = list(source) if isinstance(source, (list, tuple)) else [source]
@@ -218,13 +213,6 @@ def _threat(entry: Any, attacks: dict, trust: bool) -> ThreatColumn:
     if threat.substitute is not None:
         check_checkpoint(threat.substitute)
     return ThreatColumn(threat, names)
-
-
-def _known_attacks(names: Sequence[str], attacks: dict, what: str) -> list[str]:
-    unknown = [name for name in names if name not in attacks]
-    if unknown:
-        raise UsageError(f'{what}: unknown attack {unknown[0]!r}; known: {list(attacks)}')
-    return list(names)
 
 
 def _trainings(name: str, spec: Optional[dict]) -> dict[str, Optional[dict]]:

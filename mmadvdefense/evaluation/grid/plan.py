@@ -17,6 +17,7 @@ from ...models import build_model
 from ...pipelines import channel_order, config_channel_order
 from ...tasks import FeatureTap, task_of
 from ...threats import ThreatModel, UnsupportedAttackError
+from ...threats.attack_key import attack_key
 from ...threats.checks import check_num_classes, check_same_classes
 from ...threats.former_words import former_settings, former_threat_model
 from ...training.purifier_config import purifier_config
@@ -192,7 +193,7 @@ def _cells(config: GridConfig, defense: Defense, common: dict, parts: dict, thre
                 continue
             about = {
                 **own,
-                'attack': former_settings(parts['attacks'][name]),
+                'attack': attack_key(parts['attacks'][name]),
                 'threat_model': {**former_settings(settings), 'name': former_threat_model(threat.name)},
             }
             attack = config.attacks[name]

@@ -12,7 +12,7 @@ import torch
 
 from ...attacks import build_attack
 from ...hosts import HOSTS
-from ...threats import THREAT_MODELS
+from ...threats import NATURAL, THREAT_MODELS
 from ..attackers import TITLES, attacker_groups
 from ..cautions import cautions
 from ..masking import masking_signs
@@ -128,7 +128,7 @@ def _worst_case(plan: GridPlan, finished: Finished) -> list[dict[str, Any]]:
     for column, defense in itertools.product(plan.config.threat_models, plan.defenses):
         title = column.threat.title
         cells = [(cell, result) for cell, result in _attacked(finished, title) if cell.defense == defense]
-        if cells:
+        if cells and column.threat.name != NATURAL:
             attacks = [cell.condition.name for cell, _ in cells]
             share = correct_under_all([_samples(result)['correct'] for _, result in cells])
             correct = None if share is None else 100 * share

@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 
 from ...attacks import build_attack
 from ...digests import value_digest
-from ...threats.former_words import former_settings
+from ...threats.attack_key import attack_key
 from ..report.distributions import collect_distributions, distribution_element, load_distributions, save_distributions
 from ..report.grid_examples import example_sheets
 from ..report.html_page import write_page
@@ -45,7 +45,7 @@ def write_grid_page(plan: GridPlan, folder: RunFolder, finished: Finished, repor
 
 def distribution_path(plan: GridPlan, folder: RunFolder, defense: Defense) -> Path:
     """The file with the distributions of a defense, specific to attack and purifier."""
-    attacks = former_settings(plan.settings['attacks'])
+    attacks = attack_key(plan.settings['attacks'])
     about = [plan.config.distributions, attacks, plan.settings['defenses'][defense.name]]
     return folder.path / 'distributions' / f'{defense.name}__{value_digest(about)[:12]}.npz'
 

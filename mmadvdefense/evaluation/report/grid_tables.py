@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from ...threats import NEEDS_PURIFIER
+from ...threats import NATURAL, NEEDS_PURIFIER
 from ..cautions import source_scores
 from ..results import CLEAN, percent, unit
+from .corruptions import corruption_notes, corruption_table
 from .draws import draws_table, random_notes
 from .strength import beside, strength_table
 from .summary_table import summary_table
-from .tables import Table, metric_text, psnr_text, reason_text, sizes_text, spread
+from .tables import Table, first_size, metric_text, psnr_text, reason_text, sizes_text, spread
 
 # Attackers who do what a gray-box attacker does where there is no purifier.
 ADAPTIVE = tuple(name for name in NEEDS_PURIFIER if name != 'adaptive-substitute')
@@ -22,7 +23,10 @@ def report_tables(report: dict[str, Any]) -> list[Table]:
     Args:
         report: of :func:`mmadvdefense.evaluation.report.build_report`.
     """
-    scores = [_scores(report, threat) for threat in report['threat_models']]
+    scores = [
+        (corruption_table if about['name'] == NATURAL else _scores)(report, threat)
+        for threat, about in report['threat_models'].items()
+    ]
     more = [draws_table(report), strength_table(report), _perturbations(report)]
     return _filled([summary_table(report), *scores, *more])
 
@@ -66,7 +70,7 @@ def notes(report: dict[str, Any]) -> list[str]:
         for method, trainings in report['methods'].items()
         if not any(report['defenses'][name]['purifier'] for name in trainings)
     ]
-    lines = random_notes(report)
+    lines = [*random_notes(report), *corruption_notes(report)]
     if not adaptive or not bare:
         return lines
     where = 'gray-box' if 'gray-box' in names else adaptive[0]
@@ -194,7 +198,11 @@ def _outcome(report: dict[str, Any], cells: list[Optional[dict[str, Any]]], metr
 
 def _perturbations(report: dict[str, Any]) -> Table:
     """One row for all defenses that faced the same images."""
-    rows = [['threat model', 'attack', 'defense', 'L-inf mean / max', 'L2 mean / max', 'queries mean']]
+    attacked = [
+        cell['measured'] for cell in report['cells'] if cell['threat_model'] != CLEAN and cell['reason'] is None
+    ]
+    size = f'{first_size(attacked)} mean / max'
+    rows = [['threat model', 'attack', 'defense', size, 'L2 mean / max', 'queries mean']]
     for threat, about in report['threat_models'].items():
         for attack in about['attacks']:
             cells = [cell for cell in _cells(report, threat) if cell['condition']['name'] == attack]

@@ -9,8 +9,9 @@ from typing import Any, Optional, Sequence
 
 from terminaltables import AsciiTable, GithubFlavoredMarkdownTable
 
+from ...threats import NATURAL
 from ..cautions import cautions, source_scores
-from ..results import Result, is_fraction, main_metric, percent, unit
+from ..results import CLEAN, Result, is_fraction, main_metric, percent, unit
 
 _WIDTH = 28
 
@@ -45,11 +46,12 @@ def robustness_table(results: Sequence[Result], metric: Optional[str] = None) ->
     """
     metric = metric or main_metric(results)
     shown = f'{metric} (%)' if is_fraction(metric) else metric
+    attacked = [result.measured for result in results if result.condition.name != CLEAN and result.measured]
     header = [
         'images',
         f'{shown}\nno purifier',
         f'{shown}\npurifier',
-        'L-inf (0-255)\nmean / max',
+        f'{first_size(attacked, " (0-255)")}\nmean / max',
         'L2 (0-255)\nmean / max',
         'PSNR (dB) to clean\nattacked / purified',
         'queries\nmean',
@@ -70,7 +72,21 @@ def robustness_table(results: Sequence[Result], metric: Optional[str] = None) ->
         rows.append([name, *scores, linf, l2, quality, queries, *sources])
         lines = (cautions(cell.measured, cell.scores.get('images'), clean) for cell in ran.values())
         below += [f'{name}: {line}' for line in dict.fromkeys(line for own in lines for line in own)]
+    rows += _mean_of_corruptions(results, metric, len(header))
     return '\n'.join([AsciiTable([header, *rows]).table, *below, *notes(results)])
+
+
+def _mean_of_corruptions(results: Sequence[Result], metric: str, width: int) -> list[list[str]]:
+    """The mean over natural corruptions without and with the purifier, if there are several and all have numbers."""
+    natural = [one for one in results if one.condition.threat_model and one.condition.threat_model.name == NATURAL]
+    count = len({result.condition.name for result in natural})
+    if count < 2 or any(result.reason is not None for result in natural):
+        return []
+    values = [
+        [one.metrics[metric] for one in natural if one.purifier == with_purifier] for with_purifier in (False, True)
+    ]
+    means = [metric_text(mean_of(own), metric) if own else '-' for own in values]
+    return [[f'mean of {count} corruptions', *means, *['-'] * (width - 3)]]
 
 
 def notes(results: Sequence[Result]) -> list[str]:
@@ -106,6 +122,12 @@ def number_text(value: Optional[float]) -> str:
     return 'undefined' if value is None else f'{value:.2f}'
 
 
+def mean_of(values: Sequence[Optional[float]]) -> Optional[float]:
+    """The mean; None if there is no value, or if one of them is undefined."""
+    known = [value for value in values if value is not None]
+    return mean(known) if known and len(known) == len(values) else None
+
+
 def spread(values: Sequence[Optional[float]], digits: int = 2) -> str:
     """A number, or the mean and standard deviation of several."""
     known = [value for value in values if value is not None]
@@ -129,6 +151,21 @@ def sizes_text(measured: dict[str, Any]) -> list[str]:
         norms[0] = f'{mean:.2f} / {most:.2f} % of the pixels'
     queries = measured.get('attack/queries_mean')
     return [*norms, '-' if queries is None else f'{queries:.1f}']
+
+
+def first_size(measured: Sequence[dict[str, Any]], pixels: str = '') -> str:
+    """What the first size of :func:`sizes_text` is in these rows of a table, for its header.
+
+    Args:
+        measured: of each row; where there is none, L-infinity.
+        pixels: what to append to the name of a size in pixels.
+    """
+    by_area = ['perturbation/area_mean' in own for own in measured]
+    names = [
+        *([f'L-inf{pixels}'] if not by_area or not all(by_area) else []),
+        *(['changed pixels'] if any(by_area) else []),
+    ]
+    return ' or '.join(names)
 
 
 def sources_text(measured: dict[str, Any]) -> str:

@@ -30,9 +30,28 @@ ATTACKS = {
 }
 
 
-@pytest.fixture(params=ATTACKS)
+# 4 x 4 of 16 x 20 pixels.
+PATCHES = {
+    'adversarial_patch': dict(type='AdversarialPatch', area=0.05, step_size=30, steps=6),
+    'dpatch': dict(type='DPatch', area=0.05, step_size=30, steps=6),
+    'dpatch_segpgd': dict(type='DPatch', area=0.05, step_size=30, steps=6, place='center', objective='segpgd'),
+    'dpatch_target': dict(type='DPatch', area=0.05, step_size=30, steps=6, targeted='top_wrong'),
+}
+
+
+@pytest.fixture(params=[*ATTACKS, *PATCHES])
 def config(request):
+    return {**ATTACKS, **PATCHES}[request.param]
+
+
+@pytest.fixture(params=ATTACKS)
+def bounded(request):
     return ATTACKS[request.param]
+
+
+@pytest.fixture(params=PATCHES)
+def patch(request):
+    return PATCHES[request.param]
 
 
 def fooled(config, segmentor, images):
@@ -45,8 +64,8 @@ def fooled(config, segmentor, images):
     return hit.flatten(1).sum(1) / known.flatten(1).sum(1)
 
 
-def test_stays_in_the_budget_and_fools_pixels(config, segmentor, run_attack):
-    images = segmentor.images
+def test_stays_in_the_budget_and_fools_pixels(bounded, segmentor, run_attack):
+    config, images = bounded, segmentor.images
     adversarial = run_attack(config, segmentor.source, images, segmentor.samples)
     size = (adversarial - images).flatten(1).abs().amax(1)
     assert size.max() <= 8 + 1e-3 and size.min() > 2.4
@@ -56,6 +75,23 @@ def test_stays_in_the_budget_and_fools_pixels(config, segmentor, run_attack):
     assert (before == 0).all() and (after > 0).all()
     sign = torch.randn(images.shape, generator=torch.Generator().manual_seed(0)).sign()
     assert after.sum() > 2 * fooled(config, segmentor, (images + 8 * sign).clamp(0, 255)).sum()
+
+
+def test_a_patch_changes_five_per_cent_and_fools_pixels(patch, segmentor, run_attack):
+    """More of them than noise in its place does."""
+    images = segmentor.images
+    adversarial = run_attack(patch, segmentor.source, images, segmentor.samples)
+    for made in (adversarial, round_to_8bit(adversarial)):
+        changed = (made != images).any(1)
+        assert (changed.flatten(1).float().mean(1) <= 0.05).all() and changed.flatten(1).sum(1).min() >= 12
+        for own in changed:
+            rows, columns = own.nonzero().T
+            assert rows.max() - rows.min() < 4 and columns.max() - columns.min() < 4
+    assert adversarial.min() >= 0 and adversarial.max() <= 255
+    noise = 255 * torch.rand(images.shape, generator=torch.Generator().manual_seed(0))
+    by_noise = noise.where((adversarial != images).any(1, keepdim=True), images)
+    after = fooled(patch, segmentor, adversarial)
+    assert (after > 0).all() and after.sum() > fooled(patch, segmentor, by_noise).sum()
 
 
 def test_leaves_everything_as_it_was(config, segmentor, run_attack):
@@ -83,20 +119,20 @@ def test_an_image_does_not_depend_on_its_batch(config, segmentor, run_attack):
     assert ((alone[0] - whole[1]).abs() < 1e-2).float().mean() >= 0.99
 
 
-def test_void_is_not_attacked(config, segmentor, run_attack):
+def test_void_is_not_attacked(bounded, segmentor, run_attack):
     """Two convolutions see two pixels far: what is farther from labelled pixels has no gradient."""
     segmentor.samples[0].gt_sem_seg.data[..., :8, :] = 255
-    attack = {**config, 'random_start': None, 'restarts': 1} if 'step_size' in config else config
+    attack = {**bounded, 'random_start': None, 'restarts': 1} if 'step_size' in bounded else bounded
     adversarial = run_attack(attack, segmentor.source, segmentor.images, segmentor.samples)
     assert torch.equal(adversarial[0, :, :6], segmentor.images[0, :, :6])
     assert not torch.equal(adversarial[0, :, 8:], segmentor.images[0, :, 8:])
 
 
 @pytest.mark.parametrize('combine', ['logits', 'losses'])
-def test_equal_segmentors_are_one_segmentor(config, combine, segmentor, run_attack):
+def test_equal_segmentors_are_one_segmentor(bounded, combine, segmentor, run_attack):
     both = EnsembleSource([AttackSource(segmentor.model)] * 2, combine)
-    one = run_attack(config, segmentor.source, segmentor.images, segmentor.samples)
-    two = run_attack(config, both, segmentor.images, segmentor.samples)
+    one = run_attack(bounded, segmentor.source, segmentor.images, segmentor.samples)
+    two = run_attack(bounded, both, segmentor.images, segmentor.samples)
     assert ((one - two).abs() < 1e-2).float().mean() > 0.99
 
 

@@ -184,7 +184,7 @@ def test_detectors(name, objects):
 
 def test_success_on_a_segmentor_cannot_be_told(scenes):
     attack = build_attack(dict(type='FirstSuccess', attacks=[CONFIGS['mifgsm']]))
-    with pytest.raises(ValueError, match='one predicted class per image, which a segmentation model does not have'):
+    with pytest.raises(ValueError, match='one predicted class per image, which no model for segmentation has'):
         attack(AttackSource(build_segmentor()), *scenes, Randomness(0))
 
 

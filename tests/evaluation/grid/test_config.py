@@ -23,7 +23,17 @@ CONFIGS = Path(__file__).parents[3] / 'configs'
 # attacker would spend minutes an image at every step.
 NOT_ADAPTIVE = {
     f'resnet20_cifar10_{name}'
-    for name in ('objectives', 'baselines', 'online', 'denoising', 'targeted', 'minimal', 'kernels', 'patches')
+    for name in (
+        'objectives',
+        'baselines',
+        'online',
+        'denoising',
+        'targeted',
+        'minimal',
+        'kernels',
+        'patches',
+        'corruptions',
+    )
 } | {'resnet152_imagenet_denoising', 'resnet50_ilsvrc_oag'}
 # Comparisons of attacks on an undefended model.
 ATTACKS_ALONE = {'camvid_segmentation', 'scenes_segmentation'}
@@ -43,6 +53,8 @@ def checked(monkeypatch) -> list[tuple]:
 
 @pytest.mark.parametrize('path', sorted((CONFIGS / 'robustness').glob('*.py')), ids=lambda path: path.stem)
 def test_grids_of_the_package(path, checked):
+    if path.stem.endswith('_corruptions'):
+        pytest.importorskip('imagecorruptions')
     grid = read_grid(Config.fromfile(path))
     threats = {c.threat.name for c in grid.threat_models}
     if path.stem in ATTACKS_ALONE:
@@ -65,6 +77,8 @@ def _is_pgd(attack: dict, smoothed: bool) -> bool:
 )
 def test_pgd_stands_in_both_forms(path, checked):
     """Smoothed gradients are weaker without a defense and stronger against one: a table of one form flatters."""
+    if path.stem.endswith('_corruptions'):
+        pytest.importorskip('imagecorruptions')
     grid = read_grid(Config.fromfile(path))
     for column in grid.threat_models:
         attacks = [grid.attacks[name] for name in column.attacks]

@@ -48,6 +48,9 @@ def test_a_patch_has_its_area_in_place_of_linf():
     assert '4.78 / 5.00 % of the pixels' in table and '7.50 / 7.75' in table
     row = next(row for row in _rows(table) if row[0] == 'DPatch, gray-box')
     assert row[3:5] == ['4.78 / 5.00 % of the pixels', '75.00 / 76.00']
+    assert _rows(table)[0][3] == 'L-inf (0-255) or changed pixels'
+    assert _rows(robustness_table([*RESULTS[:2], patch]))[0][3] == 'changed pixels'
+    assert _rows(robustness_table(RESULTS))[0][3] == 'L-inf (0-255)'
 
 
 def test_without_a_purifier():

@@ -1,87 +1,25 @@
 """The boxes that a detector considers are those that its own prediction is taken from."""
 
-import logging
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
+from fixtures.thin_detectors import build_thin_detector
 from mmengine.structures import InstanceData
 
-import mmadvdefense  # noqa: F401  registers everything
-from mmadvdefense import compat
 from mmadvdefense.attacks import AttackSource
 from mmadvdefense.tasks import task_of
 from mmadvdefense.tasks.detections.candidates import reader_of, score_threshold
-from mmadvdefense.training.preparation import drop_pretrained_backbones
 
 pytest.importorskip('mmdet')
-CONFIGS = Path(__file__).parents[3] / 'configs' / '_base_' / 'models'
-_RESNET = {'backbone.depth': 18, 'backbone.base_channels': 8, 'backbone.stem_channels': 8}
-_PYRAMID = {**_RESNET, 'neck.in_channels': [8, 16, 32, 64], 'neck.out_channels': 32}
-# One of each way that scores are read; the bias that makes some boxes sure enough to be predicted.
-FAMILIES = {
-    'ssd': (CONFIGS / 'light_ssd.py', {}),
-    'fcos': (CONFIGS / 'light_fcos.py', {}),
-    'faster_rcnn': (
-        'faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
-        {
-            **_PYRAMID,
-            'rpn_head.in_channels': 32,
-            'rpn_head.feat_channels': 32,
-            'roi_head.bbox_roi_extractor.out_channels': 32,
-            'roi_head.bbox_head.in_channels': 32,
-            'roi_head.bbox_head.fc_out_channels': 32,
-            'roi_head.bbox_head.num_classes': 3,
-        },
-    ),
-    'yolov3': ('yolo/yolov3_mobilenetv2_8xb24-ms-416-300e_coco.py', {'bbox_head.num_classes': 3}),
-    'yolox': (
-        'yolox/yolox_tiny_8xb8-300e_coco.py',
-        {
-            'bbox_head.num_classes': 3,
-            'bbox_head.in_channels': 32,
-            'bbox_head.feat_channels': 32,
-            'bbox_head.stacked_convs': 1,
-            'backbone.widen_factor': 0.125,
-            'neck.in_channels': [32, 64, 128],
-            'neck.out_channels': 32,
-        },
-    ),
-    'detr': (
-        'detr/detr_r18_8xb2-500e_coco.py',
-        {
-            **_RESNET,
-            'neck.in_channels': [64],
-            'num_queries': 5,
-            'encoder.num_layers': 1,
-            'decoder.num_layers': 2,
-            'bbox_head.num_classes': 3,
-            'test_cfg.max_per_img': 5,
-        },
-    ),
-}
+# One of each way that scores are read.
+FAMILIES = ('light_ssd', 'light_fcos', 'faster_rcnn', 'yolov3', 'yolox', 'detr')
 
 
 def build(family):
-    from mmengine.hub import get_config
-
-    name, changes = FAMILIES[family]
-    model = Config.fromfile(name).model if isinstance(name, Path) else get_config(f'mmdet::{name}').model
-    drop_pretrained_backbones(model)
-    config = Config(dict(model=model))
-    config.merge_from_dict({f'model.{key}': value for key, value in changes.items()})
-    compat.apply_for_scope('mmdet')
-    with torch.random.fork_rng(), DefaultScope.overwrite_default_scope('mmdet'):
-        torch.manual_seed(0)
-        model = MODELS.build(config.model)
-        if family == 'yolox':
-            # As it is built, its gradients vanish.
-            logging.getLogger('mmengine').setLevel('ERROR')
-            model.init_weights()
-        return model.eval()
+    changes = {'test_cfg.max_per_img': 5} if family == 'detr' else {}
+    # As it is built, the gradients of YOLOX vanish.
+    return build_thin_detector(family, init_weights=family == 'yolox', **changes).eval()
 
 
 def make_samples(number):
@@ -119,14 +57,14 @@ def test_every_detection_is_one_of_the_candidates(family):
 
 
 def test_a_threshold_is_that_of_the_test_settings():
-    model = build('ssd')
+    model = build('light_ssd')
     assert score_threshold(model) == task_of(model).score_threshold == 0.02
     assert score_threshold(SimpleNamespace()) is None and reader_of(SimpleNamespace()) is None
 
 
 def test_candidates_that_are_not_what_is_decided_on_are_refused():
     """Somebody's own head, which decides otherwise."""
-    model = build('ssd')
+    model = build('light_ssd')
     images = 255 * torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     predict = model.predict
 
