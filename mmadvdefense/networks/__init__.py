@@ -13,11 +13,14 @@ from .global_generator import GlobalGenerator
 from .per_image.energy import EnergyNetworks
 from .per_image.hourglass import HourglassNetworks
 from .per_image.scalar_autoencoder import ScalarAutoEncoders
+from .restoration.ape_gan import APEGANDiscriminator, APEGANGenerator
 from .rfbnet import RFBNeck
 from .torchvision_vgg import TorchvisionVGG
 from .wide_resnet import WideResNet
 
 __all__ = [
+    'APEGANDiscriminator',
+    'APEGANGenerator',
     'BottleneckEncoder',
     'BottleneckGenerator',
     'CIFARResNet',

@@ -9,9 +9,11 @@ from .online.dip import DIPPurifier
 from .online.oag import OAGPurifier
 from .online.one_step_autoencoder import OneStepAutoEncoderPurifier
 from .trained.align import AlignPurifier
+from .trained.ape_gan import APEGANPurifier
+from .trained.gan import GANPurifier
 from .trained.generator import GeneratorPurifier
 from .trained.hgd import HGDPurifier
-from .trained.parallel import PurifierDistributedDataParallel, freeze_target
+from .trained.parallel import PurifierDistributedDataParallel, freeze_target, share_statistics
 from .trained.smoothed import SmoothedPurifier
 from .trained.step import STEP, PurifiedImages, PurifierStep
 from .transforms.filters import MeanFilterPurifier, MedianFilterPurifier
@@ -23,10 +25,12 @@ from .transforms.random_resize_pad import RandomResizePadPurifier
 from .transforms.total_variation import TotalVariationPurifier
 
 __all__ = [
+    'APEGANPurifier',
     'AlignPurifier',
     'BitDepthPurifier',
     'DIPPurifier',
     'EnsemblePurifier',
+    'GANPurifier',
     'GeneratorPurifier',
     'HGDPurifier',
     'JPEGPurifier',
@@ -53,5 +57,6 @@ __all__ = [
     'drawn',
     'freeze_target',
     'purifier_names',
+    'share_statistics',
     'switched',
 ]

@@ -50,6 +50,11 @@ TABLE = {
         differentiable=True,
         trained=True,
     ),
+    'ape_gan': Case(
+        dict(type='APEGANPurifier', generator=dict(type='APEGANGenerator', base_channels=4)),
+        differentiable=True,
+        trained=True,
+    ),
     'hgd': Case(dict(type='HGDPurifier', generator=GENERATOR), differentiable=True, trained=True),
     'autoencoder': Case(
         dict(type='HGDPurifier', generator={**GENERATOR, 'type': 'DenoisingAutoEncoder'}),
