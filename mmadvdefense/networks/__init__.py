@@ -14,6 +14,7 @@ from .per_image.energy import EnergyNetworks
 from .per_image.hourglass import HourglassNetworks
 from .per_image.scalar_autoencoder import ScalarAutoEncoders
 from .restoration.ape_gan import APEGANDiscriminator, APEGANGenerator
+from .restoration.nrp import NRPDiscriminator, NRPGenerator
 from .rfbnet import RFBNeck
 from .torchvision_vgg import TorchvisionVGG
 from .wide_resnet import WideResNet
@@ -31,6 +32,8 @@ __all__ = [
     'GlobalGenerator',
     'HourglassNetworks',
     'MultiscaleDiscriminator',
+    'NRPDiscriminator',
+    'NRPGenerator',
     'RFBNeck',
     'ScalarAutoEncoders',
     'TorchvisionVGG',

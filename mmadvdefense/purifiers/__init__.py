@@ -13,6 +13,7 @@ from .trained.ape_gan import APEGANPurifier
 from .trained.gan import GANPurifier
 from .trained.generator import GeneratorPurifier
 from .trained.hgd import HGDPurifier
+from .trained.nrp import NRPPurifier
 from .trained.parallel import PurifierDistributedDataParallel, freeze_target, share_statistics
 from .trained.smoothed import SmoothedPurifier
 from .trained.step import STEP, PurifiedImages, PurifierStep
@@ -36,6 +37,7 @@ __all__ = [
     'JPEGPurifier',
     'MeanFilterPurifier',
     'MedianFilterPurifier',
+    'NRPPurifier',
     'OAGPurifier',
     'OneStepAutoEncoderPurifier',
     'OnlinePurifier',

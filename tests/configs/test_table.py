@@ -15,7 +15,7 @@ from mmadvdefense.purifiers import AlignPurifier, HGDPurifier, OnlinePurifier, P
 from mmadvdefense.training import purifier_config, recipes
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-LEARNED = ('ape_gan',)
+LEARNED = ('ape_gan', 'nrp')
 METHODS = ('align', 'hgd', 'oag', 'feature_denoising', 'transforms', *LEARNED)
 
 
@@ -96,7 +96,14 @@ APE_GAN = {
     'light-pspnet_1xb4-8e_camvid': ('light_pspnet_camvid', 'one line'),
     'light-ssd_1xb4-8e_bccd': ('light_ssd_bccd', 'one line'),
 }
+NRP = {
+    'nrp-light_resnet20_1xb64-8e_cifar10': ('resnet20_cifar10',),
+    'nrp_resnet50_1xb16-10e_imagenet': ('resnet50_imagenet',),
+    'nrp_light-pspnet_1xb4-8e_camvid': ('light_pspnet_camvid', 'one line'),
+    'nrp_light-ssd_1xb4-8e_bccd': ('light_ssd_bccd', 'one line'),
+}
 TABLE = {
+    **{f'nrp/{name}': Row(row[0], 'NRPPurifier', *row[1:]) for name, row in NRP.items()},
     **{f'ape_gan/ape-gan_{name}': Row(row[0], 'APEGANPurifier', *row[1:]) for name, row in APE_GAN.items()},
     **{f'align/align_{name}': Row(target, 'AlignPurifier', recipe) for name, (target, recipe) in ALIGN.items()},
     **{f'hgd/{name}': Row(target, 'HGDPurifier') for name, target in HGD.items()},

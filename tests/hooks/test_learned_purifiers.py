@@ -39,6 +39,10 @@ ROWS = {
         dict(generator=dict(base_channels=4), discriminator=dict(base_channels=4)),
         ({'loss_mse_adv', GENERATOR, DISCRIMINATOR}, {'loss_mse_adv', GENERATOR}),
     ),
+    'NRPPurifier': Row(
+        dict(generator=dict(channels=4, num_blocks=1, growth=2), discriminator=dict(base_channels=2)),
+        ({'loss_mse_adv', 'loss_feature_adv', GENERATOR, DISCRIMINATOR},) * 2,
+    ),
 }
 CASES = [(name, scope) for name, row in ROWS.items() for scope in row.scopes]
 

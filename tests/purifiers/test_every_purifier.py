@@ -67,6 +67,16 @@ TABLE = {
         stochastic=True,
         trained=True,
     ),
+    'nrp': Case(
+        dict(type='NRPPurifier', generator=dict(type='NRPGenerator', channels=4, num_blocks=1, growth=2)),
+        differentiable=True,
+        trained=True,
+    ),
+    'nrp_light': Case(
+        dict(type='NRPPurifier', generator=dict(type='NRPGenerator', channels=4, num_blocks=1, light=True)),
+        differentiable=True,
+        trained=True,
+    ),
     'oag': Case(
         dict(type='OAGPurifier', num_steps=4, image_steps=2, network=dict(type='EnergyNetworks', num_filters=2)),
         stochastic=True,
