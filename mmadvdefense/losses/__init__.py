@@ -7,6 +7,7 @@ from .gan.base import GANLoss
 from .gan.binary import BinaryGANLoss
 from .gan.relativistic import RelativisticGANLoss
 from .gan.wasserstein import WassersteinGANLoss
+from .gated_task import GatedTaskLoss
 from .lsgan import LSGANLoss
 from .mart import MARTLoss
 from .mean_squared import PixelMSELoss
@@ -20,6 +21,7 @@ __all__ = [
     'FeatureMatchingLoss',
     'FeatureReconstructionLoss',
     'GANLoss',
+    'GatedTaskLoss',
     'GuidedLoss',
     'ImageName',
     'LSGANLoss',

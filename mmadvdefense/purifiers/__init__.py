@@ -10,6 +10,7 @@ from .online.oag import OAGPurifier
 from .online.one_step_autoencoder import OneStepAutoEncoderPurifier
 from .trained.align import AlignPurifier
 from .trained.ape_gan import APEGANPurifier
+from .trained.fpd import FPDPurifier
 from .trained.gan import GANPurifier
 from .trained.generator import GeneratorPurifier
 from .trained.hgd import HGDPurifier
@@ -31,6 +32,7 @@ __all__ = [
     'BitDepthPurifier',
     'DIPPurifier',
     'EnsemblePurifier',
+    'FPDPurifier',
     'GANPurifier',
     'GeneratorPurifier',
     'HGDPurifier',

@@ -15,7 +15,7 @@ from mmadvdefense.purifiers import AlignPurifier, HGDPurifier, OnlinePurifier, P
 from mmadvdefense.training import purifier_config, recipes
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-LEARNED = ('ape_gan', 'nrp')
+LEARNED = ('ape_gan', 'nrp', 'fpd')
 METHODS = ('align', 'hgd', 'oag', 'feature_denoising', 'transforms', *LEARNED)
 
 
@@ -102,7 +102,13 @@ NRP = {
     'nrp_light-pspnet_1xb4-8e_camvid': ('light_pspnet_camvid', 'one line'),
     'nrp_light-ssd_1xb4-8e_bccd': ('light_ssd_bccd', 'one line'),
 }
+FPD = {
+    'resnet20_1xb64-8e_cifar10': ('resnet20_cifar10',),
+    'light-pspnet_1xb4-8e_camvid': ('light_pspnet_camvid', 'one line'),
+    'light-ssd_1xb4-8e_bccd': ('light_ssd_bccd', 'one line'),
+}
 TABLE = {
+    **{f'fpd/fpd_{name}': Row(row[0], 'FPDPurifier', *row[1:]) for name, row in FPD.items()},
     **{f'nrp/{name}': Row(row[0], 'NRPPurifier', *row[1:]) for name, row in NRP.items()},
     **{f'ape_gan/ape-gan_{name}': Row(row[0], 'APEGANPurifier', *row[1:]) for name, row in APE_GAN.items()},
     **{f'align/align_{name}': Row(target, 'AlignPurifier', recipe) for name, (target, recipe) in ALIGN.items()},

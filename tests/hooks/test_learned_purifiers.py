@@ -43,6 +43,10 @@ ROWS = {
         dict(generator=dict(channels=4, num_blocks=1, growth=2), discriminator=dict(base_channels=2)),
         ({'loss_mse_adv', 'loss_feature_adv', GENERATOR, DISCRIMINATOR},) * 2,
     ),
+    'FPDPurifier': Row(
+        dict(generator=dict(widths=(4, 4, 4, 4), blocks=(1, 1, 1, 1), channels=4, head_channels=(4, 4))),
+        ({'loss_mse_adv', 'loss_task_gated'},) * 2,
+    ),
 }
 CASES = [(name, scope) for name, row in ROWS.items() for scope in row.scopes]
 
@@ -135,3 +139,15 @@ def test_is_attacked_by_whoever_knows_it(name, trained, make_samples, make_image
     attack = build_attack(dict(type='PGD', eps=8, step_size=4, steps=2))
     adversarial = attack(source, images, make_samples(2), Randomness([1, 2]))
     assert 1 < (adversarial - images).abs().max() <= 8 + 1e-3 and 0 <= adversarial.min() <= adversarial.max() <= 255
+
+
+@pytest.mark.parametrize('scope', DENSE)
+def test_the_gated_loss_is_the_host_s_own(scope, make_task_runner):
+    """Every host returns its losses in another form."""
+    purifier, hook, _ = small('FPDPurifier', scope)
+    hook.update(task_weight=1.0, losses=[dict(type='GatedTaskLoss', threshold=100.0, loss_weight=0.5)])
+    runner, spy = make_task_runner(scope, [hook], purifier)
+    runner.train()
+    (logged,) = spy.outputs
+    own = sum(value for name, value in logged.items() if name.startswith('task_') and 'loss' in name)
+    assert own > 0 and logged['loss_task_gated'] == pytest.approx(0.5 * own, rel=1e-5)

@@ -55,6 +55,14 @@ TABLE = {
         differentiable=True,
         trained=True,
     ),
+    'fpd': Case(
+        dict(
+            type='FPDPurifier',
+            generator=dict(type='FPDGenerator', widths=(3, 4), blocks=(1, 1), channels=4, head_channels=(4,)),
+        ),
+        differentiable=True,
+        trained=True,
+    ),
     'hgd': Case(dict(type='HGDPurifier', generator=GENERATOR), differentiable=True, trained=True),
     'autoencoder': Case(
         dict(type='HGDPurifier', generator={**GENERATOR, 'type': 'DenoisingAutoEncoder'}),
