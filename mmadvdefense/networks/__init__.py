@@ -14,6 +14,7 @@ from .per_image.energy import EnergyNetworks
 from .per_image.hourglass import HourglassNetworks
 from .per_image.scalar_autoencoder import ScalarAutoEncoders
 from .restoration.ape_gan import APEGANDiscriminator, APEGANGenerator
+from .restoration.edsr import EDSR
 from .restoration.fpd import FPDGenerator
 from .restoration.nrp import NRPDiscriminator, NRPGenerator
 from .rfbnet import RFBNeck
@@ -29,6 +30,7 @@ __all__ = [
     'DUNet',
     'DenoisingAutoEncoder',
     'DenoisingBlock',
+    'EDSR',
     'EnergyNetworks',
     'FPDGenerator',
     'GlobalGenerator',

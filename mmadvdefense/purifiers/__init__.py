@@ -18,6 +18,7 @@ from .trained.nrp import NRPPurifier
 from .trained.parallel import PurifierDistributedDataParallel, freeze_target, share_statistics
 from .trained.smoothed import SmoothedPurifier
 from .trained.step import STEP, PurifiedImages, PurifierStep
+from .trained.super_resolution import SuperResolutionPurifier
 from .transforms.filters import MeanFilterPurifier, MedianFilterPurifier
 from .transforms.patches import PatchDatabase
 from .transforms.pixel_deflection import PixelDeflectionPurifier
@@ -55,6 +56,7 @@ __all__ = [
     'RandomResizePadPurifier',
     'STEP',
     'SmoothedPurifier',
+    'SuperResolutionPurifier',
     'TotalVariationPurifier',
     'build_defended_ensemble',
     'channel_order_of',

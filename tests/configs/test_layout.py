@@ -16,7 +16,7 @@ from mmadvdefense.training import recipes
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs'
-LEARNED = ('ape_gan', 'nrp', 'fpd')
+LEARNED = ('ape_gan', 'nrp', 'fpd', 'super_resolution')
 METHODS = ('align', 'hgd', 'oag', 'feature_denoising', 'transforms', *LEARNED)
 FILES = sorted(CONFIGS.rglob('*.py'))
 ATTACKS = sorted([*(CONFIGS / 'attacks').glob('*.py'), *(CONFIGS / '_base_' / 'attacks').glob('*.py')])

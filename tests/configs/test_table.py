@@ -15,7 +15,7 @@ from mmadvdefense.purifiers import AlignPurifier, HGDPurifier, OnlinePurifier, P
 from mmadvdefense.training import purifier_config, recipes
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-LEARNED = ('ape_gan', 'nrp', 'fpd')
+LEARNED = ('ape_gan', 'nrp', 'fpd', 'super_resolution')
 METHODS = ('align', 'hgd', 'oag', 'feature_denoising', 'transforms', *LEARNED)
 
 
@@ -107,7 +107,16 @@ FPD = {
     'light-pspnet_1xb4-8e_camvid': ('light_pspnet_camvid', 'one line'),
     'light-ssd_1xb4-8e_bccd': ('light_ssd_bccd', 'one line'),
 }
+SUPER_RESOLUTION = {
+    'resnet20_1xb16-8e_cifar10': ('resnet20_cifar10',),
+    'light-pspnet_1xb4-8e_camvid': ('light_pspnet_camvid', 'one line'),
+    'light-ssd_1xb4-8e_bccd': ('light_ssd_bccd', 'one line'),
+}
 TABLE = {
+    **{
+        f'super_resolution/super-resolution_{name}': Row(row[0], 'SuperResolutionPurifier', *row[1:])
+        for name, row in SUPER_RESOLUTION.items()
+    },
     **{f'fpd/fpd_{name}': Row(row[0], 'FPDPurifier', *row[1:]) for name, row in FPD.items()},
     **{f'nrp/{name}': Row(row[0], 'NRPPurifier', *row[1:]) for name, row in NRP.items()},
     **{f'ape_gan/ape-gan_{name}': Row(row[0], 'APEGANPurifier', *row[1:]) for name, row in APE_GAN.items()},
@@ -265,7 +274,8 @@ def test_learned_purifiers_build(name, row, build):
     assert needs_discriminator == (getattr(purifier, 'discriminator', None) is not None)
     assert config.optim_wrapper.optimizer.type == 'Adam' and config.load_from, 'the target it protects'
     assert config.default_hooks.checkpoint.backend_args.backend == 'atomic'
-    assert config.auto_scale_lr.base_batch_size == (128 if 'ape_gan' in name else config.train_dataloader.batch_size)
+    batch = {'ape_gan': 128, 'super_resolution': 16}.get(name.partition('/')[0], config.train_dataloader.batch_size)
+    assert config.auto_scale_lr.base_batch_size == batch
 
 
 @rows('hgd')

@@ -47,6 +47,12 @@ ROWS = {
         dict(generator=dict(widths=(4, 4, 4, 4), blocks=(1, 1, 1, 1), channels=4, head_channels=(4, 4))),
         ({'loss_mse_adv', 'loss_task_gated'},) * 2,
     ),
+    'SuperResolutionPurifier': Row(
+        dict(generator=dict(channels=4, num_blocks=1)),
+        ({'loss_pixel_clean'},) * 2,
+        # The digits are grey, and their config does not say in which order.
+        test=dict(channel_order='bgr'),
+    ),
 }
 CASES = [(name, scope) for name, row in ROWS.items() for scope in row.scopes]
 
@@ -122,7 +128,7 @@ def test_trains_exports_and_is_attacked(name, scope, trained, tmp_path, make_ima
     assert int(purifier.num_updates) == 2
     path = tmp_path / 'purifier.pth'
     save_purifier_export(purifier.export(), path)
-    settings = dict(type=name, native_type=f'{scope}.{type(purifier.native).__name__}', channel_order='bgr', **row.test)
+    settings = dict(type=name, native_type=f'{scope}.{type(purifier.native).__name__}', **row.test)
     loaded = MODELS.build(dict(settings, init_cfg=dict(type='Pretrained', checkpoint=str(path)))).eval()
     images = make_images(2, 3, 16, 16)
     streams = Randomness([1, 2]), Randomness([1, 2])

@@ -104,6 +104,11 @@ TABLE = {
         stochastic=True,
         rounding=2e-2,
     ),
+    'super_resolution': Case(
+        dict(type='SuperResolutionPurifier', generator=dict(type='EDSR', channels=4, num_blocks=1)),
+        differentiable=True,
+        trained=True,
+    ),
     'jpeg': Case(dict(type='JPEGPurifier', quality=30)),
     'bit_depth': Case(dict(type='BitDepthPurifier', bits=2)),
     'mean': Case(dict(type='MeanFilterPurifier', kernel_size=5), differentiable=True),
