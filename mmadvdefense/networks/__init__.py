@@ -9,6 +9,7 @@ from .denoising_backbone import build_denoising_backbone
 from .denoising_block import DenoisingBlock
 from .discriminator import MultiscaleDiscriminator
 from .dunet import DUNet
+from .generative.wgan import WGANCritic, WGANGenerator
 from .global_generator import GlobalGenerator
 from .per_image.energy import EnergyNetworks
 from .per_image.hourglass import HourglassNetworks
@@ -41,6 +42,8 @@ __all__ = [
     'RFBNeck',
     'ScalarAutoEncoders',
     'TorchvisionVGG',
+    'WGANCritic',
+    'WGANGenerator',
     'WideResNet',
     'build_denoising_backbone',
     'convert_pix2pixhd_discriminator',

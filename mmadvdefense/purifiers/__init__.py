@@ -10,6 +10,7 @@ from .online.oag import OAGPurifier
 from .online.one_step_autoencoder import OneStepAutoEncoderPurifier
 from .trained.align import AlignPurifier
 from .trained.ape_gan import APEGANPurifier
+from .trained.defense_gan import DefenseGANPurifier
 from .trained.fpd import FPDPurifier
 from .trained.gan import GANPurifier
 from .trained.generator import GeneratorPurifier
@@ -32,6 +33,7 @@ __all__ = [
     'AlignPurifier',
     'BitDepthPurifier',
     'DIPPurifier',
+    'DefenseGANPurifier',
     'EnsemblePurifier',
     'FPDPurifier',
     'GANPurifier',

@@ -55,6 +55,18 @@ TABLE = {
         differentiable=True,
         trained=True,
     ),
+    'defense_gan': Case(
+        dict(
+            type='DefenseGANPurifier',
+            num_steps=4,
+            num_restarts=2,
+            learning_rate=0.1,
+            generator=dict(type='WGANGenerator', code_size=4, base_channels=2, image_size=(8, 8)),
+        ),
+        stochastic=True,
+        rounding=2e-2,
+        trained=True,
+    ),
     'fpd': Case(
         dict(
             type='FPDPurifier',
