@@ -8,6 +8,7 @@ from .gan.binary import BinaryGANLoss
 from .gan.relativistic import RelativisticGANLoss
 from .gan.wasserstein import WassersteinGANLoss
 from .gated_task import GatedTaskLoss
+from .likelihood import NegativeLogLikelihoodLoss
 from .lsgan import LSGANLoss
 from .mart import MARTLoss
 from .mean_squared import PixelMSELoss
@@ -26,6 +27,7 @@ __all__ = [
     'ImageName',
     'LSGANLoss',
     'MARTLoss',
+    'NegativeLogLikelihoodLoss',
     'PerceptualLoss',
     'PixelMSELoss',
     'PixelReconstructionLoss',

@@ -9,6 +9,7 @@ from .denoising_backbone import build_denoising_backbone
 from .denoising_block import DenoisingBlock
 from .discriminator import MultiscaleDiscriminator
 from .dunet import DUNet
+from .generative.pixel_cnn import PixelCNN
 from .generative.wgan import WGANCritic, WGANGenerator
 from .global_generator import GlobalGenerator
 from .per_image.energy import EnergyNetworks
@@ -39,6 +40,7 @@ __all__ = [
     'MultiscaleDiscriminator',
     'NRPDiscriminator',
     'NRPGenerator',
+    'PixelCNN',
     'RFBNeck',
     'ScalarAutoEncoders',
     'TorchvisionVGG',

@@ -17,6 +17,7 @@ from .trained.generator import GeneratorPurifier
 from .trained.hgd import HGDPurifier
 from .trained.nrp import NRPPurifier
 from .trained.parallel import PurifierDistributedDataParallel, freeze_target, share_statistics
+from .trained.pixel_defend import PixelDefendPurifier
 from .trained.smoothed import SmoothedPurifier
 from .trained.step import STEP, PurifiedImages, PurifierStep
 from .trained.super_resolution import SuperResolutionPurifier
@@ -47,6 +48,7 @@ __all__ = [
     'OneStepAutoEncoderPurifier',
     'OnlinePurifier',
     'PatchDatabase',
+    'PixelDefendPurifier',
     'PixelDeflectionPurifier',
     'PurifiedImages',
     'Purifier',

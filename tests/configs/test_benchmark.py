@@ -33,7 +33,9 @@ def images_trained_on(config: Config) -> int:
 
 def test_all_are_there():
     assert set(UNET) == {'align', 'pixel', 'feature', 'logits', 'both', 'label'}
-    assert set(BASELINES) == {'ape_gan', 'nrp', 'nrp_light', 'fpd', 'super_resolution', 'defense_gan'}
+    assert set(BASELINES) == {
+        *('ape_gan', 'nrp', 'nrp_light', 'fpd', 'super_resolution', 'defense_gan', 'pixel_defend')
+    }
     assert set(OWN) == {'align', 'residual', 'pixel', 'feature', 'logits', 'label', 'denoising'}
 
 

@@ -16,7 +16,7 @@ from mmadvdefense.training import recipes
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs'
-LEARNED = ('ape_gan', 'nrp', 'fpd', 'super_resolution', 'defense_gan')
+LEARNED = ('ape_gan', 'nrp', 'fpd', 'super_resolution', 'defense_gan', 'pixel_defend')
 METHODS = ('align', 'hgd', 'oag', 'feature_denoising', 'transforms', *LEARNED)
 FILES = sorted(CONFIGS.rglob('*.py'))
 ATTACKS = sorted([*(CONFIGS / 'attacks').glob('*.py'), *(CONFIGS / '_base_' / 'attacks').glob('*.py')])
@@ -46,8 +46,8 @@ def test_bases_are_what_is_inherited_and_nothing_else():
     methods = ('align', 'hgd', 'smoothed', *LEARNED)
     defaults = {CONFIGS / recipe.format(method) for recipe in recipes.DEFAULT_RECIPES.values() for method in methods}
     # Detectors are not certified, and models of small images are for classifiers alone.
-    missing = ('smoothed_default_det', 'defense_gan_default_seg', 'defense_gan_default_det')
-    defaults -= {CONFIGS / '_base_' / 'defenses' / f'{name}.py' for name in missing}
+    small = [f'{method}_default_{task}' for method in ('defense_gan', 'pixel_defend') for task in ('seg', 'det')]
+    defaults -= {CONFIGS / '_base_' / 'defenses' / f'{name}.py' for name in ('smoothed_default_det', *small)}
     in_bases = {path for path in FILES if path.is_relative_to(CONFIGS / '_base_')}
     assert in_bases == {path for path in inherited | defaults if path.is_relative_to(CONFIGS / '_base_')}
     # Anything else that is inherited can be run as it is.

@@ -15,7 +15,7 @@ from mmadvdefense.purifiers import AlignPurifier, HGDPurifier, OnlinePurifier, P
 from mmadvdefense.training import purifier_config, recipes
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-LEARNED = ('ape_gan', 'nrp', 'fpd', 'super_resolution', 'defense_gan')
+LEARNED = ('ape_gan', 'nrp', 'fpd', 'super_resolution', 'defense_gan', 'pixel_defend')
 METHODS = ('align', 'hgd', 'oag', 'feature_denoising', 'transforms', *LEARNED)
 
 
@@ -113,6 +113,7 @@ SUPER_RESOLUTION = {
     'light-ssd_1xb4-8e_bccd': ('light_ssd_bccd', 'one line'),
 }
 TABLE = {
+    'pixel_defend/pixel-defend_resnet20_1xb64-100e_cifar10': Row('resnet20_cifar10', 'PixelDefendPurifier'),
     'defense_gan/defense-gan_resnet20_1xb64-256e_cifar10': Row('resnet20_cifar10', 'DefenseGANPurifier'),
     **{
         f'super_resolution/super-resolution_{name}': Row(row[0], 'SuperResolutionPurifier', *row[1:])

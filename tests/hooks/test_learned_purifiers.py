@@ -61,6 +61,12 @@ ROWS = {
         dict(num_steps=2, num_restarts=2),
         'adaptive-bpda',
     ),
+    'PixelDefendPurifier': Row(
+        dict(generator=dict(channels=4, num_blocks=1, num_mixtures=2)),
+        ({'loss_bits'},) * 2,
+        ('mmpretrain',),
+        adaptive='adaptive-bpda',
+    ),
 }
 CASES = [(name, scope) for name, row in ROWS.items() for scope in row.scopes]
 
