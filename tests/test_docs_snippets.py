@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from mmadvdefense.attacks import AttackSource, Randomness, build_attack
 from mmadvdefense.models import build_model
 from mmadvdefense.registry import ATTACKS, MODELS
+from mmadvdefense.training import recipes
 
 pytest.importorskip('mmpretrain')
 
@@ -162,3 +163,26 @@ def test_contributed_purifier():
     torch.testing.assert_close(purifier.purify(image[None])[0], expected, rtol=0, atol=0)
     cleaned = purifier(dict(inputs=[image.byte(), image[:, :3].byte()]))['inputs']
     torch.testing.assert_close(cleaned[0], expected, rtol=0, atol=0)
+
+
+def test_contributed_trained_purifier(train, tmp_path, monkeypatch, quick_runners):
+    """The page's file and recipe train by the one line."""
+    names = namespace('CONTRIBUTING.md')
+    parts = ('data_preprocessor', 'custom_hooks', 'optim_wrapper')
+    Config({part: names[part] for part in parts}).dump(tmp_path / 'my_recipe.py')
+    monkeypatch.chdir(tmp_path)
+    one_line = dict(type='TinyAPEGANPurifier', num_classes=10, mean=[79.8] * 3, std=[90.9] * 3, to_rgb=False)
+    config = Config(
+        dict(default_scope='mmpretrain', model={}, data_preprocessor=one_line, train_cfg=dict(max_epochs=1))
+    )
+    recipes.complete_training(config)
+    assert config.data_preprocessor.discriminator.type == 'APEGANDiscriminator'
+    (hook,) = config.custom_hooks
+    runner, spy = train(
+        hook=dict(hook),
+        data_preprocessor=dict(_delete_=True, **config.data_preprocessor),
+        optim_wrapper=dict(_delete_=True, **config.optim_wrapper),
+    )
+    assert [set(logged) >= {'loss_mse_adv', 'loss_gan_generator'} for logged in spy.outputs] == [True, True]
+    assert ['loss_gan_discriminator' in logged for logged in spy.outputs] == [True, False]
+    assert isinstance(runner.model.data_preprocessor, names['TinyAPEGANPurifier'])

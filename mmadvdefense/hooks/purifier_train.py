@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Optional, Sequence, Union
 
 import torch
-from mmengine.dist import all_reduce_params, get_rank
+from mmengine.dist import get_rank
 from mmengine.hooks import EMAHook
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
@@ -17,12 +17,12 @@ from ..losses import PurifierLoss
 from ..models import unwrap
 from ..pipelines import channel_order, normalizes
 from ..pixels import Pixels
-from ..purifiers import STEP, GeneratorPurifier, PurifierDistributedDataParallel, freeze_target
+from ..purifiers import STEP, GeneratorPurifier, PurifierDistributedDataParallel, freeze_target, share_statistics
 from ..randomness import seed_epoch
 from ..registry import HOOKS, MODELS, in_root_scope
 from ..threats.checks import check_discriminator, check_noise, check_num_classes, check_scores
 from ..training.step import TrainingStep
-from ..training.training_attack import PROTECTED, TARGET, SourceConfig, TrainingAttack
+from ..training.training_attack import PROTECTED, TARGET, NoAttack, SourceConfig, TrainingAttack
 from .attacking import AttackingHook
 
 _SOURCE_OF_THREAT = {'gray-box': TARGET, 'adaptive': PROTECTED}
@@ -36,7 +36,7 @@ class PurifierTrainHook(AttackingHook):
 
     Args:
         attack: config of the attack on the target, e.g. ``dict(type='PGD', eps=8, step_size=2, steps=4)``, or several;
-            one is drawn for each batch.
+            one is drawn for each batch. None with ``train_on='clean'``.
         losses: configs of the terms (``mmadvdefense.losses``).
         task_weight: weight of the host's own loss on each half, clean and adversarial. The host averages over the joint
             batch, so its loss is multiplied by this weight times the number of halves. Its entries are logged as
@@ -44,7 +44,8 @@ class PurifierTrainHook(AttackingHook):
         feature_layer: layer for the feature terms: ``'pre_logits'`` (paper), ``'logits'`` (released code), the name of
             a layer, or None for the task's default.
         require_checkpoint: refuse to train in front of a target without loaded weights.
-        train_on: ``'both'`` halves, or ``'adversarial'`` images only: the generator never sees a clean image (HGD).
+        train_on: ``'both'`` halves; ``'adversarial'`` images only: the generator never sees a clean image (HGD); or
+            ``'clean'`` images only, without an attack (models of natural images).
         sources: the models that are attacked; one is drawn for each batch. See
             :class:`~mmadvdefense.training.training_attack.TrainingAttack`.
         labels: the labels used by attacks; see the same class.
@@ -59,7 +60,7 @@ class PurifierTrainHook(AttackingHook):
 
     def __init__(
         self,
-        attack: Union[dict, Sequence[dict]],
+        attack: Union[dict, Sequence[dict], None] = None,
         losses: Sequence[dict] = (),
         task_weight: float = 1.0,
         feature_layer: Optional[str] = None,
@@ -79,9 +80,11 @@ class PurifierTrainHook(AttackingHook):
             sources = [_SOURCE_OF_THREAT[name] for name in threats]
         elif threats != ['gray-box']:
             raise UsageError("sources already define what is attacked: omit threat, or add 'protected' to the sources")
-        if train_on not in ('both', 'adversarial'):
-            raise UsageError(f"train_on must be 'both' or 'adversarial', got {train_on!r}")
-        self.training_attack = TrainingAttack(attack, sources, labels)
+        if train_on not in ('both', 'adversarial', 'clean'):
+            raise UsageError(f"train_on must be 'both', 'adversarial' or 'clean', got {train_on!r}")
+        if (attack is None) != (train_on == 'clean'):
+            raise UsageError("train_on='clean' goes without an attack, and everything else needs one: attack=dict(...)")
+        self.training_attack = NoAttack() if attack is None else TrainingAttack(attack, sources, labels)
         self.train_on = train_on
         self._terms: list[PurifierLoss] = [MODELS.build(in_root_scope(loss)) for loss in losses]
         self.losses = nn.ModuleList(self._terms)
@@ -99,7 +102,7 @@ class PurifierTrainHook(AttackingHook):
 
     @property
     def attack(self) -> Attack:
-        """The attack, or the first of several."""
+        """The attack, or the first of several; there is none with ``train_on='clean'``."""
         return self.attacks[0]
 
     @property
@@ -199,23 +202,26 @@ class PurifierTrainHook(AttackingHook):
         self._source.task.check_samples(samples)
         clean = purifier.load_pixels(data_batch['inputs'], samples, self._augmented)
         randomness = Randomness(derive_seed(runner.seed, 'train', runner.iter, get_rank()))
-        data_batch[STEP] = self._begin_step(purifier, clean, samples, randomness)
+        step = data_batch[STEP] = self._begin_step(purifier, clean, samples, randomness)
+        step.iteration = runner.iter
         # Before the update, because averaged weights start as a copy of the model made right after it.
         purifier.num_updates += 1
 
     def _begin_step(
         self, purifier: GeneratorPurifier, clean: Pixels, data_samples: Sequence, randomness: Randomness
     ) -> TrainingStep:
-        reference = CleanReference(self._source, clean, self._tap)
+        reference, attack = CleanReference(self._source, clean, self._tap), self.free or self.training_attack
+        attacked = self.train_on != 'clean'
         return TrainingStep(
             clean,
-            (self.free or self.training_attack)(clean, data_samples, randomness, reference, self.attack_share),
+            attack(clean, data_samples, randomness, reference, self.attack_share) if attacked else None,
             reference,
             self._tap,
             self._source.task,
-            purifies_clean=self.train_on == 'both',
+            purifies_clean=self.train_on != 'adversarial',
             discriminator=getattr(purifier, 'discriminator', None),
             condition_on_labels=getattr(purifier, 'condition_on_labels', False),
+            randomness=randomness.derive('purifier'),
         )
 
     def craft(self, clean: Pixels, data_samples: Sequence, randomness: Randomness) -> Pixels:
@@ -239,10 +245,10 @@ class PurifierTrainHook(AttackingHook):
             return model(**batch, mode='loss')
 
     def after_train_epoch(self, runner) -> None:
-        _share_statistics(runner)
+        share_statistics(unwrap(runner.model))
 
     def before_val_epoch(self, runner) -> None:
-        _share_statistics(runner)
+        share_statistics(unwrap(runner.model))
 
     # --- around the target's forward ------------------------------------------------------------------------
 
@@ -262,7 +268,7 @@ class PurifierTrainHook(AttackingHook):
         if output is None:  # PyTorch also calls this after an error
             step.abandon_target()
             return None
-        step.leave_target(kwargs['data_samples'])
+        step.leave_target(kwargs['data_samples'], output)
         terms = self._task_terms(output)
         for term in self._terms:
             new = term.terms(step)
@@ -291,10 +297,3 @@ def _trained_purifier(model: nn.Module) -> GeneratorPurifier:
             "set data_preprocessor=dict(type='AlignPurifier')"
         )
     return purifier
-
-
-def _share_statistics(runner) -> None:
-    """Average BatchNorm statistics over all ranks, so that they evaluate and save the same generator."""
-    purifier = unwrap(runner.model).data_preprocessor
-    if isinstance(purifier, GeneratorPurifier):
-        all_reduce_params([own for own in purifier.generator.buffers() if own.is_floating_point()], op='mean')

@@ -3,23 +3,37 @@
 from .base import GuidedLoss, ImageName, PurifierBatch, PurifierLoss
 from .class_alignment import ClassAlignmentLoss
 from .feature_matching import FeatureMatchingLoss
+from .gan.base import GANLoss
+from .gan.binary import BinaryGANLoss
+from .gan.relativistic import RelativisticGANLoss
+from .gan.wasserstein import WassersteinGANLoss
+from .gated_task import GatedTaskLoss
+from .likelihood import NegativeLogLikelihoodLoss
 from .lsgan import LSGANLoss
 from .mart import MARTLoss
+from .mean_squared import PixelMSELoss
 from .perceptual import PerceptualLoss
 from .reconstruction import FeatureReconstructionLoss, PixelReconstructionLoss
 from .trades import TRADESLoss
 
 __all__ = [
+    'BinaryGANLoss',
     'ClassAlignmentLoss',
     'FeatureMatchingLoss',
     'FeatureReconstructionLoss',
+    'GANLoss',
+    'GatedTaskLoss',
     'GuidedLoss',
     'ImageName',
     'LSGANLoss',
     'MARTLoss',
+    'NegativeLogLikelihoodLoss',
     'PerceptualLoss',
+    'PixelMSELoss',
     'PixelReconstructionLoss',
     'PurifierBatch',
     'PurifierLoss',
+    'RelativisticGANLoss',
     'TRADESLoss',
+    'WassersteinGANLoss',
 ]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
+from ..randomness import Randomness
 
 ImageName = Literal['clean', 'adversarial', 'purified_clean', 'purified_adversarial']
 
@@ -20,9 +21,25 @@ class PurifierBatch(Protocol):
     A term reads only what it needs, so a batch may compute on demand.
     """
 
+    iteration: int
+    """Number of the training iteration, from 0."""
+
+    randomness: Randomness
+    """Random numbers of the batch."""
+
     @property
     def labels(self) -> Tensor:
         """Class of each vector of :meth:`class_features`, ``(M,)`` integers; M may be 0."""
+        ...
+
+    @property
+    def task_losses(self) -> list[Tensor]:
+        """The scalar losses of the target itself, on all images that it has seen."""
+        ...
+
+    @property
+    def log_likelihood(self) -> Tensor:
+        """Natural logarithm of each clean image's probability under a generative model, ``(N,)``."""
         ...
 
     def pixels(self, name: ImageName) -> Tensor:
@@ -43,6 +60,10 @@ class PurifierBatch(Protocol):
 
     def discriminate_detached(self, name: ImageName) -> list[list[Tensor]]:
         """The same for detached images; gradients reach the discriminator's parameters."""
+        ...
+
+    def discriminate_images(self, images: Tensor) -> list[list[Tensor]]:
+        """The same for any images in [-1, 1], such as mixtures; gradients flow to both."""
         ...
 
 

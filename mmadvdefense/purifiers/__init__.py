@@ -9,11 +9,18 @@ from .online.dip import DIPPurifier
 from .online.oag import OAGPurifier
 from .online.one_step_autoencoder import OneStepAutoEncoderPurifier
 from .trained.align import AlignPurifier
+from .trained.ape_gan import APEGANPurifier
+from .trained.defense_gan import DefenseGANPurifier
+from .trained.fpd import FPDPurifier
+from .trained.gan import GANPurifier
 from .trained.generator import GeneratorPurifier
 from .trained.hgd import HGDPurifier
-from .trained.parallel import PurifierDistributedDataParallel, freeze_target
+from .trained.nrp import NRPPurifier
+from .trained.parallel import PurifierDistributedDataParallel, freeze_target, share_statistics
+from .trained.pixel_defend import PixelDefendPurifier
 from .trained.smoothed import SmoothedPurifier
 from .trained.step import STEP, PurifiedImages, PurifierStep
+from .trained.super_resolution import SuperResolutionPurifier
 from .transforms.filters import MeanFilterPurifier, MedianFilterPurifier
 from .transforms.patches import PatchDatabase
 from .transforms.pixel_deflection import PixelDeflectionPurifier
@@ -23,19 +30,25 @@ from .transforms.random_resize_pad import RandomResizePadPurifier
 from .transforms.total_variation import TotalVariationPurifier
 
 __all__ = [
+    'APEGANPurifier',
     'AlignPurifier',
     'BitDepthPurifier',
     'DIPPurifier',
+    'DefenseGANPurifier',
     'EnsemblePurifier',
+    'FPDPurifier',
+    'GANPurifier',
     'GeneratorPurifier',
     'HGDPurifier',
     'JPEGPurifier',
     'MeanFilterPurifier',
     'MedianFilterPurifier',
+    'NRPPurifier',
     'OAGPurifier',
     'OneStepAutoEncoderPurifier',
     'OnlinePurifier',
     'PatchDatabase',
+    'PixelDefendPurifier',
     'PixelDeflectionPurifier',
     'PurifiedImages',
     'Purifier',
@@ -47,11 +60,13 @@ __all__ = [
     'RandomResizePadPurifier',
     'STEP',
     'SmoothedPurifier',
+    'SuperResolutionPurifier',
     'TotalVariationPurifier',
     'build_defended_ensemble',
     'channel_order_of',
     'drawn',
     'freeze_target',
     'purifier_names',
+    'share_statistics',
     'switched',
 ]

@@ -14,12 +14,10 @@ from mmengine.logging import print_log
 from ..errors import UsageError
 from ..hosts import HOSTS
 from ..models import host_scope
-from ..purifiers import HGDPurifier, SmoothedPurifier
-from ..registry import ATTACKS, HOOKS, OPTIM_WRAPPERS, builds, type_name
+from ..registry import ATTACKS, HOOKS, MODELS, OPTIM_WRAPPERS, builds, find_class, type_name
 from .mixed_precision import use_mixed_precision, wrapper_settings
 from .purifier_config import (
     fill_discriminator_channels,
-    is_purifier,
     joined,
     purifier_config,
     purifier_places,
@@ -29,9 +27,8 @@ from .purifier_config import (
 _PACKAGE = Path(__file__).resolve().parents[1]
 # Inside the package if installed by setup.py, next to it in a clone.
 CONFIGS = (_PACKAGE / '.mim' / 'configs') if (_PACKAGE / '.mim').is_dir() else (_PACKAGE.parent / 'configs')
-# By the host's scope; the placeholder is the method: `align`, or one of _METHODS.
+# By the host's scope; the placeholder is the method, which a purifier's class names in `recipe`.
 DEFAULT_RECIPES = {scope: f'_base_/defenses/{{}}_default_{host.recipe}.py' for scope, host in HOSTS.items()}
-_METHODS = {HGDPurifier: 'hgd', SmoothedPurifier: 'smoothed'}
 
 
 def complete_purifier(config: Config) -> None:
@@ -94,10 +91,11 @@ def _needs_recipe(config: Config) -> bool:
 
 
 def default_recipe(config: Config) -> Optional[str]:
-    """The default recipe for a config, relative to :data:`CONFIGS`; None for other hosts."""
+    """The default recipe for a config, relative to :data:`CONFIGS` or absolute; None for other hosts."""
     recipe = DEFAULT_RECIPES.get(host_scope(config))
-    methods = (method for cls, method in _METHODS.items() if is_purifier(purifier_config(config), cls))
-    return recipe and recipe.format(next(methods, 'align'))
+    purifier = find_class((purifier_config(config) or {}).get('type'), MODELS)
+    method = getattr(purifier, 'recipe', 'align')
+    return recipe and (str(Path(method).absolute()) if method.endswith('.py') else recipe.format(method))
 
 
 def _load_default_recipe(config: Config) -> Optional[Config]:

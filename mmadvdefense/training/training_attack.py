@@ -117,6 +117,24 @@ class TrainingAttack:
         return attack(source, clean, data_samples, randomness, reference)
 
 
+class NoAttack(TrainingAttack):
+    """Leaves images as they are, for a generator that is trained on clean ones alone."""
+
+    def __init__(self) -> None:
+        self.labels, self.attacks, self._configs = 'truth', [], []
+        self._target, self._sources = None, []
+
+    def __call__(
+        self,
+        clean: Pixels,
+        data_samples: Sequence,
+        randomness: Randomness,
+        reference: Optional[CleanReference] = None,
+        share: float = 1.0,
+    ) -> Pixels:
+        return clean
+
+
 def protected_source(target: AttackSource) -> AttackSource:
     """The target behind its purifier in its current state, for an attacker who knows both; itself if it has none."""
     purifier = target.model.data_preprocessor

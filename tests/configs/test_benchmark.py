@@ -20,6 +20,9 @@ UNET, OWN = (
     {path.stem.rpartition('_')[2]: path for path in FOLDER.glob(f'resnet20_cifar10_{kind}_*.py')}
     for kind in ('unet', 'own')
 )
+BASELINES = {
+    path.stem.removeprefix('resnet20_cifar10_baseline_'): path for path in FOLDER.glob('resnet20_cifar10_baseline_*.py')
+}
 
 
 def images_trained_on(config: Config) -> int:
@@ -29,6 +32,9 @@ def images_trained_on(config: Config) -> int:
 
 def test_all_are_there():
     assert set(UNET) == {'align', 'pixel', 'feature', 'logits', 'both', 'label'}
+    assert set(BASELINES) == {
+        *('ape_gan', 'nrp', 'nrp_light', 'fpd', 'super_resolution', 'defense_gan', 'pixel_defend')
+    }
     assert set(OWN) == {'align', 'residual', 'pixel', 'feature', 'logits', 'label', 'denoising'}
 
 
@@ -55,6 +61,22 @@ def test_objectives_are_compared_on_one_generator_attack_and_schedule():
         rest[name] = {**config, 'attack': hook['attack'], 'labels': hook.get('labels', 'truth'), 'purifier': purifier}
     assert all(settings == rest['align'] for settings in rest.values())
     assert images_trained_on(Config.fromfile(UNET['align'])) == 25600
+
+
+@pytest.mark.parametrize('name', BASELINES)
+def test_other_purifiers_are_trained_as_long_as_the_objectives(name):
+    """On the same images, in front of the same target; networks, attack, losses and optimizer are their own."""
+    config, unet = (Config.fromfile(path).to_dict() for path in (BASELINES[name], UNET['align']))
+    own = ('data_preprocessor', 'custom_hooks', 'objective', 'attack', 'purifier', 'optim_wrapper', 'adam')
+    native = {key: value for key, value in unet['data_preprocessor'].items() if key in config['data_preprocessor']}
+    for shared in ('type', 'generator', 'discriminator'):
+        native.pop(shared, None)
+    assert native and native.items() <= config['data_preprocessor'].items()
+    assert {key: value for key, value in config.items() if key not in own} == {
+        key: value for key, value in unet.items() if key not in own
+    }
+    assert images_trained_on(Config.fromfile(BASELINES[name])) == 25600
+    assert config['optim_wrapper']['optimizer'] == config['adam']
 
 
 def test_smoothed_purifiers_differ_in_their_noise_alone():

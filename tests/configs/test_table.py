@@ -15,7 +15,8 @@ from mmadvdefense.purifiers import AlignPurifier, HGDPurifier, OnlinePurifier, P
 from mmadvdefense.training import purifier_config, recipes
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-METHODS = ('align', 'hgd', 'oag', 'feature_denoising', 'transforms')
+LEARNED = ('ape_gan', 'nrp', 'fpd', 'super_resolution', 'defense_gan', 'pixel_defend')
+METHODS = ('align', 'hgd', 'oag', 'feature_denoising', 'transforms', *LEARNED)
 
 
 class Row(NamedTuple):
@@ -93,7 +94,37 @@ HGD = {
     'hgd_resnet56_logits_1xb64-8e_cifar10': 'resnet56_cifar10',
     'hgd_inception-v3_logits_1xb60-30e_imagenet': 'inception_v3_imagenet',
 }
+APE_GAN = {
+    'resnet20_1xb128-8e_cifar10': ('resnet20_cifar10',),
+    'light-pspnet_1xb4-8e_camvid': ('light_pspnet_camvid', 'one line'),
+    'light-ssd_1xb4-8e_bccd': ('light_ssd_bccd', 'one line'),
+}
+NRP = {
+    'nrp-light_resnet20_1xb64-8e_cifar10': ('resnet20_cifar10',),
+    'nrp_resnet50_1xb16-10e_imagenet': ('resnet50_imagenet',),
+    'nrp_light-pspnet_1xb4-8e_camvid': ('light_pspnet_camvid', 'one line'),
+    'nrp_light-ssd_1xb4-8e_bccd': ('light_ssd_bccd', 'one line'),
+}
+FPD = {
+    'resnet20_1xb64-8e_cifar10': ('resnet20_cifar10',),
+    'light-pspnet_1xb4-8e_camvid': ('light_pspnet_camvid', 'one line'),
+    'light-ssd_1xb4-8e_bccd': ('light_ssd_bccd', 'one line'),
+}
+SUPER_RESOLUTION = {
+    'resnet20_1xb16-8e_cifar10': ('resnet20_cifar10',),
+    'light-pspnet_1xb4-8e_camvid': ('light_pspnet_camvid', 'one line'),
+    'light-ssd_1xb4-8e_bccd': ('light_ssd_bccd', 'one line'),
+}
 TABLE = {
+    'pixel_defend/pixel-defend_resnet20_1xb64-100e_cifar10': Row('resnet20_cifar10', 'PixelDefendPurifier'),
+    'defense_gan/defense-gan_resnet20_1xb64-256e_cifar10': Row('resnet20_cifar10', 'DefenseGANPurifier'),
+    **{
+        f'super_resolution/super-resolution_{name}': Row(row[0], 'SuperResolutionPurifier', *row[1:])
+        for name, row in SUPER_RESOLUTION.items()
+    },
+    **{f'fpd/fpd_{name}': Row(row[0], 'FPDPurifier', *row[1:]) for name, row in FPD.items()},
+    **{f'nrp/{name}': Row(row[0], 'NRPPurifier', *row[1:]) for name, row in NRP.items()},
+    **{f'ape_gan/ape-gan_{name}': Row(row[0], 'APEGANPurifier', *row[1:]) for name, row in APE_GAN.items()},
     **{f'align/align_{name}': Row(target, 'AlignPurifier', recipe) for name, (target, recipe) in ALIGN.items()},
     **{f'hgd/{name}': Row(target, 'HGDPurifier') for name, target in HGD.items()},
     'hgd/hgd_ensemble_cifar10': Row('resnet20_cifar10', None),
@@ -126,7 +157,7 @@ def test_the_table_is_complete():
     assert found == TABLE.keys()
 
 
-@rows('align', 'hgd', 'feature_denoising')
+@rows('align', 'hgd', 'feature_denoising', *LEARNED)
 def test_the_name_says_batch_length_and_data(name, row, read):
     config, told = read(name), re.search(r'_1xb(\d+)-(\d+)e_([a-z0-9]+)$', name)
     if row.purifier is None and told is None:
@@ -135,7 +166,7 @@ def test_the_name_says_batch_length_and_data(name, row, read):
     assert told[3] == {'voc': 'voc0712'}.get(row.data, row.data)
 
 
-@rows('align', 'hgd', 'oag', 'transforms')
+@rows('align', 'hgd', 'oag', 'transforms', *LEARNED)
 def test_it_protects_its_target(name, row, load):
     """The same model behind the same preprocessor, tested on the same images with the same metric."""
     if row.purifier is None:
@@ -168,7 +199,7 @@ def test_nothing_is_missing(name, read):
     assert config.to_dict() == before
 
 
-@pytest.mark.parametrize('name', [*(name for name, row in TABLE.items() if row.recipe), *DEMOS])
+@pytest.mark.parametrize('name', [*(name for name in TABLE if name.startswith('align/')), *DEMOS])
 def test_align_builds(name, build):
     config, purifier, hook = build(name)
     assert isinstance(purifier, AlignPurifier)
@@ -238,6 +269,18 @@ def test_data_and_evaluation(name, load):
             assert len(classes) == NUM_CLASSES[data]
     assert config.test_dataloader == config.val_dataloader and config.test_evaluator == config.val_evaluator
     assert config.val_dataloader.dataset.test_mode
+
+
+@rows(*LEARNED)
+def test_learned_purifiers_build(name, row, build):
+    config, purifier, hook = build(name)
+    assert type(purifier).__name__ == row.purifier and hook.losses and hook.task_weight == 0
+    needs_discriminator = any(loss.needs_discriminator for loss in hook.losses)
+    assert needs_discriminator == (getattr(purifier, 'discriminator', None) is not None)
+    assert config.optim_wrapper.optimizer.type == 'Adam' and config.load_from, 'the target it protects'
+    assert config.default_hooks.checkpoint.backend_args.backend == 'atomic'
+    batch = {'ape_gan': 128, 'super_resolution': 16}.get(name.partition('/')[0], config.train_dataloader.batch_size)
+    assert config.auto_scale_lr.base_batch_size == batch
 
 
 @rows('hgd')

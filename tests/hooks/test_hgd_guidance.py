@@ -136,5 +136,11 @@ def test_images_of_different_sizes(train):
 
 
 def test_unknown_half():
-    with pytest.raises(ValueError, match="train_on must be 'both' or 'adversarial', got 'clean'"):
-        PurifierTrainHook(attack=dict(type='FGSM', eps=8), train_on='clean')
+    with pytest.raises(ValueError, match="train_on must be 'both', 'adversarial' or 'clean', got 'neither'"):
+        PurifierTrainHook(attack=dict(type='FGSM', eps=8), train_on='neither')
+
+
+@pytest.mark.parametrize('settings', [dict(attack=dict(type='FGSM', eps=8), train_on='clean'), {}], ids=['two', 'none'])
+def test_clean_images_or_an_attack(settings):
+    with pytest.raises(ValueError, match="train_on='clean' goes without an attack, and everything else needs one"):
+        PurifierTrainHook(**settings)

@@ -77,3 +77,9 @@ def test_detach_guide(kind, detach_guide):
 def test_mean_is_over_every_element():
     loss = FeatureReconstructionLoss()
     assert loss(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])).item() == 2.0
+
+
+def test_squared_difference_by_hand(tensors, make_batch):
+    loss = build('PixelMSELoss', adv_guide='clean', clean_weight=2.0, loss_weight=0.7)
+    terms = {name: value.item() for name, value in loss.terms(make_batch(pixels=tensors)).items()}
+    assert terms == pytest.approx({'loss_mse_clean': 0.7 * 2 * 0.3**2, 'loss_mse_adv': 0.7 * 0.5**2})

@@ -37,6 +37,8 @@ class Case(NamedTuple):
     rounding: float = 1e-3
     # Whether it has weights, which a recipe trains and a checkpoint keeps.
     trained: bool = False
+    # Of what takes a pass of its network for each pixel, images are smaller by this factor.
+    shrink: int = 1
 
 
 GENERATOR = dict(type='DUNet', widths=(4, 8), encoder_units=(1, 1), decoder_units=(1,), zero_init=False)
@@ -47,6 +49,31 @@ TABLE = {
     ),
     'align_in_tiles': Case(
         dict(type='AlignPurifier', generator=GENERATOR, working_size=(12, 12), tile_size=(10, 8)),
+        differentiable=True,
+        trained=True,
+    ),
+    'ape_gan': Case(
+        dict(type='APEGANPurifier', generator=dict(type='APEGANGenerator', base_channels=4)),
+        differentiable=True,
+        trained=True,
+    ),
+    'defense_gan': Case(
+        dict(
+            type='DefenseGANPurifier',
+            num_steps=4,
+            num_restarts=2,
+            learning_rate=0.1,
+            generator=dict(type='WGANGenerator', code_size=4, base_channels=2, image_size=(8, 8)),
+        ),
+        stochastic=True,
+        rounding=2e-2,
+        trained=True,
+    ),
+    'fpd': Case(
+        dict(
+            type='FPDPurifier',
+            generator=dict(type='FPDGenerator', widths=(3, 4), blocks=(1, 1), channels=4, head_channels=(4,)),
+        ),
         differentiable=True,
         trained=True,
     ),
@@ -61,6 +88,24 @@ TABLE = {
         differentiable=True,
         stochastic=True,
         trained=True,
+    ),
+    'nrp': Case(
+        dict(type='NRPPurifier', generator=dict(type='NRPGenerator', channels=4, num_blocks=1, growth=2)),
+        differentiable=True,
+        trained=True,
+    ),
+    'nrp_light': Case(
+        dict(type='NRPPurifier', generator=dict(type='NRPGenerator', channels=4, num_blocks=1, light=True)),
+        differentiable=True,
+        trained=True,
+    ),
+    'pixel_defend': Case(
+        dict(
+            type='PixelDefendPurifier',
+            generator=dict(type='PixelCNN', channels=4, num_blocks=1, num_levels=1, num_mixtures=1),
+        ),
+        trained=True,
+        shrink=3,
     ),
     'oag': Case(
         dict(type='OAGPurifier', num_steps=4, image_steps=2, network=dict(type='EnergyNetworks', num_filters=2)),
@@ -80,6 +125,11 @@ TABLE = {
         ),
         stochastic=True,
         rounding=2e-2,
+    ),
+    'super_resolution': Case(
+        dict(type='SuperResolutionPurifier', generator=dict(type='EDSR', channels=4, num_blocks=1)),
+        differentiable=True,
+        trained=True,
     ),
     'jpeg': Case(dict(type='JPEGPurifier', quality=30)),
     'bit_depth': Case(dict(type='BitDepthPurifier', bits=2)),
@@ -141,8 +191,9 @@ def purifier(case, build) -> Purifier:
 
 
 @pytest.fixture
-def images(make_images) -> list[torch.Tensor]:
-    return [make_images(3, *size, seed=index) for index, size in enumerate(SIZES)]
+def images(case, make_images) -> list[torch.Tensor]:
+    sizes = [[side // case.shrink for side in size] for size in SIZES]
+    return [make_images(3, *size, seed=index) for index, size in enumerate(sizes)]
 
 
 def _seeds(*indices: int) -> Randomness:
@@ -249,6 +300,8 @@ def test_differentiable_ones_stay_on_the_device(case, purifier):
 @pytest.mark.parametrize('training', [False, True], ids=['test', 'train'])
 def test_wraps_the_preprocessor_of_every_task(case, build, make_images, scope, training):
     _skip_what_moves(case, scope)
+    if case.shrink > 1 and scope != 'mmpretrain':
+        pytest.skip('for small images, which segmentation and detection have not')
     if case.trained and training:
         pytest.skip('takes clean images and adversarial ones, which tests/hooks is about')
     purifier = build(case.config, scope)
@@ -256,7 +309,7 @@ def test_wraps_the_preprocessor_of_every_task(case, build, make_images, scope, t
     assert type(purifier.native).__name__ == native_type
     assert purifier.native.mean.flatten().tolist() == pytest.approx([123.675, 116.28, 103.53])
     build_sample = getattr(import_module(f'{scope}.structures'), sample_type)
-    images = make_images(3, 3, 16, 12).to(torch.uint8)
+    images = make_images(3, 3, 16 // case.shrink, 12 // case.shrink).to(torch.uint8)
 
     def data(inputs):
         samples = [build_sample(metainfo=dict(sample_idx=index, img_shape=(16, 12))) for index in range(3)]

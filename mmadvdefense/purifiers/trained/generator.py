@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Optional, Sequence
+from typing import Any, ClassVar, Optional, Sequence
 
 import torch
 from mmengine.logging import print_log
@@ -25,7 +25,7 @@ class GeneratorPurifier(Purifier):
     """A purifier with a network ``G`` that maps images in [-1, 1] to images in [-1, 1].
 
     Args:
-        generator: config of the network; by default a small residual U-Net, or the exported network of ``init_cfg``.
+        generator: config of the network; by default :attr:`default_generator`, or the exported network of ``init_cfg``.
         working_size: ``(H, W)`` to which images are resized for ``G``; the output is resized back. None keeps the
             original size; images of different sizes are then run size by size, so that no image depends on its
             neighbours.
@@ -38,9 +38,19 @@ class GeneratorPurifier(Purifier):
             loaded immediately, because testing and inference never call ``init_weights``.
         kwargs: of :class:`Purifier` and the native preprocessor.
 
+    Attributes:
+        default_generator: config of the network if none is given; a small residual U-Net unless a subclass has its own.
+        recipe: the default recipe, which completes configs that name this purifier and nothing else: the method in
+            ``configs/_base_/defenses/METHOD_default_{cls,seg,det}.py``, or the path of a config (``*.py``).
+        trained_on_clean: whether it is a model of clean images, which is trained on nothing else.
+
     Raises:
         ValueError: if the exported network differs from ``generator``, or for an invalid tiling.
     """
+
+    default_generator: ClassVar[dict[str, Any]] = DEFAULT_GENERATOR
+    recipe: ClassVar[str] = 'align'
+    trained_on_clean: ClassVar[bool] = False
 
     generator: nn.Module
     num_updates: Tensor
@@ -63,7 +73,7 @@ class GeneratorPurifier(Purifier):
             working_size = working_size or export['working_size']
             tile_size = tile_size or export.get('tile_size')
         # Types by name, since exports hold plain data only.
-        self.generator_config = named_types(dict(generator or DEFAULT_GENERATOR), MODELS)
+        self.generator_config = named_types(dict(generator or self.default_generator), MODELS)
         self.generator = MODELS.build(dict(self.generator_config))
         self.working_size = tuple(working_size) if working_size else None
         self.tiles = Tiles(tile_size, tile_overlap) if tile_size else None
@@ -199,7 +209,7 @@ class GeneratorPurifier(Purifier):
             The native preprocessor's output; in training with the step, which now holds the purified images.
 
         Raises:
-            RuntimeError: in training without adversarial images, in testing without a trained generator.
+            RuntimeError: in training without the step, in testing without a trained generator.
         """
         if not training or not self.enabled:
             return super().forward(data, training)
@@ -209,15 +219,35 @@ class GeneratorPurifier(Purifier):
                 f'{type(self).__name__} got no adversarial images to train on: add dict(type="PurifierTrainHook", ...) '
                 'to custom_hooks, or train with tools/train.py, which does so'
             )
+        if self.trained_on_clean and step.adversarial is not None:
+            raise UsageError(
+                f"{type(self).__name__} is trained on clean images alone: set PurifierTrainHook(train_on='clean'), "
+                'without an attack'
+            )
         samples = data.get('data_samples')
-        if step.purifies_clean:
-            inputs, outputs, purified = self._run(_joined(step.clean, step.adversarial))
-            step.images = PurifiedImages(*inputs.chunk(2), *outputs.chunk(2))
-            samples = [*samples, *copy.deepcopy(list(samples))] if samples is not None else None
-        else:
-            inputs, outputs, purified = self._run(step.adversarial)
-            step.images = PurifiedImages(self._at_working_size(step.clean), inputs, None, outputs)
+        purified = self._train_on_clean(step) if step.adversarial is None else self._train_on(step, step.adversarial)
+        if len(purified) > len(step.clean) and samples is not None:
+            samples = [*samples, *copy.deepcopy(list(samples))]
         return {**self.native({'inputs': purified, 'data_samples': samples}, training), STEP: step}
+
+    def _train_on_clean(self, step: PurifierStep) -> Pixels:
+        """Run ``G`` on a training batch of clean images, put what the loss terms read into ``step.images``, and return
+        the pixels for the target.
+        """
+        inputs, outputs, purified = self._run(step.clean)
+        step.images = PurifiedImages(inputs, None, outputs, None)
+        return purified
+
+    def _train_on(self, step: PurifierStep, adversarial: Pixels) -> Pixels:
+        """The same for a batch that has been attacked; what is returned has both halves if both are purified."""
+        if step.purifies_clean:
+            inputs, outputs, purified = self._run(_joined(step.clean, adversarial))
+            (clean, attacked), halves = inputs.chunk(2), outputs.chunk(2)
+            step.images = PurifiedImages(clean, attacked, *halves)
+        else:
+            inputs, outputs, purified = self._run(adversarial)
+            step.images = PurifiedImages(self._at_working_size(step.clean), inputs, None, outputs)
+        return purified
 
     def _at_working_size(self, images: Pixels) -> Tensor:
         """The inputs of ``G`` as :meth:`_run` returns them, without running it."""

@@ -32,6 +32,8 @@ class HGDPurifier(GeneratorPurifier):
         ValueError: if a discriminator is given, which this method does not use, or for a negative ``noise_scale``.
     """
 
+    recipe = 'hgd'
+
     def __init__(
         self, generator: Optional[dict] = None, init_cfg: Optional[dict] = None, noise_scale: float = 1.0, **kwargs
     ):

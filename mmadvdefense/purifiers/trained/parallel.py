@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Optional, Sequence
 
+from mmengine.dist import all_reduce_params
 from mmengine.model import MMDistributedDataParallel
 from torch import nn
 
 from ...registry import MODEL_WRAPPERS
+from .generator import GeneratorPurifier
 
 
 def freeze_target(model: nn.Module) -> None:
@@ -18,6 +20,13 @@ def freeze_target(model: nn.Module) -> None:
     # A host may have parameters outside its submodules.
     for parameter in model.parameters(recurse=False):
         parameter.requires_grad_(False)
+
+
+def share_statistics(model: nn.Module) -> None:
+    """Average BatchNorm statistics over all ranks, so that they evaluate and save the same generator."""
+    purifier = model.data_preprocessor
+    if isinstance(purifier, GeneratorPurifier):
+        all_reduce_params([own for own in purifier.generator.buffers() if own.is_floating_point()], op='mean')
 
 
 @MODEL_WRAPPERS.register_module()

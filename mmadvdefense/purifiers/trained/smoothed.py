@@ -38,6 +38,7 @@ class SmoothedPurifier(GeneratorPurifier, RandomPurifier):
         UsageError: for a ``sigma`` below 1, a discriminator, or weights that were trained for another ``sigma``.
     """
 
+    recipe = 'smoothed'
     sigma: float
     trained_sigma: Tensor
 

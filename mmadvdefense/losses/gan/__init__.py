@@ -1,0 +1,1 @@
+"""Losses of a generator and its discriminator beyond the least-squares one."""

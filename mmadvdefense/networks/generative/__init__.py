@@ -1,0 +1,1 @@
+"""Models of natural images, which are trained on clean images alone."""
