@@ -10,6 +10,7 @@ from mmengine.config import Config, ConfigDict
 import mmadvdefense.datasets  # noqa: F401  registers ImagesPerClass
 from mmadvdefense.hosts import HOSTS
 from mmadvdefense.registry import DATASETS, builds
+from mmadvdefense.training.ablations import ABLATION
 from mmadvdefense.training.mixed_precision import use_mixed_precision
 from mmadvdefense.training.preparation import prepare_for_training
 from mmadvdefense.training.runner import build_runner
@@ -32,6 +33,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate with the batch size')
     parser.add_argument(
         '--images-per-class', type=int, metavar='N', help='train on N images of each class (classification)'
+    )
+    parser.add_argument(
+        '--ablation', metavar='NAME', help='change the objective as an ablation of Align does, such as no_class'
     )
     parser.add_argument('--images-seed', type=int, default=0, help='which images --images-per-class takes')
     return parser.parse_args()
@@ -66,6 +70,11 @@ def take_images_per_class(config: Config, number: int, seed: int) -> None:
 def main() -> None:
     arguments = parse_arguments()
     config = load_config(arguments)
+    if arguments.ablation:
+        config[ABLATION] = arguments.ablation
+        if not arguments.work_dir:
+            # The ablations of one config, each in a folder of its own.
+            config.work_dir = f'{config.work_dir}_{arguments.ablation}'
     prepare_for_training(
         config, arguments.cfg_options, arguments.launcher, arguments.resume, arguments.trust_checkpoint
     )

@@ -13,6 +13,7 @@ from .. import compat
 from ..hosts import HOSTS
 from ..models import host_scope
 from ..registry import HOOKS, WEIGHT_INITIALIZERS, builds
+from .ablations import apply_ablation
 from .purifier_config import prepare_purifier, trains_purifier
 from .recipes import complete_purifier, complete_training
 from .resume import choose_checkpoint, keep_seed
@@ -49,6 +50,7 @@ def prepare_for_training(
     if overrides:
         config.merge_from_dict(overrides)
         prepare_purifier(config)
+    apply_ablation(config)
     if random_weights:
         _expect_random_weights(config)
     else:
