@@ -12,7 +12,7 @@ import yaml
 from mmengine.config import Config
 
 from mmadvdefense.attacks import build_attack
-from mmadvdefense.training import recipes
+from mmadvdefense.training import model_recipes, recipes
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs'
@@ -46,6 +46,7 @@ def test_bases_are_what_is_inherited_and_nothing_else():
     defaults = {CONFIGS / recipe.format(method) for recipe in recipes.DEFAULT_RECIPES.values() for method in methods}
     # Detectors are not certified.
     defaults.remove(CONFIGS / '_base_' / 'defenses' / 'smoothed_default_det.py')
+    defaults |= {model_recipes.FOLDER / f'{name}.py' for name in model_recipes.recipe_names()}
     in_bases = {path for path in FILES if path.is_relative_to(CONFIGS / '_base_')}
     assert in_bases == {path for path in inherited | defaults if path.is_relative_to(CONFIGS / '_base_')}
     # Anything else that is inherited can be run as it is.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ...checkpoints import CheckpointMismatch, compare_state_dict, load_backbone
 from ...errors import StateError, UsageError
-from ...pixels import Layout, Pixels, pad_to_multiple, resize, stack, to_pixels, to_unit_range
+from ...pixels import Layout, Pixels, joined, pad_to_multiple, resize, stack, to_pixels, to_unit_range
 from ...registry import MODELS, named_types
 from ..base import Purifier
 from .export import load_purifier_export
@@ -211,7 +211,7 @@ class GeneratorPurifier(Purifier):
             )
         samples = data.get('data_samples')
         if step.purifies_clean:
-            inputs, outputs, purified = self._run(_joined(step.clean, step.adversarial))
+            inputs, outputs, purified = self._run(joined(step.clean, step.adversarial))
             step.images = PurifiedImages(*inputs.chunk(2), *outputs.chunk(2))
             samples = [*samples, *copy.deepcopy(list(samples))] if samples is not None else None
         else:
@@ -229,10 +229,3 @@ class GeneratorPurifier(Purifier):
                 return to_unit_range(images)
             images = padded
         return resize(to_unit_range(images), self.working_size or images.shape[-2:])
-
-
-def _joined(clean: Pixels, adversarial: Pixels) -> Pixels:
-    """Both halves as one batch."""
-    if isinstance(clean, Tensor) and isinstance(adversarial, Tensor):
-        return torch.cat([clean, adversarial])
-    return [*clean, *adversarial]
