@@ -8,6 +8,7 @@ from ...threats import NEEDS_PURIFIER
 from ..cautions import source_scores
 from ..results import CLEAN, percent, unit
 from .draws import draws_table, random_notes
+from .published import published_notes, published_table
 from .strength import beside, strength_table
 from .summary_table import summary_table
 from .tables import Table, metric_text, psnr_text, reason_text, sizes_text, spread
@@ -24,7 +25,7 @@ def report_tables(report: dict[str, Any]) -> list[Table]:
     """
     scores = [_scores(report, threat) for threat in report['threat_models']]
     more = [draws_table(report), strength_table(report), _perturbations(report)]
-    return _filled([summary_table(report), *scores, *more])
+    return _filled([published_table(report), summary_table(report), *scores, *more])
 
 
 def detail_tables(report: dict[str, Any]) -> list[Table]:
@@ -66,7 +67,7 @@ def notes(report: dict[str, Any]) -> list[str]:
         for method, trainings in report['methods'].items()
         if not any(report['defenses'][name]['purifier'] for name in trainings)
     ]
-    lines = random_notes(report)
+    lines = [*published_notes(report), *random_notes(report)]
     if not adaptive or not bare:
         return lines
     where = 'gray-box' if 'gray-box' in names else adaptive[0]
