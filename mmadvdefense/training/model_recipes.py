@@ -41,7 +41,9 @@ def apply_recipes(config: Config) -> None:
             raise UsageError(f'unknown recipe {name!r}; {did_you_mean(name, recipe_names())}')
         settings = Config.fromfile(FOLDER / f'{name}.py').to_dict()
         hooks = settings.pop('custom_hooks', [])
-        config.custom_hooks = [*(config.get('custom_hooks') or []), *hooks]
+        own = config.get('custom_hooks')
+        # A dict is made of settings of the command for hooks that a recipe brings; they are merged again afterwards.
+        config.custom_hooks = [*(own if isinstance(own, (list, tuple)) else ()), *hooks]
         factor = settings.pop('lr_factor', 1)
         for key, value in settings.items():
             _merge(config, key, value)

@@ -229,6 +229,20 @@ def test_recipes_of_dense_models(scope, name, make_task_runner):
     assert len(spy.batches[0]['inputs']) == (4 if name == 'ddc_at' else 2)
 
 
+def test_free_training_of_a_detector(make_task_runner):
+    config = Config(dict(recipe='free', custom_hooks=[]))
+    apply_recipes(config)
+    # Eight take long.
+    config.merge_from_dict({'custom_hooks.1.replays': 2, 'train_dataloader.batch_sampler.replays': 2})
+    runner, spy = make_task_runner('mmdet', config.to_dict()['custom_hooks'])
+    runner._train_dataloader.update(config.train_dataloader.to_dict())
+    runner.train()
+    assert len(spy.outputs) == 2 and all(0 < losses['loss'] < 1e4 for losses in spy.outputs)
+    first, *_, last = (batch['inputs'] for batch in spy.batches)
+    changes = [(new - old).abs().max().item() for new, old in zip(last, first)]
+    assert changes == pytest.approx([8, 8], abs=1e-3)
+
+
 def test_schedules_come_on_top(make_config):
     config = make_config(
         checkpoint=dict(interval=1),

@@ -86,22 +86,17 @@ def test_end_to_end(run_tool, table, tmp_path):
         assert all(', ' in number for number in shown[name])
 
 
-def test_another_scale(run_tool, table, tmp_path):
-    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
-    done = run_tool('robustness', table, '--skip-missing', '--scale', 'small')
-    assert done.code == 0, done.err[-3000:]
-    report = json.loads((tmp_path / 'work_dirs' / 'table1_digits_small' / 'report.json').read_text())
-    assert report['data']['images'] == 2 and report['scale'] == 'small'
-    assert "scale 'small': other models, data and training than in the published table" in done.out
-    assert "cannot be run at the scale 'large'" in run_tool('robustness', table, '--scale', 'large').error
-
-
-def test_killed_and_resumed(run_tool, run_forked, table, tmp_path, monkeypatch):
+def test_killed_and_resumed_at_another_scale(run_tool, run_forked, table, tmp_path, monkeypatch):
     """After the fifth of twelve cells; the report is that of an uninterrupted run, to the byte."""
     (tmp_path / 'configs').symlink_to(ROOT / 'configs')
-    whole, killed = tmp_path / 'whole', tmp_path / 'killed'
+    whole, killed = tmp_path / 'work_dirs' / 'table1_digits_small', tmp_path / 'killed'
     flags = ('--skip-missing', '--scale', 'small')
-    assert run_tool('robustness', table, *flags, '--work-dir', whole).code == 0
+    done = run_tool('robustness', table, *flags)
+    assert done.code == 0, done.err[-3000:]
+    assert "scale 'small': other models, data and training than in the published table" in done.out
+    report = json.loads((whole / 'report.json').read_text())
+    assert report['data']['images'] == 2 and report['scale'] == 'small'
+    assert "cannot be run at the scale 'large'" in run_tool('robustness', table, '--scale', 'large').error
     write = Grid._write
 
     def die_after_five(grid):

@@ -65,6 +65,6 @@ class DomainAdaptationLoss(LearnedLoss):
         clean = batch.class_features('purified_clean').float()
         adversarial = batch.class_features('purified_adversarial').float()
         labels = batch.labels.long()
-        parts = self(clean, adversarial, labels)
+        parts: dict[str, Tensor] = self(clean, adversarial, labels)
         self.move_centers(torch.cat([clean, adversarial]), labels.repeat(2))
         return parts
