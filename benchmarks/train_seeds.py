@@ -2,8 +2,9 @@
 
     python benchmarks/train_seeds.py configs/benchmark/resnet20_cifar10_unet_*.py --seeds 0 1 2 --jobs 2
 
-Every run is a separate tools/train.py in <work-dirs>/<config>_seed<seed>, with its output in train.log there. Started
-again, this skips finished runs and resumes the others. Nothing is validated: tools/robustness.py tests the results.
+Every run is a separate tools/train.py in <work-dirs>/<config>[_<ablation>]_seed<seed>, with its output in train.log
+there. Started again, this skips finished runs and resumes the others. Nothing is validated: tools/robustness.py tests
+the results.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     parser.add_argument('--jobs', type=int, default=1, help='runs at the same time, which share the CPU cores')
     parser.add_argument('--amp', action='store_true', help='mixed precision, as in tools/train.py')
+    parser.add_argument('--ablations', nargs='+', default=[None], help='of each config, as in tools/train.py')
     parser.add_argument('--work-dirs', type=Path, default=Path('work_dirs'))
     return parser.parse_args()
 
@@ -40,7 +42,7 @@ def last_checkpoint(config: Path, folder: Path) -> Path:
 
 def train(config: Path, seed: int, folder: Path, threads: int, flags: list[str]) -> bool:
     """Train one config with one seed; returns whether it finished."""
-    name = f'{config.stem}, seed {seed}'
+    name = folder.name.replace('_seed', ', seed ')
     if last_checkpoint(config, folder).exists():
         print(f'{name}: already finished', flush=True)
         return True
@@ -63,12 +65,17 @@ def main() -> None:
         sys.exit(f'config not found: {missing[0]}')
     threads = max(1, (os.cpu_count() or 1) // arguments.jobs)
     flags = ['--amp'] if arguments.amp else []
+    variants = [
+        (config, config.stem if name is None else f'{config.stem}_{name}', [] if name is None else ['--ablation', name])
+        for config in arguments.configs
+        for name in arguments.ablations
+    ]
     with ThreadPoolExecutor(arguments.jobs) as pool:
         # All configs run with the first seed first, so that they can be compared before the end.
         runs = [
-            pool.submit(train, config, seed, arguments.work_dirs / f'{config.stem}_seed{seed}', threads, flags)
+            pool.submit(train, config, seed, arguments.work_dirs / f'{name}_seed{seed}', threads, [*flags, *own])
             for seed in arguments.seeds
-            for config in arguments.configs
+            for config, name, own in variants
         ]
         finished = [run.result() for run in runs]
     sys.exit(0 if all(finished) else 1)

@@ -153,6 +153,13 @@ def unstack(batch: Tensor, layout: Layout) -> Pixels:
     return [image[:, :height, :width] for image, (height, width) in zip(batch.unbind(), layout.sizes)]
 
 
+def joined(first: Pixels, second: Pixels) -> Pixels:
+    """Two batches as one, stacked if both are."""
+    if isinstance(first, Tensor) and isinstance(second, Tensor):
+        return torch.cat([first, second])
+    return [*first, *second]
+
+
 def valid_mask(layout: Layout, like: Tensor) -> Optional[Tensor]:
     """``(N, 1, H, W)``, 1 on real pixels and 0 on the padding of :func:`stack`; None without padding."""
     if layout.is_uniform:

@@ -12,10 +12,12 @@ import sys
 from pathlib import Path
 
 from _common import UsageError, add_common_arguments, load_config, run
+from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 
 from mmadvdefense.evaluation.grid.config import read_grid
 from mmadvdefense.evaluation.grid.plan import plan_grid
+from mmadvdefense.evaluation.grid.protocol import at_scale, filled, missing_files, without_missing
 from mmadvdefense.evaluation.grid.run_folder import RunFolder
 from mmadvdefense.evaluation.grid.runner import Grid
 from mmadvdefense.evaluation.report.grid_tables import terminal
@@ -28,15 +30,36 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='a config of configs/robustness')
     add_common_arguments(parser)
+    parser.add_argument('--scale', metavar='NAME', help='run the grid at another scale of its config, such as small')
+    parser.add_argument(
+        '--skip-missing', action='store_true', help='leave out defenses whose weights are not there, instead of ending'
+    )
     parser.add_argument('--force', action='store_true', help='continue in the work directory of another configuration')
     parser.add_argument('--out', metavar='report.json', help='write the report there as well')
     parser.add_argument('--update', metavar='DOCUMENT.md', help='update the main tables of this grid in a document')
     return parser.parse_args()
 
 
+def present(config: Config, skip: bool) -> Config:
+    """The config, if everything that it needs is there; otherwise say what to get and where it goes."""
+    missing = missing_files(config)
+    # Of other grids, each file is looked for where it is used.
+    if not missing or not (skip or config.get('published')):
+        return config
+    print('\n'.join(map(str, missing)))
+    if skip and all(file.defense for file in missing):
+        return without_missing(config, missing)
+    others = '' if skip or not any(file.defense for file in missing) else ', or leave defenses out with --skip-missing'
+    raise UsageError(f'{len(missing)} files are missing, listed above with how to get them: get them first{others}')
+
+
 def main() -> None:
     arguments = parse_arguments()
-    config = load_config(arguments)
+    named = load_config(arguments)
+    config = filled(at_scale(named, arguments.scale))
+    if arguments.scale and not arguments.work_dir and config.work_dir == named.work_dir:
+        config.work_dir = f'{config.work_dir}_{arguments.scale}'
+    config = present(config, arguments.skip_missing)
     # Now, and not with the first runner: all processes must find the same cells finished.
     join_processes(arguments.launcher)
     if arguments.update:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 
 from _common import UsageError, add_common_arguments, load_config, run
 from mmengine.config import Config, ConfigDict
+from mmengine.dist import is_main_process
+from mmengine.runner import find_latest_checkpoint
 
 import mmadvdefense.datasets  # noqa: F401  registers ImagesPerClass
 from mmadvdefense.hosts import HOSTS
 from mmadvdefense.registry import DATASETS, builds
+from mmadvdefense.saving import save_file_atomically
+from mmadvdefense.training.ablations import ABLATION
 from mmadvdefense.training.mixed_precision import use_mixed_precision
+from mmadvdefense.training.model_recipes import RECIPE
 from mmadvdefense.training.preparation import prepare_for_training
 from mmadvdefense.training.runner import build_runner
 
@@ -33,6 +40,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         '--images-per-class', type=int, metavar='N', help='train on N images of each class (classification)'
     )
+    parser.add_argument(
+        '--ablation', metavar='NAME', help='change the objective as an ablation of Align does, such as no_class'
+    )
+    parser.add_argument(
+        '--recipe', nargs='+', metavar='NAME', help='of configs/_base_/adversarial: trades, or sat finetune, ...'
+    )
+    parser.add_argument('--out', metavar='CHECKPOINT', help='copy the last checkpoint there when training has ended')
     parser.add_argument('--images-seed', type=int, default=0, help='which images --images-per-class takes')
     return parser.parse_args()
 
@@ -66,11 +80,30 @@ def take_images_per_class(config: Config, number: int, seed: int) -> None:
 def main() -> None:
     arguments = parse_arguments()
     config = load_config(arguments)
+    named = [*(arguments.recipe or ()), *filter(None, [arguments.ablation])]
+    if arguments.recipe:
+        config[RECIPE] = arguments.recipe
+    if arguments.ablation:
+        config[ABLATION] = arguments.ablation
+    if named and not arguments.work_dir:
+        # What is made of one config, each in a folder of its own.
+        config.work_dir = '_'.join([config.work_dir, *named])
     prepare_for_training(
         config, arguments.cfg_options, arguments.launcher, arguments.resume, arguments.trust_checkpoint
     )
     apply_arguments(config, arguments)
+    if arguments.out and (config.get('default_hooks') or {}).get('checkpoint', {}) is None:
+        raise UsageError('--out copies the last checkpoint, and this config writes none: set default_hooks.checkpoint')
     build_runner(config).train()
+    if arguments.out and is_main_process():
+        copy_last_checkpoint(config.work_dir, arguments.out)
+
+
+def copy_last_checkpoint(folder: str, path: str) -> None:
+    last = find_latest_checkpoint(folder)
+    with open(last, 'rb') as file:
+        save_file_atomically(path, lambda out: shutil.copyfileobj(file, out), size=os.path.getsize(last))
+    print(f'{path}: a copy of {last}')
 
 
 if __name__ == '__main__':

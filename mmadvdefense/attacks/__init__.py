@@ -40,6 +40,7 @@ from .query.ppda import PPDA
 from .query.sign_flip import SignFlip
 from .query.square import Square
 from .source import AttackSource, CleanReference
+from .strongest_of import StrongestOf
 from .worst_of import Candidate, EachPart, EachTarget, WorstOf, num_target_classes
 
 __all__ = [
@@ -103,6 +104,7 @@ __all__ = [
     'SegPGD',
     'SignFlip',
     'Square',
+    'StrongestOf',
     'TorchAttack',
     'UniversalPatch',
     'UniversalPerturbation',

@@ -8,6 +8,11 @@ from .gan.binary import BinaryGANLoss
 from .gan.relativistic import RelativisticGANLoss
 from .gan.wasserstein import WassersteinGANLoss
 from .gated_task import GatedTaskLoss
+from .learned.base import LearnedLoss
+from .learned.ddc_at import DivideAndConquerLoss
+from .learned.domain_adaptation import DomainAdaptationLoss
+from .learned.domain_discriminator import DomainDiscriminatorLoss
+from .learned.prototype import PrototypeConformityLoss
 from .likelihood import NegativeLogLikelihoodLoss
 from .lsgan import LSGANLoss
 from .mart import MARTLoss
@@ -19,6 +24,9 @@ from .trades import TRADESLoss
 __all__ = [
     'BinaryGANLoss',
     'ClassAlignmentLoss',
+    'DivideAndConquerLoss',
+    'DomainAdaptationLoss',
+    'DomainDiscriminatorLoss',
     'FeatureMatchingLoss',
     'FeatureReconstructionLoss',
     'GANLoss',
@@ -26,11 +34,13 @@ __all__ = [
     'GuidedLoss',
     'ImageName',
     'LSGANLoss',
+    'LearnedLoss',
     'MARTLoss',
     'NegativeLogLikelihoodLoss',
     'PerceptualLoss',
     'PixelMSELoss',
     'PixelReconstructionLoss',
+    'PrototypeConformityLoss',
     'PurifierBatch',
     'PurifierLoss',
     'RelativisticGANLoss',

@@ -66,6 +66,10 @@ class PurifierBatch(Protocol):
         """The same for any images in [-1, 1], such as mixtures; gradients flow to both."""
         ...
 
+    def at(self, layer: str) -> PurifierBatch:
+        """The same batch with the features of another layer, which a term has to name in ``other_layers``."""
+        ...
+
 
 def check_image_name(argument: str, name: str) -> None:
     """Raise a ``ValueError`` that lists the allowed names unless ``name`` is one of them."""

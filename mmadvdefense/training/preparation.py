@@ -13,6 +13,8 @@ from .. import compat
 from ..hosts import HOSTS
 from ..models import host_scope
 from ..registry import HOOKS, WEIGHT_INITIALIZERS, builds
+from .ablations import apply_ablation
+from .model_recipes import RECIPE, apply_recipes
 from .purifier_config import prepare_purifier, trains_purifier
 from .recipes import complete_purifier, complete_training
 from .resume import choose_checkpoint, keep_seed
@@ -43,12 +45,14 @@ def prepare_for_training(
         mmadvdefense.compat.CheckpointRefused: for an untrusted checkpoint that contains more than data.
     """
     enter_scope(config)
+    apply_recipes(config)
     prepare_purifier(config)
     prepare_dataloaders(config)
     complete_training(config)
     if overrides:
-        config.merge_from_dict(overrides)
+        config.merge_from_dict({key: value for key, value in overrides.items() if key != RECIPE})
         prepare_purifier(config)
+    apply_ablation(config)
     if random_weights:
         _expect_random_weights(config)
     else:

@@ -104,6 +104,11 @@ class TrainingStep:
         self._recording.close()
         self._tap.value = None
 
+    def at(self, layer: str) -> TrainingStep:
+        raise UsageError(
+            f'a loss term reads {layer!r} beside its own layer, for which it needs AdversarialTrainingHook'
+        )
+
     # --- read by the loss terms -----------------------------------------------------------------------------
 
     def pixels(self, name: str) -> Tensor:

@@ -58,6 +58,11 @@ ATTACKS = {
         type='FirstSuccess',
         attacks=[dict(type='FGSM', eps=4), dict(type='BIM', eps=8, step_size=2, steps=5)],
     ),
+    'strongest_of': dict(
+        type='StrongestOf',
+        attacks=[dict(type='FGSM', eps=4), dict(type='BIM', eps=8, step_size=2, steps=5, objective='margin')],
+        objective='cross_entropy',
+    ),
     # No step stays inside this ball.
     'big_steps': dict(type='BIM', eps=4, step_size=50, steps=3),
     'l2_big_steps': dict(type='PGD', eps=30, step_size=500, steps=3, norm='l2'),

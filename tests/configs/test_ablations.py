@@ -4,84 +4,37 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from fixtures.runners import Spy
 from mmengine.config import Config
+from mmengine.runner import Runner
 from torch import Tensor
 
 import mmadvdefense  # noqa: F401  registers everything
 from mmadvdefense.hooks import PurifierTrainHook
 from mmadvdefense.networks import MultiscaleDiscriminator
+from mmadvdefense.training import recipes
+from mmadvdefense.training.ablations import ABLATIONS, apply_ablation
 
-FULL = Path(__file__).parents[2] / 'configs' / '_base_' / 'defenses' / 'objective_paper.py'
+CONFIGS = Path(__file__).parents[2] / 'configs'
+FULL = CONFIGS / '_base_' / 'defenses' / 'objective_paper.py'
 FGSM = dict(type='FGSM', eps=8)
-PIXEL, PERCEPTUAL, GAN, MATCHING, FEATURE, CLASSES = (
-    'PixelReconstructionLoss',
-    'PerceptualLoss',
-    'LSGANLoss',
-    'FeatureMatchingLoss',
-    'FeatureReconstructionLoss',
-    'ClassAlignmentLoss',
-)
 BOTH = ['purified_clean', 'purified_adversarial']
-# The traditional constraints of figure 3(a): everything is compared with the clean image, equations 10 and 11.
-TRADITIONAL_GAN = {GAN: dict(real='clean', fake=BOTH), MATCHING: dict(guide='clean', fake=BOTH)}
-TRADITIONAL = {PIXEL: dict(adv_guide='clean'), PERCEPTUAL: dict(adv_guide='clean'), **TRADITIONAL_GAN}
-NO_FEATURES = {'task_weight': 0.0, FEATURE: None, CLASSES: None}
-NO_PIXELS = dict.fromkeys((PIXEL, PERCEPTUAL, GAN, MATCHING))
-# By the row's name in the papers, what it changes in the full objective; None leaves a term out.
-ROWS: dict[str, dict[str, Any]] = {
-    # journal, table VIII; ICLR, tables 1, 2, 6, 7 and 12
-    'Full': {},
-    'L_I': NO_FEATURES,
-    'L_F (w/o c)': {**NO_PIXELS, CLASSES: None},
-    'L_I+F (w/o c)': {CLASSES: None},
-    'L_T': {**NO_FEATURES, **TRADITIONAL},
-    'L_T+F (w/o c)': {**TRADITIONAL, CLASSES: None},
-    # journal, table IX
-    'w/o L_r': {PIXEL: None},
-    'w/o L_p': {PERCEPTUAL: None},
-    'w/o L_m': {MATCHING: None},
-    'w/o L_GANg': {GAN: dict(generator_weight=0.0)},
-    'w/o L_Ftask': {'task_weight': 0.0},
-    'w/o L_Frec': {FEATURE: None},
-    'w/o L_Falign': {CLASSES: dict(align_weight=0.0)},
-    'w/o L_Finter': {CLASSES: dict(inter_weight=0.0)},
-    'w/o L_Fintra': {CLASSES: dict(intra_weight=0.0)},
-    # journal, table X
-    'Full-abla-pixel-I': {PIXEL: dict(adv_guide='clean')},
-    'Full-abla-pixel-II': TRADITIONAL_GAN,
-    'Full-abla-feature-I': {FEATURE: dict(adv_guide='purified_clean')},
-    'Full-abla-feature-II': {CLASSES: dict(guide='purified_clean')},
-    **{
-        f'deleting layer {n}': {MATCHING: dict(layers=[layer for layer in range(5) if layer != n - 1])}
-        for n in range(1, 6)
-    },
-    # journal, table XI
-    **{
-        f'lambda x {factor}': {
-            'task_weight': 50.0 * factor,
-            GAN: dict(generator_weight=50.0 * factor),
-            **{kind: dict(loss_weight=50.0 * factor) for kind in (PIXEL, PERCEPTUAL, MATCHING, FEATURE)},
-            CLASSES: dict(loss_weight=factor),
-        }
-        for factor in (0.1, 10)
-    },
-}
+ROWS = {ablation.title: name for name, ablation in ABLATIONS.items()}
 
 
 def objective_of(row: str) -> dict:
     """The paper's objective with the changes of a row, and a small network in the place of VGG."""
-    changes, objective = ROWS[row], Config.fromfile(FULL).to_dict()['objective']
     small = dict(network=dict(type='CIFARResNet', depth=8), layers=('conv1', 'layer1'), weights='random')
-    losses = [
-        {**loss, **(small if loss['type'] == PERCEPTUAL else {}), **(changes.get(loss['type'], {}) or {})}
-        for loss in objective['losses']
-        if changes.get(loss['type'], {}) is not None
-    ]
-    return dict(objective, task_weight=changes.get('task_weight', objective['task_weight']), losses=losses)
+    objective = Config.fromfile(FULL).to_dict()['objective']
+    losses = [{**loss, **(small if loss['type'] == 'PerceptualLoss' else {})} for loss in objective['losses']]
+    hook = dict(type='PurifierTrainHook', **{**objective, 'losses': losses})
+    config = Config(dict(default_scope='mmpretrain', model={}, custom_hooks=[hook], ablation=ROWS[row]))
+    apply_ablation(config)
+    assert 'ablation' not in config, 'a config that is trained again would be changed twice'
+    return {key: value for key, value in config.custom_hooks[0].to_dict().items() if key != 'type'}
 
 
 class Batch:
@@ -194,3 +147,67 @@ def test_deleted_layers_add_up():
     rows = [values(f'deleting layer {n}')['loss_feature_matching'] for n in range(1, 6)]
     assert sum(rows) == pytest.approx(4 * values('Full')['loss_feature_matching'], rel=1e-5)
     assert len(set(rows)) == 5
+
+
+# Training ------------------------------------------------------------------------------------------------------------
+
+PAPER = 'align/align_resnet50_1xb64-100e_cifar10'
+
+
+@pytest.mark.parametrize('name', ABLATIONS)
+def test_every_ablation_trains(name, load, make_config, quick_runners):
+    """A complete config of the paper, with the ablation in one line, on tiny networks and two batches of digits."""
+    config = load(PAPER)
+    config.ablation = name
+    recipes.complete_training(config)
+    apply_ablation(config)
+    (hook,) = config.custom_hooks
+    hook = dict(hook.to_dict(), attack=FGSM)
+    for loss in hook['losses']:
+        if loss['type'] == 'PerceptualLoss':
+            loss.update(network=dict(type='CIFARResNet', depth=8), layers=('conv1', 'layer1'), channel_order='bgr')
+    discriminator = dict(type='MultiscaleDiscriminator', base_channels=2, num_layers=3, num_scales=1)
+    tiny = make_config(hook=hook, images=4, batch_size=2, data_preprocessor=dict(discriminator=discriminator))
+    # Nothing is validated.
+    tiny.update(dict.fromkeys(('val_dataloader', 'val_evaluator', 'val_cfg')))
+    runner = Runner.from_cfg(tiny)
+    spy = Spy()
+    runner.register_hook(spy)
+    runner.train()
+    assert len(spy.outputs) == 2
+    names = values(ABLATIONS[name].title).keys() - {'task'}
+    trained = {term for term in spy.outputs[0] if term.startswith('loss_')}
+    assert trained == names and all(value == value for value in spy.outputs[1].values())
+    assert ('task_loss' in spy.outputs[0]) == (values(ABLATIONS[name].title)['task'] > 0)
+
+
+def test_a_layer_that_is_not_compared_and_other_mistakes(load):
+    small = 'align/align_resnet20_paper-objective_1xb64-8e_cifar10'
+    cases = {
+        'no_clas': "unknown ablation 'no_clas'; did you mean no_class",
+        'no_perceptual': r"'no_perceptual' \(w/o L_p\) changes nothing in an objective with PixelRec.*task_weight=50",
+        'no_layer_5': 'leaves out layer 5 of the discriminator, but FeatureMatchingLoss compares layers 1, 2, 3, 4',
+    }
+    for name, message in cases.items():
+        config = load(small)
+        config.ablation = name
+        with pytest.raises(ValueError, match=message):
+            apply_ablation(config)
+    config = load(small)
+    config.ablation = 'no_layer_2'
+    apply_ablation(config)
+    assert [list(loss.layers) for loss in config.custom_hooks[0].losses if 'layers' in loss] == [[0, 2, 3]]
+    bare = load('target/resnet20_cifar10')
+    bare.ablation = 'no_class'
+    with pytest.raises(ValueError, match='changes the objective of a PurifierTrainHook, and the config has none'):
+        apply_ablation(bare)
+
+
+def test_the_one_line_can_be_ablated(load):
+    """What the default recipe adds is changed as well."""
+    config = load('align/align_light-ssd_1xb4-8e_bccd')
+    config.ablation = 'no_class'
+    recipes.complete_training(config)
+    apply_ablation(config)
+    kinds = [loss.type for hook in config.custom_hooks for loss in hook.losses]
+    assert len(kinds) == 4 and 'ClassAlignmentLoss' not in kinds

@@ -12,7 +12,7 @@ import yaml
 from mmengine.config import Config
 
 from mmadvdefense.attacks import build_attack
-from mmadvdefense.training import recipes
+from mmadvdefense.training import model_recipes, recipes
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs'
@@ -48,6 +48,7 @@ def test_bases_are_what_is_inherited_and_nothing_else():
     # Detectors are not certified, and models of small images are for classifiers alone.
     small = [f'{method}_default_{task}' for method in ('defense_gan', 'pixel_defend') for task in ('seg', 'det')]
     defaults -= {CONFIGS / '_base_' / 'defenses' / f'{name}.py' for name in ('smoothed_default_det', *small)}
+    defaults |= {model_recipes.FOLDER / f'{name}.py' for name in model_recipes.recipe_names()}
     in_bases = {path for path in FILES if path.is_relative_to(CONFIGS / '_base_')}
     assert in_bases == {path for path in inherited | defaults if path.is_relative_to(CONFIGS / '_base_')}
     # Anything else that is inherited can be run as it is.

@@ -1,6 +1,5 @@
 """A sample of the zoo, of every host; and what the table says of models that cannot be protected."""
 
-
 import pytest
 from mmengine.registry import DefaultScope
 

@@ -300,3 +300,37 @@ def test_mixed_precision_without_a_gpu(run_tool, config, tmp_path):
         'train', config, '--amp', '--work-dir', tmp_path / 'work', '--cfg-options', 'train_cfg.max_epochs=1'
     )
     assert list((tmp_path / 'work').glob('epoch_1.pth')), done.error
+
+
+def test_ablation_in_the_command_and_a_copy_of_the_last_checkpoint(config, run_tool, tmp_path):
+    """In a folder of its own, whose config has the changed objective."""
+    short = ('--no-validate', '--cfg-options', 'train_cfg.max_epochs=2')
+    done = run_tool('train', config, '--ablation', 'no_reconstruction', '--out', tmp_path / 'out' / 'model.pth', *short)
+    assert done.code == 0, done.err[-2000:]
+    folder = tmp_path / 'work_dirs' / 'defense_no_reconstruction'
+    assert (tmp_path / 'out' / 'model.pth').read_bytes() == (folder / 'epoch_2.pth').read_bytes()
+    dumped = Config.fromfile(folder / 'defense.py')
+    assert [loss.type for loss in dumped.custom_hooks[0].losses] == ['LSGANLoss'] and 'ablation' not in dumped
+    refused = run_tool('train', config, '--ablation', 'no_feature')
+    assert "ablation='no_feature' (w/o L_Frec) changes nothing" in refused.error
+    refused = run_tool('train', config, '--out', 'a.pth', '--cfg-options', 'default_hooks.checkpoint=None')
+    assert '--out copies the last checkpoint, and this config writes none' in refused.error
+
+
+def test_recipes_in_the_command(run_tool, tmp_path, target_checkpoint):
+    """On the config of a plain model; settings of the command have the last word."""
+    plain = tmp_path / 'plain.py'
+    plain.write_text(
+        f"_base_ = '{TRAIN.parents[1]}/configs/target/digits_target.py'\nlog_level = 'WARNING'\n"
+        'train_dataloader = dict(batch_size=4, num_workers=0, dataset=dict(indices=8))\n'
+    )
+    options = (f'load_from={target_checkpoint}', 'train_cfg.max_epochs=1', 'custom_hooks.0.losses.0.beta=3')
+    done = run_tool('train', plain, '--recipe', 'trades', 'finetune', '--no-validate', '--cfg-options', *options)
+    assert done.code == 0, done.err[-2000:]
+    folder = tmp_path / 'work_dirs' / 'plain_trades_finetune'
+    dumped = Config.fromfile(folder / 'plain.py')
+    (hook,) = dumped.custom_hooks[:1]
+    assert (hook.type, hook.losses[0].type, hook.losses[0].beta) == ('AdversarialTrainingHook', 'TRADESLoss', 3)
+    assert dumped.optim_wrapper.optimizer.lr == pytest.approx(0.02) and 'recipe' not in dumped
+    assert _files(folder) == {'epoch_1.pth'}
+    assert "unknown recipe 'trade'; did you mean trades" in run_tool('train', plain, '--recipe', 'trade').error

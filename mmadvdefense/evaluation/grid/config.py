@@ -14,7 +14,9 @@ from ...errors import UsageError
 from ...model_spec import ModelSpec
 from ...threats import NATURAL, ThreatModel
 from ...validation import check_integer, near_names
+from ..report.published import check_published
 from .grid_attacks import GridAttacks
+from .protocol import SETTINGS, filled, without_instructions
 from .self_test_settings import SelfTestSettings
 
 # One draw of a random defense flatters it; this many is what the literature takes.
@@ -61,6 +63,9 @@ class GridConfig:
         test_dataloader: merged into the target's, such as ``dict(batch_size=64)``.
         test_evaluator: likewise.
         log_level: log level of the runners, high enough by default not to bury the table in their logs.
+        published: a published table, see :func:`mmadvdefense.evaluation.report.published.check_published`.
+        scale: the scale at which the grid is run, if not its own; see
+            :func:`mmadvdefense.evaluation.grid.protocol.at_scale`.
     """
 
     target: dict
@@ -84,6 +89,8 @@ class GridConfig:
     test_dataloader: dict = field(default_factory=dict)
     test_evaluator: dict = field(default_factory=dict)
     log_level: str = 'WARNING'
+    published: Optional[dict] = None
+    scale: Optional[str] = None
 
 
 OPTIONAL = tuple(item.name for item in fields(GridConfig) if item.name not in (*REQUIRED, 'limited', 'methods'))
@@ -101,7 +108,7 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
         FileNotFoundError: if a config or checkpoint is missing; the message names it.
         mmadvdefense.compat.CheckpointRefused: for an untrusted checkpoint that contains more than data.
     """
-    config = _with_current_key(config)
+    config = without_instructions(filled(_with_current_key(config)))
     _check_names(config)
     for name in ('defenses', 'attacks', 'threat_models'):
         if not config[name]:
@@ -110,6 +117,8 @@ def read_grid(config: Config, trust: bool = False) -> GridConfig:
     _check_distributions(config.get('distributions'), attacks.configs)
     _check_selection(config)
     _check_samples(config.get('defense_samples'))
+    if config.get('published') is not None:
+        check_published(config.published, attacks.configs)
     threats = [_threat(entry, attacks, trust) for entry in _several(config.threat_models)]
     attacks.check_all_run(threats)
     titles = [column.threat.title for column in threats]
@@ -161,7 +170,7 @@ def _check_names(config: Config) -> None:
             near = near_names(name, names, most=1, cutoff=0.75)
             hint = f'; did you mean {name!r} by {near[0]!r}?' if near else ''
             raise UsageError(f'the config of a grid needs {", ".join(REQUIRED)}; {name!r} is missing{hint}')
-    for name in sorted(names - {*REQUIRED, *OPTIONAL}):
+    for name in sorted(names - {*REQUIRED, *OPTIONAL, *SETTINGS}):
         # A config may define variables of its own, so only near misses are errors.
         near = near_names(name, [*REQUIRED, *OPTIONAL], most=1, cutoff=0.75)
         if near and near[0] not in names:

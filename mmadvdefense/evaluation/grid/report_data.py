@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import platform
 from importlib import metadata
 from typing import Any, Optional, Sequence
@@ -77,6 +78,8 @@ def build_report(
         'comparisons': _comparisons(plan, finished),
         'cautions': _cautions(finished),
         'self_tests': list(self_tests),
+        # As JSON would give it back: tuples as lists.
+        **{name: json.loads(json.dumps(value)) for name in ('published', 'scale') if (value := getattr(config, name))},
     }
 
 

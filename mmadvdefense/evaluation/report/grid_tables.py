@@ -9,6 +9,7 @@ from ..cautions import source_scores
 from ..results import CLEAN, percent, unit
 from .corruptions import corruption_notes, corruption_table
 from .draws import draws_table, random_notes
+from .published import published_notes, published_table
 from .strength import beside, strength_table
 from .summary_table import summary_table
 from .tables import Table, first_size, metric_text, psnr_text, reason_text, sizes_text, spread
@@ -28,7 +29,7 @@ def report_tables(report: dict[str, Any]) -> list[Table]:
         for threat, about in report['threat_models'].items()
     ]
     more = [draws_table(report), strength_table(report), _perturbations(report)]
-    return _filled([summary_table(report), *scores, *more])
+    return _filled([published_table(report), summary_table(report), *scores, *more])
 
 
 def detail_tables(report: dict[str, Any]) -> list[Table]:
@@ -70,7 +71,7 @@ def notes(report: dict[str, Any]) -> list[str]:
         for method, trainings in report['methods'].items()
         if not any(report['defenses'][name]['purifier'] for name in trainings)
     ]
-    lines = [*random_notes(report), *corruption_notes(report)]
+    lines = [*published_notes(report), *random_notes(report), *corruption_notes(report)]
     if not adaptive or not bare:
         return lines
     where = 'gray-box' if 'gray-box' in names else adaptive[0]

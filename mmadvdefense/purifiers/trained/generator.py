@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ...checkpoints import CheckpointMismatch, compare_state_dict, load_backbone
 from ...errors import StateError, UsageError
-from ...pixels import Layout, Pixels, pad_to_multiple, resize, stack, to_pixels, to_unit_range
+from ...pixels import Layout, Pixels, joined, pad_to_multiple, resize, stack, to_pixels, to_unit_range
 from ...registry import MODELS, named_types
 from ..base import Purifier
 from .export import load_purifier_export
@@ -241,7 +241,7 @@ class GeneratorPurifier(Purifier):
     def _train_on(self, step: PurifierStep, adversarial: Pixels) -> Pixels:
         """The same for a batch that has been attacked; what is returned has both halves if both are purified."""
         if step.purifies_clean:
-            inputs, outputs, purified = self._run(_joined(step.clean, adversarial))
+            inputs, outputs, purified = self._run(joined(step.clean, adversarial))
             (clean, attacked), halves = inputs.chunk(2), outputs.chunk(2)
             step.images = PurifiedImages(clean, attacked, *halves)
         else:
@@ -259,10 +259,3 @@ class GeneratorPurifier(Purifier):
                 return to_unit_range(images)
             images = padded
         return resize(to_unit_range(images), self.working_size or images.shape[-2:])
-
-
-def _joined(clean: Pixels, adversarial: Pixels) -> Pixels:
-    """Both halves as one batch."""
-    if isinstance(clean, Tensor) and isinstance(adversarial, Tensor):
-        return torch.cat([clean, adversarial])
-    return [*clean, *adversarial]

@@ -1,0 +1,5 @@
+# CLS (Zhang and Wang, ICCV 2019): half of each batch is attacked by one step on the classification loss.
+custom_hooks = [
+    dict(
+        type='AdversarialTrainingHook', attack=dict(type='FGSM', eps=8, objective='cls'), train_on='half'),
+]

@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/paper/resnet50_tinyimagenet.py',
+    '../_base_/paper/defenses.py',
+    '../_base_/paper/attacks_cls.py',
+    '../_base_/paper/table3.py',
+]

@@ -1,0 +1,1 @@
+"""Terms of adversarial training that have something to learn."""
