@@ -13,7 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ..attacks import Attack, AttackSource, Candidate, WorstOf, attack_settings, build_attack, num_target_classes
 from ..attacks.balls import AREA
-from ..checkpoints import check_state_dict, state_dict_of
+from ..checkpoints import PREPROCESSOR, check_state_dict, keep_own, state_dict_of
 from ..errors import UnsupportedAttackError, UsageError
 from ..models import preprocessor_of, unwrap
 from ..pipelines import channel_order
@@ -117,8 +117,10 @@ class AttackHook(Hook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         if not self.stages:
             return
-        report = check_state_dict(unwrap(runner.model), state_dict_of(checkpoint))
-        runner.logger.info(str(report))
+        model, state = unwrap(runner.model), state_dict_of(checkpoint)
+        runner.logger.info(str(check_state_dict(model, state)))
+        # A purifier with an export of its own is not in the target's checkpoint.
+        keep_own(model, state, PREPROCESSOR)
 
     def before_train(self, runner) -> None:
         if self.attack is not None and 'val' in self.stages:
