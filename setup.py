@@ -10,12 +10,12 @@ ROOT = Path(__file__).parent
 
 
 class BuildWithConfigs(build_py):
-    """Packs configs and tools where OpenMMLab's packages have them; an editable installation reads them in place."""
+    """Packs configs, tools and the zoo as OpenMMLab's packages do; an editable installation reads them in place."""
 
     def run(self) -> None:
         super().run()
         if not getattr(self, 'editable_mode', False):
-            for folder in ('configs', 'tools'):
+            for folder in ('configs', 'tools', 'zoo'):
                 target = Path(self.build_lib) / 'mmadvdefense' / '.mim' / folder
                 # A folder left by an earlier build would keep files that have been removed since.
                 shutil.rmtree(target, ignore_errors=True)

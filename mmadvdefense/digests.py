@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .zoo import local_file
+
 _CHUNK = 1 << 20
 # These packages' files used to be one level higher; digests contain the module paths of layer classes.
 _MOVED = re.compile(
@@ -21,9 +23,9 @@ _MOVED = re.compile(
 
 
 def file_digest(path: Union[str, Path]) -> str:
-    """SHA-256 of a file's content."""
+    """SHA-256 of a file's content; the file may be named ``zoo://NAME``."""
     digest = hashlib.sha256()
-    with open(path, 'rb') as file:
+    with open(local_file(path), 'rb') as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
@@ -63,6 +65,7 @@ def plain_settings(value: Any, leave_out: tuple[str, ...] = ()) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain_settings(item, leave_out) for item in value]
     if isinstance(value, (str, Path)):
+        value = local_file(value)
         return f'sha256:{file_digest(value)}' if Path(value).is_file() else str(value)
     return value if value is None or isinstance(value, (bool, int, float)) else _name(value)
 

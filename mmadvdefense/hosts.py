@@ -22,7 +22,11 @@ class Host:
         other_models: its other kinds of models, by base class; each value completes "the model ...".
         native_type: its data preprocessor, which purifiers wrap.
         recipe: suffix of the names of its default recipes.
+        inferencer: the class of its inference API for images, by module.
+        visualizer: its class that draws predictions on images.
         collate: the function that collates its data samples into a batch.
+        progress: the module of its inference API with the switch ``disable_progress_bar``; None if the inferencer
+            itself has one.
         fills_loaders: whether its own tools add ``collate`` and pinned memory to every data loader.
         reads_top_level: whether its inference APIs read the top-level ``data_preprocessor`` of a config; other hosts
             read only the one inside the model.
@@ -37,6 +41,9 @@ class Host:
     model_base: str
     native_type: str
     recipe: str
+    inferencer: str
+    visualizer: str
+    progress: Optional[str] = None
     collate: str = 'pseudo_collate'
     fills_loaders: bool = False
     reads_top_level: bool = False
@@ -61,6 +68,9 @@ HOSTS: dict[str, Host] = {
             model_base='BaseClassifier',
             native_type='mmpretrain.ClsDataPreprocessor',
             recipe='cls',
+            inferencer='mmpretrain.apis.ImageClassificationInferencer',
+            visualizer='mmpretrain.UniversalVisualizer',
+            progress='mmpretrain.utils.progress',
             collate='default_collate',
             fills_loaders=True,
             reads_top_level=True,
@@ -79,6 +89,8 @@ HOSTS: dict[str, Host] = {
             model_base='BaseSegmentor',
             native_type='mmseg.SegDataPreProcessor',
             recipe='seg',
+            inferencer='mmseg.apis.MMSegInferencer',
+            visualizer='mmseg.SegLocalVisualizer',
             other_models={'DepthEstimator': 'estimates depth'},
         ),
         Host(
@@ -91,6 +103,8 @@ HOSTS: dict[str, Host] = {
             model_base='BaseDetector',
             native_type='mmdet.DetDataPreprocessor',
             recipe='det',
+            inferencer='mmdet.apis.DetInferencer',
+            visualizer='mmdet.DetLocalVisualizer',
             other_models={
                 'BaseMOTModel': 'tracks objects from frame to frame',
                 'BaseReID': 'matches objects by their features',

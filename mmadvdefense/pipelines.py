@@ -81,6 +81,13 @@ def native_channel_order(settings: Mapping[str, Any]) -> Optional[str]:
     return 'rgb' if settings.get('rgb_to_bgr') else None
 
 
+def preprocessor_channel_order(preprocessor: Any) -> Optional[str]:
+    """The channel order that a native preprocessor converts from; None if it leaves images as they are."""
+    # MMDetection and MMSegmentation keep one flag for both directions, of which stock configs use one.
+    converts = getattr(preprocessor, 'to_rgb', False) or getattr(preprocessor, '_channel_conversion', False)
+    return 'bgr' if converts else None
+
+
 def dataset_pipeline(dataset: Optional[dict]) -> list:
     """The transforms of a data set's config in order; wrappers run the transforms of the inner data sets first."""
     dataset = dataset or {}

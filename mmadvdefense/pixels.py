@@ -199,7 +199,8 @@ def to_unit_range(images: Tensor) -> Tensor:
 
 def to_pixels(images: Tensor) -> Tensor:
     """[-1, 1] to 0-255, clamped."""
-    return ((images + 1) * (PIXEL_MAX / 2)).clamp(0, PIXEL_MAX)
+    # Exporters to ONNX take bounds of one type only.
+    return ((images + 1) * (PIXEL_MAX / 2)).clamp(0.0, PIXEL_MAX)
 
 
 def round_to_8bit(images: Tensor) -> Tensor:

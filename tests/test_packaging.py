@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Of a clone that has been used; what git ignores, and folders that a build does not read.
 # In the top folder; the package has rooms of some of these names.
 NOT_SOURCES = ('.*', 'data', 'checkpoints', 'work_dirs', 'build', 'dist', 'site', '*.egg-info')
-PACKED_ELSEWHERE = {'configs': 'mmadvdefense/.mim/configs', 'tools': 'mmadvdefense/.mim/tools'}
+PACKED_ELSEWHERE = {name: f'mmadvdefense/.mim/{name}' for name in ('configs', 'tools', 'zoo')}
 
 
 def _not_sources(folder: str, names: list[str]) -> set[str]:
@@ -77,7 +77,7 @@ def _sources(*folders: str) -> set[str]:
 
 
 def test_sdist_holds_all_that_an_installation_reads(built):
-    needed = _sources('mmadvdefense', 'configs', 'tools', 'requirements')
+    needed = _sources('mmadvdefense', 'configs', 'tools', 'zoo', 'requirements')
     assert not needed - built.sdist
     # The patterns above would be satisfied by empty folders.
     for name in ('requirements/runtime.txt', 'configs/_base_/default_runtime.py', 'tools/train.py'):
@@ -88,7 +88,7 @@ def test_sdist_holds_all_that_an_installation_reads(built):
 
 
 def test_wheel_holds_the_package_its_configs_and_its_tools(built):
-    needed = _sources('mmadvdefense', 'configs', 'tools')
+    needed = _sources('mmadvdefense', 'configs', 'tools', 'zoo')
     packed = {
         name if (top := name.split('/')[0]) not in PACKED_ELSEWHERE else name.replace(top, PACKED_ELSEWHERE[top], 1)
         for name in needed
@@ -122,6 +122,8 @@ def test_installed_package_finds_its_configs(built, tmp_path):
             'from mmadvdefense.training.recipes import CONFIGS, DEFAULT_RECIPES',
             'print(mmadvdefense.__file__, CONFIGS, sep="\\n")',
             'assert Config.fromfile(CONFIGS / "defense" / "resnet20_cifar10_align.py").custom_hooks',
+            'from mmadvdefense.zoo import zoo_entries, zoo_file',
+            'print(*{zoo_file(f"zoo://{name}").parent for name in zoo_entries()}, sep="\\n")',
             'for recipe in DEFAULT_RECIPES.values():',
             '    assert Config.fromfile(CONFIGS / recipe.format("align")).optim_wrapper',
         ]
@@ -131,6 +133,7 @@ def test_installed_package_finds_its_configs(built, tmp_path):
         [sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True, cwd=tmp_path, env=environment
     )
     assert done.returncode == 0, done.stderr
-    package, configs = map(Path, done.stdout.split())
+    package, configs, zoo = map(Path, done.stdout.split())
     assert package.parent == built.installed / 'mmadvdefense'
     assert configs == package.parent / '.mim' / 'configs'
+    assert zoo == package.parent / '.mim' / 'zoo'

@@ -1,6 +1,7 @@
 """Hooks for MMEngine's runner."""
 
 from .adversarial_train import AdversarialTrainingHook
+from .adversarial_visualization import AdversarialVisualizationHook
 from .amplification import ErrorAmplificationHook
 from .attack import AttackHook
 from .attack_schedule import AttackScheduleHook
@@ -10,10 +11,12 @@ from .finite_guard import FiniteLossGuardHook
 from .free_replay import FreeReplayHook
 from .purifier_train import PurifierTrainHook
 from .robustness_probe import RobustnessProbeHook
+from .time_limit import TimeLimitHook
 from .validation_loss import PurifierValLossHook
 
 __all__ = [
     'AdversarialTrainingHook',
+    'AdversarialVisualizationHook',
     'AttackHook',
     'AttackScheduleHook',
     'ChannelsLastHook',
@@ -24,4 +27,5 @@ __all__ = [
     'PurifierTrainHook',
     'PurifierValLossHook',
     'RobustnessProbeHook',
+    'TimeLimitHook',
 ]

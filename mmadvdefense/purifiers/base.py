@@ -7,17 +7,16 @@ from contextlib import contextmanager
 from typing import Any, Iterator, Optional, Sequence, Union
 
 from mmengine.model import BaseDataPreprocessor
-from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
-from .. import compat
 from ..errors import UsageError
-from ..hosts import HOSTS, host_of_class
+from ..hosts import host_of_class
 from ..pipelines import native_channel_order
 from ..pixels import Pixels, check_channels, check_pixels
 from ..randomness import Randomness, derive_seed, image_seeds
-from ..registry import MODELS, type_path
+from ..registry import MODELS
 from .compression import compress_jpeg
+from .native import NativeType, native_preprocessor
 
 
 class Purifier(BaseDataPreprocessor, ABC):
@@ -27,7 +26,8 @@ class Purifier(BaseDataPreprocessor, ABC):
     ``data_preprocessor=dict(type=...)`` merged into an existing config keeps its mean, std and padding.
 
     Args:
-        native_type: the preprocessor to wrap, as a name or class; by default that of the current default scope.
+        native_type: the preprocessor to wrap, as a name or class, or built already; by default that of the current
+            default scope.
         jpeg_quality: at test time, compress the purified images as JPEG of this quality (1-100), which has no gradient
             ("Full with JPEG" in the ICLR version of Align). None disables it.
         channel_order: ``'bgr'`` or ``'rgb'``, how the pipeline loads images. Required by JPEG and the perceptual loss;
@@ -39,28 +39,14 @@ class Purifier(BaseDataPreprocessor, ABC):
 
     def __init__(
         self,
-        native_type: Union[str, type, None] = None,
+        native_type: NativeType = None,
         jpeg_quality: Optional[int] = None,
         channel_order: Optional[str] = None,
         **native: Any,
     ) -> None:
         super().__init__(non_blocking=native.get('non_blocking', False))
-        scope = DefaultScope.get_current_instance()
-        scope_name = scope.scope_name if scope else None
-        if native_type is None:
-            if scope_name not in HOSTS:
-                raise UsageError(
-                    f'{type(self).__name__} cannot tell which preprocessor to wrap in default scope {scope_name!r}: '
-                    f"set default_scope to one of {', '.join(HOSTS)}, or pass native_type='...DataPreprocessor'"
-                )
-            native_type = HOSTS[scope_name].native_type
-        native_path = type_path(native_type)
-        compat.apply_for_scope(native_path.partition('.')[0] if '.' in native_path else scope_name)
-        if native.pop('batch_augments', None) and 'ClsDataPreprocessor' in native_path:
-            # Mixup and similar augmentations are dropped, since they would mix images that the attack never saw; but
-            # they also enable soft labels, which the host's loss may need.
-            native['to_onehot'] = True
-        channel_order = channel_order or channel_order_of(native)
+        built, loaded_order = native_preprocessor(type(self).__name__, native_type, native)
+        channel_order = channel_order or loaded_order
         if channel_order not in ('bgr', 'rgb', None):
             raise UsageError(f"channel_order must be 'bgr' or 'rgb', as images are loaded; got {channel_order!r}")
         if jpeg_quality is not None and not 1 <= jpeg_quality <= 100:
@@ -72,7 +58,7 @@ class Purifier(BaseDataPreprocessor, ABC):
         self.enabled = True
         # Disabled while a hook checks the data loader's output itself, before the attack.
         self.checks_pixels = True
-        self.native = MODELS.build(dict(type=native_type, **native))
+        self.native = built
         if getattr(self.native, 'to_onehot', False):
             self.native.register_forward_hook(_soften)
 

@@ -12,6 +12,7 @@ from ..attacks import Attack, AttackSource, BackwardPass, Defense, EnsembleSourc
 from ..errors import UnsupportedAttackError, UsageError
 from ..model_spec import ModelSpec
 from ..models import preprocessor_of, unwrap
+from ..pipelines import preprocessor_channel_order
 from ..purifiers import Purifier
 from ..registry import MODELS
 from .checks import check_same_classes
@@ -122,9 +123,7 @@ def _converted_order(preprocessor: BaseDataPreprocessor) -> Optional[str]:
     """The channel order that a preprocessor converts from; None if it leaves images as they are."""
     if isinstance(preprocessor, Purifier):
         return preprocessor.channel_order
-    # MMDetection and MMSegmentation keep one flag for both directions, of which stock configs use one.
-    converts = getattr(preprocessor, 'to_rgb', False) or getattr(preprocessor, '_channel_conversion', False)
-    return 'bgr' if converts else None
+    return preprocessor_channel_order(preprocessor)
 
 
 def _behind_substitute(

@@ -88,3 +88,29 @@ test_dataloader = dict(num_workers=0, batch_size=4, dataset=dict(indices=4))
         (tmp_path / 'bad.py').write_text(f"_base_ = './other.py'\ndata_preprocessor = dict({line})\n")
         done = run_tool('test', tmp_path / 'bad.py', tmp_path / 'undefended.pth')
         assert re.search(message, done.error), f'{message}: {done.error}'
+
+
+def test_files_for_other_software(run_tool, config, trained, target_checkpoint, tmp_path):
+    """What runs the files afterwards is compared with the purifier, and with the model behind it."""
+    done = run_tool('export_purifier', config, trained, 'alone.pt', '--format', 'torchscript')
+    assert done.code == 0, done.err[-3000:]
+    assert re.search(r'GlobalGenerator with [\d,]+ parameters written to alone.pt\nlargest difference', done.out)
+    images = torch.arange(3.0 * 20 * 24).view(1, 3, 20, 24) % 256
+    purified = torch.jit.load(str(tmp_path / 'alone.pt'))(images)
+    assert purified.shape == images.shape and 0 <= purified.min() <= purified.max() <= 255
+
+    # The purifier of a file in front of the bare model.
+    assert run_tool('export_purifier', config, trained, 'purifier.pth').code == 0
+    bare = ROOT / 'configs' / 'target' / 'digits_target.py'
+    both = ('--purifier', 'purifier.pth', '--format', 'torchscript', '--with-model')
+    done = run_tool('export_purifier', bare, target_checkpoint, 'both.pt', *both)
+    assert done.code == 0, done.err[-3000:]
+    assert re.search(r'and the model behind it written to both.pt\n6 of 6 decisions the same', done.out)
+    # With the weights of the protected model, it is the same.
+    done = run_tool('export_purifier', config, trained, 'same.pt', '--format', 'torchscript', '--with-model')
+    assert done.code == 0, done.err[-3000:]
+    scores = [torch.jit.load(str(tmp_path / name))(images) for name in ('both.pt', 'same.pt')]
+    torch.testing.assert_close(*scores)
+
+    done = run_tool('export_purifier', config, trained, 'a.pth', '--size', 32, 32)
+    assert re.search('--with-model, --size and --batch-size are for --format onnx, torchscript, pt2', done.error)

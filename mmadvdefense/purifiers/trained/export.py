@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Union
 
 from ...saving import load_tensors, save_tensors
+from ...zoo import local_file
 
 FORMAT = 'mmadvdefense purifier'
 
@@ -18,8 +19,11 @@ def save_purifier_export(export: dict[str, Any], path: Union[str, Path]) -> None
 def load_purifier_export(path: Union[str, Path]) -> dict[str, Any]:
     """Read an export.
 
+    Args:
+        path: a file of ``tools/export_purifier.py``, or ``'zoo://NAME'``.
+
     Raises:
         FileNotFoundError: if the file does not exist.
-        ValueError: if the file is not an export, e.g. a training checkpoint.
+        ValueError: if the file is not an export, e.g. a training checkpoint; from :func:`mmadvdefense.zoo.zoo_file`.
     """
-    return load_tensors(path, FORMAT, 'purifier export', 'tools/export_purifier.py CONFIG CHECKPOINT OUT')
+    return load_tensors(local_file(path), FORMAT, 'purifier export', 'tools/export_purifier.py CONFIG CHECKPOINT OUT')

@@ -34,8 +34,9 @@ class GeneratorPurifier(Purifier):
             it by repeating their edge. None disables tiling.
         tile_overlap: minimum overlap of neighbouring tiles as a share of their side, in [0, 1).
         tile_batch_size: number of tiles run at once, to limit memory; the result does not depend on it.
-        init_cfg: ``dict(type='Pretrained', checkpoint=...)``, a file written by ``tools/export_purifier.py``. It is
-            loaded immediately, because testing and inference never call ``init_weights``.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)``, a file written by ``tools/export_purifier.py``, or
+            ``'zoo://NAME'`` for one that comes with this package. It is loaded immediately, because testing and
+            inference never call ``init_weights``.
         kwargs: of :class:`Purifier` and the native preprocessor.
 
     Attributes:
