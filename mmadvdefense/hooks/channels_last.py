@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from mmengine.hooks import Hook
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from ..models import unwrap
 from ..registry import HOOKS
@@ -18,4 +19,4 @@ class ChannelsLastHook(Hook):
     """
 
     def before_run(self, runner) -> None:
-        unwrap(runner.model).to(memory_format=torch.channels_last)
+        convert_conv2d_weight_memory_format(unwrap(runner.model), torch.channels_last)

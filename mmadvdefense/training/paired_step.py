@@ -89,3 +89,14 @@ class PairedView:
         raise UsageError('a loss term needs the discriminator of images that an AlignPurifier has')
 
     discriminate_detached = discriminate
+
+    def discriminate_images(self, images: Tensor) -> list[list[Tensor]]:
+        return self.discriminate('clean')
+
+    @property
+    def task_losses(self) -> list[Tensor]:
+        raise UsageError("a loss term reads the target's own losses, which only a purifier is trained with")
+
+    @property
+    def log_likelihood(self) -> Tensor:
+        raise UsageError('a loss term needs the likelihoods of a generative purifier, and there is none')
