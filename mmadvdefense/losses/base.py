@@ -21,11 +21,15 @@ class PurifierBatch(Protocol):
     A term reads only what it needs, so a batch may compute on demand.
     """
 
-    iteration: int
-    """Number of the training iteration, from 0."""
+    @property
+    def iteration(self) -> int:
+        """Number of the training iteration, from 0."""
+        ...
 
-    randomness: Randomness
-    """Random numbers of the batch."""
+    @property
+    def randomness(self) -> Randomness:
+        """Random numbers of the batch."""
+        ...
 
     @property
     def labels(self) -> Tensor:

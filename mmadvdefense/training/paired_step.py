@@ -10,6 +10,7 @@ from ..attacks import AttackSource, CleanReference
 from ..errors import UsageError
 from ..losses import PurifierBatch
 from ..pixels import Pixels
+from ..randomness import Randomness
 from ..tasks import FeatureTap
 from .step import TrainingStep
 
@@ -66,6 +67,14 @@ class PairedView:
     def __init__(self, whole: PairedStep, step: TrainingStep):
         self._whole = whole
         self._step = step
+
+    @property
+    def iteration(self) -> int:
+        raise UsageError('a loss term alternates between two networks, as those of a GAN do: it needs a purifier')
+
+    @property
+    def randomness(self) -> Randomness:
+        raise UsageError('a loss term draws random numbers, which only those of a purifier do')
 
     @property
     def labels(self) -> Tensor:
