@@ -49,5 +49,5 @@ class WassersteinGANLoss(GANLoss):
             mix = (real + share * (fake - real)).requires_grad_()
             score = total(scale.sum() for scale in logits(batch.discriminate_images(mix)))
             (gradient,) = torch.autograd.grad(score, mix, create_graph=True)
-        length = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+        length: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
         return (length - 1).square().mean()
