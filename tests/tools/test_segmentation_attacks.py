@@ -50,7 +50,9 @@ BY_NAME = {
     # SegPGD and CosPGD with two steps, each compared once; SEA likewise, loss by loss.
     'SegAutoAttack': (('--eps', EPS), 2 * (2 + 1) + 4 * (4 + 3 + 1)),
     # One more each, to see where they ended.
-    **dict.fromkeys(('ALMAProx', 'PDPGD', 'DAG'), (('--eps', EPS, '--steps', 8), 9)),
+    **dict.fromkeys(('ALMAProx', 'PDPGD'), (('--eps', EPS, '--steps', 8), 9)),
+    # Stops at the first success.
+    'DAG': (('--eps', EPS, '--steps', 8), None),
 }
 PATCHES = dict.fromkeys(('DPatch', 'AdversarialPatch'), ('--area', 0.05, '--steps', 3))
 
@@ -115,7 +117,7 @@ def test_each_by_name(segmentor, run_tool, tmp_path):
         clean, attacked = json.loads(out.read_text())['results']
         measured = attacked['measured']
         assert 0 < measured['perturbation/linf_mean'] <= measured['perturbation/linf_max'] <= EPS + 1e-3, name
-        assert measured['attack/queries_mean'] == queries, name
+        assert queries in (None, measured['attack/queries_mean']), name
         assert attacked['metrics']['aAcc'] < clean['metrics']['aAcc'] == pytest.approx(100, abs=1), name
 
 
