@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmadvdefense.hooks import AdversarialTrainingHook
+from mmadvdefense.training.mixed_precision import BFloat16OptimWrapper
 from mmadvdefense.training.model_recipes import apply_recipes, recipe_names
 
 pytest.importorskip('mmpretrain')
@@ -151,6 +152,20 @@ def test_a_purifier_s_objective_does_not_learn(train):
     hook = dict(losses=[dict(type='PrototypeConformityLoss')])
     with pytest.raises(ValueError, match='PrototypeConformityLoss has to learn, for which it needs an Adversarial'):
         train(hook=hook, data_preprocessor=dict(discriminator=None))
+
+
+def test_half_precision(train, paired, make_task_runner):
+    """All terms that learn, under autocast on the CPU."""
+    amp = dict(_delete_=True, type='BFloat16OptimWrapper', optimizer=dict(type='SGD', lr=0.01))
+    terms = [CADA, ATDA, dict(type='PrototypeConformityLoss'), dict(type='TRADESLoss', feature_layer='logits')]
+    _, spy = train(**paired(*terms, optim_wrapper=amp))
+    assert all(value == value for losses in spy.outputs for value in losses.values()) and len(spy.outputs[0]) > 8
+    config = Config(dict(recipe='ddc_at', custom_hooks=[]))
+    apply_recipes(config)
+    runner, spy = make_task_runner('mmseg', config.to_dict()['custom_hooks'])
+    runner.optim_wrapper = BFloat16OptimWrapper(torch.optim.SGD(runner.model.parameters(), lr=0.01))
+    runner.train()
+    assert all(0 < spy.outputs[0][name] < 100 for name in ('loss_ddc_at', 'loss_ddc_at_mask'))
 
 
 def test_one_loss_at_two_layers(train, paired):
