@@ -272,6 +272,13 @@ def test_schedules_come_on_top(make_config):
     config.recipe = 'short'
     apply_recipes(config)
     assert 'max_epochs' not in config.train_cfg and config.train_cfg.max_iters == 6000
+    config.train_cfg = dict(by_epoch=True, max_epochs=200)
+    schedule = dict(type='MultiStepLR', milestones=[100, 150])
+    config.param_scheduler = [schedule, dict(type='LinearLR', begin=0, end=500, by_epoch=False)]
+    config.recipe = 'free'
+    apply_recipes(config)
+    assert config.train_cfg.max_epochs == 25 and config.param_scheduler[0].milestones == [12, 19]
+    assert config.param_scheduler[1].end == 500
     config.recipe = 'trade'
     with pytest.raises(ValueError, match="unknown recipe 'trade'; did you mean trades"):
         apply_recipes(config)
