@@ -46,11 +46,12 @@ def present(config: Config, skip: bool) -> Config:
     # Of other grids, each file is looked for where it is used.
     if not missing or not (skip or config.get('published')):
         return config
-    print('\n'.join(map(str, missing)))
+    listed = {file.path: file for file in reversed(missing)}
+    print('\n'.join(map(str, reversed(listed.values()))))
     if skip and all(file.defense for file in missing):
         return without_missing(config, missing)
     others = '' if skip or not any(file.defense for file in missing) else ', or leave defenses out with --skip-missing'
-    raise UsageError(f'{len(missing)} files are missing, listed above with how to get them: get them first{others}')
+    raise UsageError(f'{len(listed)} files are missing, listed above with how to get them: get them first{others}')
 
 
 def main() -> None:

@@ -110,7 +110,6 @@ class AdversarialTrainingHook(AttackingHook):
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         if self.objective.learns:
-            self.objective.share_buffers()
             state = self.objective.losses.state_dict()
             checkpoint[_KEY] = {name: value.cpu() for name, value in state.items()}
 
@@ -201,6 +200,7 @@ class AdversarialTrainingHook(AttackingHook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         torch.set_rng_state(self._random_state)
+        self.objective.share_buffers()
 
     @property
     def attacks(self) -> list[Attack]:

@@ -95,8 +95,9 @@ class ModelObjective(nn.Module):
         return fits
 
     def share_buffers(self) -> None:
-        """Average the buffers over all ranks."""
-        all_reduce_params([own for own in self.losses.buffers() if own.is_floating_point()], op='mean')
+        """Average what terms learn without gradients over all ranks, after each of their own updates."""
+        if get_world_size() > 1 and any(True for _ in self.losses.buffers()):
+            all_reduce_params([own for own in self.losses.buffers() if own.is_floating_point()], op='mean')
 
     def begin(self, source: AttackSource, clean: Pixels, adversarial: Pixels) -> PairedStep:
         return PairedStep(self._taps, source, clean, adversarial)

@@ -25,8 +25,8 @@ def recipe_names() -> list[str]:
 def apply_recipes(config: Config) -> None:
     """Merge the recipes that a config names into it, one after the other, and remove the key ``recipe``.
 
-    A recipe is a config: its hooks are added to those of the config, ``lr_factor`` multiplies the learning rate, and
-    everything else is merged. The config that a run
+    A recipe is a config: its hooks are added to those of the config, ``lr_factor`` multiplies the learning rate,
+    ``epochs_factor`` the epochs of training and of its schedules, and everything else is merged. The config that a run
     writes has all that and no key, so that it can be trained again as it is.
 
     Args:
@@ -44,12 +44,31 @@ def apply_recipes(config: Config) -> None:
         own = config.get('custom_hooks')
         # A dict is made of settings of the command for hooks that a recipe brings; they are merged again afterwards.
         config.custom_hooks = [*(own if isinstance(own, (list, tuple)) else ()), *hooks]
-        factor = settings.pop('lr_factor', 1)
+        factor, length = settings.pop('lr_factor', 1), settings.pop('epochs_factor', 1)
         for key, value in settings.items():
             _merge(config, key, value)
         if factor != 1:
             config.optim_wrapper.optimizer.lr *= factor
+        if length != 1:
+            _scale_epochs(config, length)
         print_log(f'recipe {name!r} of {FOLDER}', 'current')
+
+
+def _scale_epochs(config: Config, factor: float) -> None:
+    def scaled(epochs: float) -> int:
+        return max(1, round(factor * epochs)) if epochs else 0
+
+    if (config.get('train_cfg') or {}).get('max_epochs'):
+        config.train_cfg.max_epochs = scaled(config.train_cfg.max_epochs)
+    schedulers = config.get('param_scheduler') or []
+    for scheduler in [schedulers] if isinstance(schedulers, dict) else schedulers:
+        if not scheduler.get('by_epoch', True):
+            continue
+        for name in ('begin', 'end', 'T_max', 'total_steps'):
+            if isinstance(scheduler.get(name), int):
+                scheduler[name] = scaled(scheduler[name])
+        if 'milestones' in scheduler:
+            scheduler['milestones'] = [scaled(epoch) for epoch in scheduler['milestones']]
 
 
 def _merge(config: Config, key: str, value: Any) -> None:

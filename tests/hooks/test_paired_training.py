@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmadvdefense.hooks import AdversarialTrainingHook
+from mmadvdefense.training.mixed_precision import BFloat16OptimWrapper
 from mmadvdefense.training.model_recipes import apply_recipes, recipe_names
 
 pytest.importorskip('mmpretrain')
@@ -153,6 +154,20 @@ def test_a_purifier_s_objective_does_not_learn(train):
         train(hook=hook, data_preprocessor=dict(discriminator=None))
 
 
+def test_half_precision(train, paired, make_task_runner):
+    """All terms that learn, under autocast on the CPU."""
+    amp = dict(_delete_=True, type='BFloat16OptimWrapper', optimizer=dict(type='SGD', lr=0.01))
+    terms = [CADA, ATDA, dict(type='PrototypeConformityLoss'), dict(type='TRADESLoss', feature_layer='logits')]
+    _, spy = train(**paired(*terms, optim_wrapper=amp))
+    assert all(value == value for losses in spy.outputs for value in losses.values()) and len(spy.outputs[0]) > 8
+    config = Config(dict(recipe='ddc_at', custom_hooks=[]))
+    apply_recipes(config)
+    runner, spy = make_task_runner('mmseg', config.to_dict()['custom_hooks'])
+    runner.optim_wrapper = BFloat16OptimWrapper(torch.optim.SGD(runner.model.parameters(), lr=0.01))
+    runner.train()
+    assert all(0 < spy.outputs[0][name] < 100 for name in ('loss_ddc_at', 'loss_ddc_at_mask'))
+
+
 def test_one_loss_at_two_layers(train, paired):
     terms = [dict(type='PrototypeConformityLoss', feature_layer=layer) for layer in ('pre_logits', 'logits')]
     _, spy = train(**paired(*terms))
@@ -257,6 +272,13 @@ def test_schedules_come_on_top(make_config):
     config.recipe = 'short'
     apply_recipes(config)
     assert 'max_epochs' not in config.train_cfg and config.train_cfg.max_iters == 6000
+    config.train_cfg = dict(by_epoch=True, max_epochs=200)
+    schedule = dict(type='MultiStepLR', milestones=[100, 150])
+    config.param_scheduler = [schedule, dict(type='LinearLR', begin=0, end=500, by_epoch=False)]
+    config.recipe = 'free'
+    apply_recipes(config)
+    assert config.train_cfg.max_epochs == 25 and config.param_scheduler[0].milestones == [12, 19]
+    assert config.param_scheduler[1].end == 500
     config.recipe = 'trade'
     with pytest.raises(ValueError, match="unknown recipe 'trade'; did you mean trades"):
         apply_recipes(config)

@@ -13,7 +13,7 @@ custom_hooks = [
             objective='kl'),
         train_on='both',
         losses=[
-            dict(type='PrototypeConformityLoss', feature_layer='pre_logits', lr_mult=5.0),
-            dict(type='PrototypeConformityLoss', feature_layer='logits', lr_mult=5.0),
+            dict(type='PrototypeConformityLoss', feature_layer='pre_logits', loss_weight=0.1),
+            dict(type='PrototypeConformityLoss', feature_layer='logits', loss_weight=0.1),
         ]),
 ]

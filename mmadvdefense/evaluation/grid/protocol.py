@@ -135,6 +135,8 @@ def _strip(value: Any) -> Any:
 def missing_files(config: Config) -> list[MissingFile]:
     """The data and weights that a grid needs and that are not there, without building a model.
 
+    A file that several defenses need is there once for each.
+
     Args:
         config: of a grid, after :func:`filled`.
     """
@@ -146,8 +148,7 @@ def missing_files(config: Config) -> list[MissingFile]:
                 needed += _of_model(source, f'a source of {entry.get("name")!r}')
     for name, spec in (config.get('defenses') or {}).items():
         needed += _of_model(spec, f'defense {name!r}', name)
-    absent = {file.path: file for file in reversed(needed) if '://' not in file.path and not Path(file.path).exists()}
-    return list(absent.values())[::-1]
+    return [file for file in needed if '://' not in file.path and not Path(file.path).exists()]
 
 
 def _listed(value: Any) -> list:

@@ -17,12 +17,13 @@ class PrototypeConformityLoss(LearnedLoss):
     """PCL (Mustafa et al., "Adversarial Defense by Restricting the Hidden Space of Deep Neural Networks", ICCV 2019,
     equation 3), with squared distances as in the authors' code.
 
-    ``|f - c_y|^2 - push_weight * mean_{j != y} |f - c_j|^2`` with learned centers c, summed over the length of f and
-    averaged over vectors that have a class. The terms are ``loss_pcl_clean`` and ``loss_pcl_adv``.
+    ``|f - c_y|^2 - push_weight * mean_{j != y} |f - c_j|^2`` with learned centers c, averaged over the length of f,
+    where the authors' code sums, and over vectors that have a class. Summed, at a weight of 1, the loss diverged within
+    five updates of a ResNet-20 at a learning rate of 0.1. The terms are ``loss_pcl_clean`` and ``loss_pcl_adv``.
 
     Args:
-        push_weight: weight of the distances to other centers, which are unbounded: with 1, as in the paper's equation,
-            features run away. The authors' code has 1e-4.
+        push_weight: weight of the distances to other centers. With 1, as in the paper's equation, the loss is linear in
+            f and has no minimum; public code has 1e-4 to 1e-5.
         settings: of :class:`LearnedLoss`.
     """
 
@@ -40,7 +41,7 @@ class PrototypeConformityLoss(LearnedLoss):
         known = labels != self.ignore_index
         own = labels.where(known, 0).long()
         features = features.to(self.centers.dtype)
-        distances = (features[:, None] - self.centers).square().sum(2)
+        distances = (features[:, None] - self.centers).square().mean(2)
         near = distances.gather(1, own[:, None]).squeeze(1)
         far = (distances.sum(1) - near) / (len(self.centers) - 1)
         return (near - self.push_weight * far).where(known, 0).sum() / known.sum().clamp(min=1)

@@ -30,6 +30,7 @@ def config(tmp_path) -> Config:
                 'none': dict(),
                 'ours': dict(config='o.py', checkpoint=here + '/ours_{target}.pth', obtain='train  {target} longer'),
                 'theirs': dict(data_preprocessor=dict(init_cfg=dict(checkpoint='https://there/export.pth'))),
+                'also chain': dict(data_preprocessor=dict(type='Quilting', patches=here + '/patches.pth')),
                 'chain': dict(data_preprocessor=dict(purifiers=[dict(patches=here + '/patches.pth')])),
                 'unused': dict(config='u.py', checkpoint='u.pth'),
             },
@@ -41,6 +42,7 @@ def config(tmp_path) -> Config:
                     'none': dict(cifar10=[3.0]),
                     'elsewhere': dict(cifar100=[4.0]),
                     'chain': [5.0],
+                    'also chain': [5.0],
                     'theirs': dict(cifar10=[6.0]),
                 },
             ),
@@ -51,11 +53,13 @@ def config(tmp_path) -> Config:
 def test_fields(config, tmp_path):
     grid = filled(config)
     assert grid.target.checkpoint == f'{tmp_path}/big.pth' and grid.defenses.ours.obtain == 'train big longer'
-    assert list(grid.defenses) == ['ours', 'none', 'chain', 'theirs'], 'the rows of the table, as it has them'
+    assert list(grid.defenses) == ['ours', 'none', 'chain', 'also chain', 'theirs'], (
+        'the rows of the table, as it has them'
+    )
     assert grid.published.to_dict() == dict(
         title='Table I, CIFAR-10',
         columns={'PGD': 'TI-PGD'},
-        rows={'ours': [1.0], 'none': [3.0], 'chain': [5.0], 'theirs': [6.0]},
+        rows={'ours': [1.0], 'none': [3.0], 'chain': [5.0], 'also chain': [5.0], 'theirs': [6.0]},
     )
     plain = without_instructions(grid)
     assert 'obtain' not in plain.defenses.ours and plain.defenses.ours.config == 'o.py'
@@ -85,5 +89,6 @@ def test_missing_files(config, tmp_path):
         f"{tmp_path}/b.pth (a source of 'transfer'): python tools/train.py b.py --out {tmp_path}/b.pth",
         f"{tmp_path}/ours_big.pth (defense 'ours'): train big longer",
         f"{tmp_path}/patches.pth (defense 'chain'): not found",
+        f"{tmp_path}/patches.pth (defense 'also chain'): not found",
     ]
     assert list(without_missing(grid, missing).defenses) == ['none', 'theirs']

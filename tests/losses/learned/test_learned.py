@@ -50,7 +50,7 @@ def pcl(vectors, labels, centers, push):
     for vector, label in zip(vectors, labels):
         if label < 0:
             continue
-        distances = [sum((a - b) ** 2 for a, b in zip(vector, center)) for center in centers]
+        distances = [sum((a - b) ** 2 for a, b in zip(vector, center)) / 3 for center in centers]
         others = [d for j, d in enumerate(distances) if j != label]
         losses.append(distances[label] - push * sum(others) / len(others))
     return sum(losses) / len(losses)
