@@ -9,7 +9,7 @@ import torch
 from mmengine.registry import MODELS
 from mmengine.runner import CheckpointLoader
 
-from mmadvdefense.digests import plain_settings
+from mmadvdefense.digests import file_digest, plain_settings
 from mmadvdefense.errors import UsageError
 from mmadvdefense.purifiers.trained.export import load_purifier_export
 from mmadvdefense.zoo import FOLDER, local_file, zoo_entries, zoo_file
@@ -46,6 +46,7 @@ def test_loads_like_the_file():
     assert torch.equal(ours, theirs) and not torch.equal(ours, images)
     # A grid that names it either way has the same cells.
     assert plain_settings(dict(checkpoint=f'zoo://{NAME}')) == plain_settings(dict(checkpoint=str(path)))
+    assert file_digest(f'zoo://{NAME}') == zoo_entries()[NAME]['sha256']
 
 
 def test_unknown_name_lists_near_ones():

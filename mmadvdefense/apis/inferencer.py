@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import os
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from importlib import import_module
+from io import StringIO
 from pathlib import Path
 from typing import Any, ContextManager, Iterator, NamedTuple, Optional, Sequence, Union
 
@@ -92,9 +93,11 @@ class PurifiedInferencer:
         path = os.fspath(checkpoint)
         compat.check_checkpoint(path, trust_checkpoint)
         self._host = HOSTS[scope]
-        self.host: Any = _inferencer_class(self._host)(config, path, device=device, **settings)
+        # MMEngine prints what the checkpoint lacks: the purifier, if it has a file of its own.
+        with redirect_stdout(StringIO()):
+            self.host: Any = _inferencer_class(self._host)(config, path, device=device, **settings)
         self.model: nn.Module = self.host.model
-        # MMEngine would only log what is missing.
+        # Whatever else it lacks is an error here.
         check_state_dict(self.model, state_dict_of(CheckpointLoader.load_checkpoint(path, 'cpu'), path), source=path)
         self.model.get_submodule('data_preprocessor').check_ready()
 

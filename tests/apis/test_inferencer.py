@@ -81,10 +81,11 @@ def _flat(result) -> list:
 
 
 @pytest.mark.parametrize('scope', HOSTS)
-def test_returns_what_the_host_returns_for_purified_images(make_files, folder, scope):
+def test_returns_what_the_host_returns_for_purified_images(make_files, folder, scope, capsys):
     config, checkpoint = make_files(scope)
     before = copy.deepcopy(config.to_dict())
     inferencer = PurifiedInferencer(config, checkpoint, MEDIAN, device='cpu')
+    assert 'missing keys' not in capsys.readouterr().out
     result, purified = inferencer(str(folder), return_purified=True, batch_size=2)
     originals = [mmcv.imread(str(folder / f'{name}.png')) for name in 'abc']
     for original, own in zip(originals, purified):

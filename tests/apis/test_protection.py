@@ -122,6 +122,17 @@ def test_plain_module_in_the_order_of_the_purifier(plain, make_images, export_fi
     assert not torch.allclose(same(inputs), by_hand)
 
 
+def test_plain_module_behind_a_purifier_of_the_zoo(plain, make_images):
+    """It was trained on BGR, which its receipt says, and a plain module takes RGB unless told otherwise."""
+    images = make_images(2, 3, 8, 8)
+    options = dict(mean=(0, 0, 0), std=(255, 255, 255))
+    rgb = protect(plain, 'zoo://align_resnet20_cifar10', **options)
+    bgr = protect(plain, 'zoo://align_resnet20_cifar10', **options, channel_order='bgr')
+    assert (rgb.swap_channels, bgr.swap_channels) == (True, False)
+    assert rgb.data_preprocessor.channel_order == bgr.data_preprocessor.channel_order == 'bgr'
+    torch.testing.assert_close(rgb(images / 255), bgr(images.flip(1) / 255).flip(1))
+
+
 def test_wrong_units_are_named(plain, make_images):
     protected = protect(plain, MEDIAN, mean=(0, 0, 0), std=(1, 1, 1))
     with pytest.raises(UsageError, match=r'are pixels from 0 to 1, not 0-255: give protect\(\) what they'):

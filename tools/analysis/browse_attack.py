@@ -40,9 +40,9 @@ def parse_arguments() -> argparse.Namespace:
         default='PGD',
         help=f'one of {", ".join(attack_names())}, or a config file with attack=dict(...) (default: %(default)s)',
     )
-    parser.add_argument('--eps', type=float, default=8, help='radius in pixels, 0-255 (default: %(default)s)')
-    parser.add_argument('--step-size', type=float, help='pixels, 0-255 (default: a quarter of eps)')
-    parser.add_argument('--steps', type=int, default=10, help='number of steps (default: %(default)s)')
+    parser.add_argument('--eps', type=float, help='radius in pixels, 0-255 (default for PGD: 8)')
+    parser.add_argument('--step-size', type=float, help='pixels, 0-255, per step (default for PGD: a quarter of eps)')
+    parser.add_argument('--steps', type=int, help='number of steps (default for PGD: 10)')
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='test', help='(default: %(default)s)')
     parser.add_argument('--num-images', type=int, default=16, help='spread over the data set (default: %(default)s)')
     parser.add_argument('--gain', type=float, default=10, help='factor of the perturbation (default: %(default)s)')
@@ -51,15 +51,19 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def attack_config(arguments: argparse.Namespace) -> dict:
+    """The attack of the command line: a name or a config file, overridden by the other flags."""
+    given = {name: getattr(arguments, name) for name in ('eps', 'step_size', 'steps')}
+    given = {name: value for name, value in given.items() if value is not None}
     if not arguments.attack.endswith('.py'):
-        step_size = arguments.step_size or arguments.eps / 4
-        return dict(type=arguments.attack, eps=arguments.eps, step_size=step_size, steps=arguments.steps)
+        eps = given.get('eps', 8.0)
+        defaults = dict(eps=eps, step_size=eps / 4, steps=10) if arguments.attack == 'PGD' else {}
+        return dict(type=arguments.attack, **{**defaults, **given})
     if not Path(arguments.attack).exists():
         raise UsageError(f'attack config not found: {arguments.attack}')
     loaded = Config.fromfile(arguments.attack)
     if 'attack' not in loaded:
         raise UsageError(f'{arguments.attack} defines no attack=dict(type=...)')
-    return attack_settings(loaded.attack)
+    return attack_settings({**loaded.attack, **given})
 
 
 def main() -> None:

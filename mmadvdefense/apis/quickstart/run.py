@@ -18,6 +18,7 @@ from ...evaluation.grid.image_selection import open_test_set
 from ...evaluation.grid.plan import plan_grid
 from ...evaluation.grid.run_folder import RunFolder
 from ...evaluation.grid.runner import Grid
+from ...evaluation.results import CLEAN
 from ...hosts import HOSTS
 from ...model_spec import ModelSpec
 from ...models import host_scope
@@ -142,6 +143,9 @@ class Quickstart:
         stages.seconds[3] = seconds_per_image * number * passes[1]
         stages.begin(f'{number} images')
         self._grid({'none': {}}, number, self.files.folder)
+        # More images tell more about the time.
+        seconds_per_image = self._attack_time(self.files.folder, number)
+        stages.seconds[3] = seconds_per_image * number * passes[1]
         stages.begin(f'{self.seconds:.0f} s')
         iterations = self._fit(seconds_per_image)
         stages.begin(f'after {iterations} iterations')
@@ -204,10 +208,14 @@ class Quickstart:
         attack = next(iter(self.plan.attacks))
         number = min(_TRIAL, self._size())
         self._grid({'none': {}}, number, trial, [attack])
-        cells = [json.loads(path.read_text()) for path in (trial / 'cells').glob('*.json')]
-        clean, attacked = sorted(cells, key=lambda cell: cell['cell']['condition']['attack'] is not None)
+        return self._attack_time(trial, number)
+
+    def _attack_time(self, folder: Path, number: int) -> float:
+        """Seconds that the first attack has taken for an image of the bare model, by the cells of a grid."""
+        cells = [json.loads(path.read_text()) for path in (folder / 'cells').glob('*__none__*.json')]
+        taken = {cell['cell']['condition']['name']: cell['seconds'] for cell in cells}
         # Both have to start the data loader, and the clean one has loaded the model before.
-        return max(attacked['seconds'] - clean['seconds'], _RESOLUTION) / number
+        return max(taken[next(iter(self.plan.attacks))] - taken[CLEAN], _RESOLUTION) / number
 
     def _size(self) -> int:
         return len(open_test_set(Config.fromfile(self.target)))
