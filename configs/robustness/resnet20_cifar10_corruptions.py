@@ -22,6 +22,6 @@ attacks = {
     'ImageNet-C': dict(type='ImageNetC', severity=1),
 }
 threat_models = ['gray-box', 'natural']
-num_images = 500
+num_images = 200
 num_examples = 0
-test_dataloader = dict(batch_size=250)
+test_dataloader = dict(batch_size=100, num_workers=0)

@@ -171,7 +171,7 @@ def test_all_in_one_grid(segmentor, run_tool, tmp_path):
 
 def test_one_channel(make_segmentor, run_tool, tmp_path):
     model, out = make_segmentor(BINARY), tmp_path / 'out.json'
-    for name, arguments in dict(SegPGD=PGD, SEA=BY_NAME['SEA'][0], DPatch=PATCHES['DPatch']).items():
+    for name, arguments in dict(SegPGD=PGD, SEA=BY_NAME['SEA'][0]).items():
         done = run_tool('test', *model, '--attack', name, *arguments, '--out', out)
         assert done.code == 0, (name, done.err[-3000:])
         clean, attacked = json.loads(out.read_text())['results']
@@ -183,9 +183,7 @@ def test_what_is_not_for_segmentors(segmentor, run_tool):
         'AutoAttack needs one predicted class per image, which no model for .*segmentation has; use APGD': (
             'AutoAttack', '--eps', 8
         ),
-        'FAB needs one predicted class per image': ('FAB', '--eps', 8),
         'DetectionDAG with ProposalObjective is for detectors': ('DetectionDAG', '--eps', 8),
-        'PGD with VanishObjective is for detectors': ('PGD', *PGD, '--objective', 'vanish'),
         'PGD: there is no target class 11; the model has 11 classes, 0 to 10': ('PGD', *PGD, '--targeted', 'class_11'),
         "PGD: unknown choice of target 'road'; known: random": ('PGD', *PGD, '--targeted', 'road'),
         'DPatch: area is the share of the image that the patch covers, in .0, 1.; got 1.5': ('DPatch', '--area', 1.5),

@@ -87,7 +87,7 @@ class Corruption(Attack):
         own = dict(seed=seed % 2**32) if self.corruption in _TAKES_SEED else {}
         with seeded_globals(seed, image.device):
             found = self._corrupt(array, severity=self.severity, corruption_name=self.corruption, **own)
-        corrupted = torch.from_numpy(np.ascontiguousarray(found)).permute(2, 0, 1).to(image)
+        corrupted = torch.from_numpy(np.array(found)).permute(2, 0, 1).to(image)
         return corrupted.flip(0) if channel_order == 'bgr' else corrupted
 
 

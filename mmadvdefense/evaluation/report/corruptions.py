@@ -8,6 +8,8 @@ from ...threats import NATURAL
 from ..results import CLEAN, percent, unit
 from .tables import Table, mean_of, reason_text, spread
 
+# Points of the metric, in per cent; smaller differences may be chance.
+_TOLERANCE = 1.0
 # Of a method, one number for each of its trainings.
 Numbers = list[Optional[float]]
 
@@ -37,7 +39,7 @@ def corruption_table(report: dict[str, Any], threat: str) -> Table:
 
 
 def corruption_notes(report: dict[str, Any]) -> list[str]:
-    """One line for each defense that is worse under corruptions than the target alone, on average."""
+    """One line for each defense that is on average more than a point worse under corruptions than the target alone."""
     lines = []
     for threat, about in report['threat_models'].items():
         methods = _methods(report, threat) if about['name'] == NATURAL else []
@@ -45,7 +47,7 @@ def corruption_notes(report: dict[str, Any]) -> list[str]:
         alone = mean_of(_means(report, threat, bare)) if bare else None
         for method in methods:
             own = mean_of(_means(report, threat, method))
-            if own is not None and alone is not None and own < alone:
+            if own is not None and alone is not None and own < alone - _TOLERANCE:
                 lines.append(
                     f'{method} makes natural corruptions worse: on average {own:.2f}, against {alone:.2f} of {bare}'
                 )

@@ -63,6 +63,9 @@ def test_the_mean_and_each_of_them(report):
 def test_who_makes_them_worse(report):
     (line,) = corruption_notes(report)
     assert line == 'align makes natural corruptions worse: on average 46.00, against 50.00 of none'
+    report['cells'][-1]['metrics'][METRIC] = 58.0
+    assert corruption_notes(report) == [], '49 against 50 may be chance'
+    report['cells'][-1]['metrics'][METRIC] = 46.0
     text = terminal(report)
     assert text.count(line) == 1 and 'mean of 2 corruptions' in text
     assert 'worst case' not in text.split('natural')[0].replace('worst case of each defense', '')
