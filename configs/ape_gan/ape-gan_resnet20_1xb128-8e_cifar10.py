@@ -1,4 +1,4 @@
-# APE-GAN in front of the ResNet-20 of CIFAR-10, with its own network, attack, losses and optimizer. Trains on two CPU cores.
+# APE-GAN in front of the ResNet-20 of CIFAR-10, with its own network, attack, losses and optimizer.
 _base_ = [
     '../_base_/targets/resnet20_cifar10.py',
     '../_base_/defenses/ape_gan.py',
