@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 import mmadvdefense  # noqa: F401  registers everything
+from mmadvdefense.networks import BottleneckGenerator
 
 ROOT = Path(__file__).parents[1]
 ENTRIES = yaml.safe_load((ROOT / 'zoo' / 'metafile.yml').read_text())['purifiers']
@@ -26,7 +27,7 @@ def test_every_file_has_a_receipt():
 @pytest.mark.parametrize('entry', ENTRIES, ids=lambda entry: entry['name'])
 def test_receipt(entry):
     path = path_of(entry)
-    assert path.stat().st_size < 3e6
+    assert path.stat().st_size < 4e6
     assert hashlib.sha256(path.read_bytes()).hexdigest() == entry['sha256']
     export = torch.load(path, weights_only=True)
     assert export['num_updates'] == entry['iterations']
@@ -66,6 +67,8 @@ def test_cleans_what_is_not_an_image_and_leaves_flat_ones(entry):
     with torch.no_grad():
         cleaned = purifier.clean(torch.cat([grey, noise]))
     assert cleaned.min() >= 0 and cleaned.max() <= 255
+    if isinstance(purifier.generator, BottleneckGenerator):
+        return  # What it returns is for the target, and no picture.
     change = (cleaned - torch.cat([grey, noise])).abs().flatten(1).mean(1)
     assert change[0] < change[1] < 60
 

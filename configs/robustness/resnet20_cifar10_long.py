@@ -14,9 +14,8 @@ defenses = dict(
     align=purifier('zoo/align_resnet20_cifar10.pth'),
     general=purifier('zoo/general_resnet20_cifar10.pth'),
     general_logits=purifier('zoo/general_logits_resnet20_cifar10.pth'),
-    general_fractional=purifier('zoo/general_fractional_resnet20_cifar10.pth'))
-# Those that are too large for zoo/ are where benchmarks/gpu_suite.py wrote them:
-#   adaptive=purifier('work_dirs/gpu_suite/resnet20_cifar10_long_adaptive.pth')
+    general_fractional=purifier('zoo/general_fractional_resnet20_cifar10.pth'),
+    adaptive=purifier('zoo/adaptive_resnet20_cifar10.pth'))
 
 ti = dict(kernel_size=3, kernel_sigma=1.0)
 attacks = dict()
