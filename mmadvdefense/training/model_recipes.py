@@ -41,6 +41,8 @@ def apply_recipes(config: Config) -> None:
             raise UsageError(f'unknown recipe {name!r}; {did_you_mean(name, recipe_names())}')
         settings = Config.fromfile(FOLDER / f'{name}.py').to_dict()
         hooks = settings.pop('custom_hooks', [])
+        # Inherited for the hook, which has it; a config may have an attack of its own under this name.
+        settings.pop('attack', None)
         own = config.get('custom_hooks')
         # A dict is made of settings of the command for hooks that a recipe brings; they are merged again afterwards.
         config.custom_hooks = [*(own if isinstance(own, (list, tuple)) else ()), *hooks]

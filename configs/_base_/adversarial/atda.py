@@ -1,16 +1,11 @@
 # Domain adaptation (Song et al., ICLR 2019) on the logits; with the training attack of Align (sections 4.4 and 4.11), where its
 # authors have FGSM.
+_base_ = '../attacks/pgd_kl_train.py'
+
 custom_hooks = [
     dict(
         type='AdversarialTrainingHook',
-        attack=dict(
-            type='PGD',
-            eps=0.031 * 255,
-            step_size=0.0175 * 255,
-            steps=4,
-            random_start='normal',
-            start_std=0.001 * 255,
-            objective='kl'),
+        attack=_base_.attack,
         train_on='both',
         losses=[dict(type='DomainAdaptationLoss', feature_layer='logits')]),
 ]

@@ -1,16 +1,11 @@
 # PCL + Ours (Align, section 4.11): the feature-level loss of pcl.py replaced by Align's, with the released weights, at
 # both of its layers. The network is its own guide: adversarial features are pulled to those of the clean half.
+_base_ = '../attacks/pgd_kl_train.py'
+
 custom_hooks = [
     dict(
         type='AdversarialTrainingHook',
-        attack=dict(
-            type='PGD',
-            eps=0.031 * 255,
-            step_size=0.0175 * 255,
-            steps=4,
-            random_start='normal',
-            start_std=0.001 * 255,
-            objective='kl'),
+        attack=_base_.attack,
         train_on='both',
         losses=[
             dict(
