@@ -1,48 +1,32 @@
 """A dry run of the GPU suite on a CPU, with tiny networks."""
 
 import json
-import multiprocessing
 import os
-import runpy
 import subprocess
 import sys
-import traceback
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-
-
-def _run_script(command: list, folder: str, log, environment: dict) -> None:
-    sys.stdout = sys.stderr = log
-    os.chdir(folder)
-    os.environ.update(environment)
-    sys.argv = command[1:]
-    sys.path.insert(0, str(Path(folder, command[1]).parent))
-    torch.set_num_threads(1)
-    try:
-        runpy.run_path(command[1], run_name='__main__')
-    except BaseException:
-        traceback.print_exc()
-        raise
-    finally:
-        log.flush()
+from fixtures.scripts import run_in_child
 
 
 class Forked:
     """In the place of ``subprocess.Popen``: a process that need not import the hosts again."""
 
     def __init__(self, command, cwd, stdout, env, **_):
-        assert command[0] == sys.executable and Path(cwd, command[1]).is_file()
-        arguments = (command, str(cwd), stdout, env)
-        self.process = multiprocessing.get_context('fork').Process(target=_run_script, args=arguments)
-        self.process.start()
+        script, log = Path(cwd, command[1]), Path(stdout.name)
+        assert command[0] == sys.executable and script.is_file()
+        self.pid = os.fork()
+        if not self.pid:
+            os.chdir(cwd)
+            sys.path.insert(0, str(script.parent))
+            torch.set_num_threads(1)
+            run_in_child(script, command[2:], log, log, env)
 
     def wait(self, timeout=None) -> int:
-        self.process.join(timeout)
-        assert self.process.exitcode is not None, 'it takes too long'
-        return self.process.exitcode
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
 @pytest.fixture

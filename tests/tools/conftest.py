@@ -8,13 +8,13 @@ import runpy
 import socket
 import subprocess
 import sys
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 import torch
+from fixtures.scripts import run_in_child
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.visualization import Visualizer
 from torch import nn
@@ -225,30 +225,6 @@ def run_tool(tmp_path, monkeypatch, capfd, hooks_for_tests) -> Callable[..., Fin
     _forget_runs()
 
 
-def _run_in_child(name: str, arguments: tuple, log: Path, environment: dict[str, str]) -> None:
-    """Never returns: to be called in a process of its own."""
-    code: Any = 1
-    try:
-        with open(log, 'w') as out, open(log.with_suffix('.err'), 'w') as err:
-            os.dup2(out.fileno(), 1)
-            os.dup2(err.fileno(), 2)
-            sys.stdout, sys.stderr = out, err
-            os.environ.update(environment)
-            sys.argv = [f'{name}.py', *map(str, arguments)]
-            for helper in ('hooks_for_tests', 'attacks_for_tests'):  # which keep counts
-                sys.modules.pop(helper, None)
-            try:
-                runpy.run_path(str(TOOLS / f'{name}.py'), run_name='__main__')
-                code = 0
-            except SystemExit as exit_:
-                code = int(bool(exit_.code)) if not isinstance(exit_.code, int) else exit_.code
-                print(exit_.code, file=err)
-            except BaseException:
-                traceback.print_exc(file=err)
-    finally:
-        os._exit(code)
-
-
 def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(('127.0.0.1', 0))
@@ -271,7 +247,10 @@ def run_forked(run_tool, tmp_path) -> Callable[..., Finished]:
             child = os.fork()
             if not child:
                 own = dict(RANK=str(rank), LOCAL_RANK=str(rank)) if ranks > 1 else {}
-                _run_in_child(name, arguments, log, {**(shared if ranks > 1 else {}), **own})
+                environment = {**(shared if ranks > 1 else {}), **own}
+                # Which keep counts.
+                helpers = ('hooks_for_tests', 'attacks_for_tests')
+                run_in_child(TOOLS / f'{name}.py', arguments, log, log.with_suffix('.err'), environment, helpers)
             children.append(child)
         codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
         failed = next((rank for rank, code in enumerate(codes) if code), 0)
