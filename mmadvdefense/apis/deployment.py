@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import DependencyError, UsageError
-from ..models import unwrap
+from ..models import preprocessor_of, unwrap
 from ..pixels import to_pixels, to_unit_range
 from ..purifiers import GeneratorPurifier, Purifier
 from ..tasks import task_of
@@ -94,7 +94,7 @@ class ProtectedScores(nn.Module):
         target = unwrap(model)
         self.task = task_of(target)
         self.task.require_class_scores('an export of purifier and model', 'export the generator alone')
-        preprocessor = target.get_submodule('data_preprocessor')
+        preprocessor = preprocessor_of(target)
         assert isinstance(preprocessor, Purifier), 'or there would be nothing to export'
         self.purifier = PixelGenerator(preprocessor)
         self.native = preprocessor.native

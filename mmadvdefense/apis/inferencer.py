@@ -20,7 +20,7 @@ from .. import compat
 from ..checkpoints import check_state_dict, state_dict_of
 from ..errors import UsageError
 from ..hosts import HOSTS, Host
-from ..models import host_scope
+from ..models import host_scope, preprocessor_of
 from ..training.preparation import prepare_for_testing
 from ..training.purifier_config import override_purifier, purifier_config
 from .recording import PurifiedImage, record_purified
@@ -99,7 +99,7 @@ class PurifiedInferencer:
         self.model: nn.Module = self.host.model
         # Whatever else it lacks is an error here.
         check_state_dict(self.model, state_dict_of(CheckpointLoader.load_checkpoint(path, 'cpu'), path), source=path)
-        self.model.get_submodule('data_preprocessor').check_ready()
+        preprocessor_of(self.model).check_ready()
 
     def __call__(
         self,

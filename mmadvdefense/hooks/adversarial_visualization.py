@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..attacks import AttackSource, Randomness, derive_seed
 from ..hosts import host_of_class
-from ..models import unwrap
+from ..models import preprocessor_of, unwrap
 from ..pixels import PIXEL_MAX, Pixels
 from ..purifiers import Purifier, switched
 from ..registry import HOOKS
@@ -93,7 +93,7 @@ def predict_in_input_frame(model: nn.Module, images: Pixels, data_samples: Seque
         # Hosts would move predictions to the file's frame, and turn flipped images back.
         frame = dict(ori_shape=size, img_shape=size, pad_shape=size, scale_factor=(1.0, 1.0), flip=False)
         sample.set_metainfo(frame)
-    with torch.no_grad(), switched(model.get_submodule('data_preprocessor'), purified):
+    with torch.no_grad(), switched(preprocessor_of(model), purified):
         return model.test_step({'inputs': images, 'data_samples': samples})  # type: ignore[operator]
 
 

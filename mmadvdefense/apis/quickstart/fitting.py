@@ -10,7 +10,7 @@ from mmengine.config import Config, ConfigDict
 
 from ...errors import UsageError
 from ...hooks.time_limit import Report, TimeLimitHook
-from ...models import unwrap
+from ...models import preprocessor_of, unwrap
 from ...purifiers import GeneratorPurifier
 from ...purifiers.trained.export import save_purifier_export
 from ...training.preparation import prepare_for_training
@@ -58,7 +58,7 @@ def fit_purifier(
     runner = build_runner(config)
     runner.register_hook(TimeLimitHook(seconds, report=report))
     runner.train()
-    purifier = unwrap(runner.model).get_submodule('data_preprocessor')
+    purifier = preprocessor_of(unwrap(runner.model))
     assert isinstance(purifier, GeneratorPurifier), 'put there above'
     save_purifier_export(purifier.export(), out)
     return runner.iter
