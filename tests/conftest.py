@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import random
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ pytest_plugins = ['fixtures.runners']
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
 NUM_CLASSES = 5
+_COUNT = pytest.StashKey[Iterator[int]]()
 
 
 def pytest_addoption(parser) -> None:
@@ -47,10 +49,21 @@ def pytest_sessionstart(session) -> None:
         reporter.write_line(f'random order: --randomly-seed={seed} repeats it, -p no:randomly is without')
 
 
-def pytest_collection_finish(session) -> None:
+def _freeze() -> None:
     # MMEngine collects garbage for every data set. That visits all that has been imported, unless it is frozen.
     gc.collect()
     gc.freeze()
+
+
+def pytest_collection_finish(session) -> None:
+    _freeze()
+    session.config.stash[_COUNT] = itertools.count(1)
+
+
+def pytest_runtest_teardown(item) -> None:
+    # Tests import hosts and fill registries as they need them.
+    if next(item.config.stash[_COUNT]) % 50 == 0:
+        _freeze()
 
 
 def _seed(name: str) -> None:

@@ -145,7 +145,7 @@ def test_trains_exports_and_is_attacked(name, scope, trained, tmp_path, make_ima
     save_purifier_export(purifier.export(), path)
     settings = dict(type=name, native_type=f'{scope}.{type(purifier.native).__name__}', **row.test)
     loaded = MODELS.build(dict(settings, init_cfg=dict(type='Pretrained', checkpoint=str(path)))).eval()
-    images = make_images(2, 3, 16, 16)
+    images = make_images(2, 3, 8, 8)
     streams = Randomness([1, 2]), Randomness([1, 2])
     with torch.no_grad():
         cleaned, again = (own.clean(images, stream) for own, stream in zip((purifier, loaded), streams))
@@ -155,7 +155,7 @@ def test_trains_exports_and_is_attacked(name, scope, trained, tmp_path, make_ima
 @pytest.mark.parametrize('name', ROWS)
 def test_is_attacked_by_whoever_knows_it(name, trained, make_samples, make_images):
     runner, *_ = trained(name, 'mmpretrain')
-    model, images = runner.model.eval(), make_images(2, 3, 32, 32)
+    model, images = runner.model.eval(), make_images(2, 3, 8, 8)
     source = build_source(model, ROWS[name].adaptive)
     attack = build_attack(dict(type='PGD', eps=8, step_size=4, steps=2))
     adversarial = attack(source, images, make_samples(2), Randomness([1, 2]))
