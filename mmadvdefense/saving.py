@@ -1,23 +1,33 @@
-"""Atomic file writes, and files of tensors."""
+"""Atomic file writes, locks between processes that share a folder, and files of tensors."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
+import logging
 import os
 import shutil
+import sys
 import uuid
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Optional
+from typing import Any, BinaryIO, Callable, Iterator, Optional
 
 import torch
 from mmengine.fileio import LocalBackend, register_backend
+from mmengine.logging import print_log
 
 from . import compat
 from .errors import UsageError
 
+if sys.platform != 'win32':
+    import fcntl
+
 PathLike = str | os.PathLike
+# What network file systems that are mounted without locks answer.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+_LOCK_FILE = '.lock'
 
 
 @register_backend('atomic')
@@ -99,6 +109,53 @@ def _explained(error: OSError, path: Path, size: Optional[int]) -> OSError:
     if folder is not None:
         text += f', with {shutil.disk_usage(folder).free} bytes free'
     return OSError(number, f'{text}: {error.strerror or error}; the previous file, if any, is unchanged')
+
+
+@contextmanager
+def locked(folder: PathLike, *words: str) -> Iterator[None]:
+    """Hold the lock of this name in a folder, waiting while another process does.
+
+    A lock is a byte range of one file, ``.lock``: it works over NFS, leaves nothing to clean up, and ends with its
+    process, however that dies. It is advisory, and only there to save work that would be done twice: files are written
+    atomically in any case. Threads of one process do not exclude each other. Where the file system or the platform has
+    no locks, nothing is locked; the log says so.
+
+    Args:
+        folder: created if it is missing.
+        words: the name of the lock.
+
+    Raises:
+        OSError: if the lock's file cannot be written.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    with open(Path(folder) / _LOCK_FILE, 'ab') as file:
+        # Ends when the file is closed.
+        _lock(file, int(hashlib.sha256('\0'.join(words).encode()).hexdigest()[:15], 16))
+        yield
+
+
+if sys.platform == 'win32':
+
+    def _lock(file: BinaryIO, position: int) -> None:
+        print_log(f'{file.name}: no locks on Windows: processes may do the same work', 'current', logging.WARNING)
+
+else:
+
+    def _lock(file: BinaryIO, position: int) -> None:
+        try:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, position, os.SEEK_SET)
+            except (BlockingIOError, PermissionError):  # either, depending on the system, if it is taken
+                print_log(f'waiting for another process that does the same work ({file.name})', 'current', logging.INFO)
+                fcntl.lockf(file, fcntl.LOCK_EX, 1, position, os.SEEK_SET)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            print_log(
+                f'{file.name}: the file system has no locks ({error}): processes may do the same work',
+                'current',
+                logging.WARNING,
+            )
 
 
 def write_json(path: PathLike, obj: Any) -> None:

@@ -1,7 +1,8 @@
 """Test defenses against attacks under several threat models, cell by cell, and write tables that can be traced.
 
 CONFIG names a target, defenses, attacks and threat models (docs/robustness.md). Start an interrupted run again to
-continue it.
+continue it. Cells are independent: --list-cells and --cell spread them over processes and machines that share the
+work directory (docs/many_machines.md); a run without them then collects the results and writes the report.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
+from typing import Optional
 
 from _common import UsageError, add_common_arguments, load_config, run
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 
 from mmadvdefense.evaluation.grid.config import read_grid
-from mmadvdefense.evaluation.grid.plan import plan_grid
+from mmadvdefense.evaluation.grid.plan import Cell, GridPlan, plan_grid
 from mmadvdefense.evaluation.grid.protocol import at_scale, filled, missing_files, without_missing
 from mmadvdefense.evaluation.grid.run_folder import RunFolder
 from mmadvdefense.evaluation.grid.runner import Grid
@@ -37,7 +39,20 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--force', action='store_true', help='continue in the work directory of another configuration')
     parser.add_argument('--out', metavar='report.json', help='write the report there as well')
     parser.add_argument('--update', metavar='DOCUMENT.md', help='update the main tables of this grid in a document')
-    return parser.parse_args()
+    cells = parser.add_mutually_exclusive_group()
+    cells.add_argument(
+        '--list-cells',
+        action='store_true',
+        help='only print the cells, one per line, separated by tabs: number, defense, threat model, attack, and '
+        "'done', 'open', 'failed' or 'cannot run'",
+    )
+    cells.add_argument(
+        '--cell', type=int, metavar='I', help='run only the cell with this number, and leave the report to a full run'
+    )
+    arguments = parser.parse_args()
+    if (arguments.list_cells or arguments.cell is not None) and (arguments.out or arguments.update):
+        parser.error('--out and --update need all cells: give them to the run that collects the results')
+    return arguments
 
 
 def present(config: Config, skip: bool) -> Config:
@@ -52,6 +67,25 @@ def present(config: Config, skip: bool) -> Config:
         return without_missing(config, missing)
     others = '' if skip or not any(file.defense for file in missing) else ', or leave defenses out with --skip-missing'
     raise UsageError(f'{len(listed)} files are missing, listed above with how to get them: get them first{others}')
+
+
+def print_cells(plan: GridPlan, folder: RunFolder) -> None:
+    for number, cell in enumerate(plan.cells, start=1):
+        print(number, cell.defense, cell.threat, cell.condition.name, folder.state(cell), sep='\t')
+
+
+def chosen_cell(plan: GridPlan, number: Optional[int]) -> Optional[Cell]:
+    if number is not None and not 1 <= number <= len(plan.cells):
+        raise UsageError(f'--cell {number}: this grid has the cells 1 to {len(plan.cells)}, see --list-cells')
+    return None if number is None else plan.cells[number - 1]
+
+
+def problem(grid: Grid, folder: RunFolder) -> UsageError:
+    more = f', and {len(grid.problems) - 1} more' if len(grid.problems) > 1 else ''
+    return UsageError(
+        f'{grid.problems[0]}{more}; the tracebacks are in {folder.path / "cells"} and the log; start the grid '
+        'again to retry what failed'
+    )
 
 
 def main() -> None:
@@ -73,9 +107,16 @@ def main() -> None:
         except FileExistsError as error:
             raise UsageError(str(error)) from error
     barrier()
-    grid = Grid(plan, folder, arguments.config, arguments.launcher)
+    if arguments.list_cells:
+        if is_main_process():
+            print_cells(plan, folder)
+        return
+    only = chosen_cell(plan, arguments.cell)
+    grid = Grid(plan, folder, arguments.config, arguments.launcher, only)
     report = grid.run()
-    if is_main_process():
+    if is_main_process() and only is not None:
+        print(f'cell {arguments.cell} ({only.title}): {folder.state(only)}')
+    elif is_main_process():
         print(terminal(report))
         if arguments.out:
             write_json(arguments.out, report)
@@ -85,12 +126,8 @@ def main() -> None:
             words = [word for word in sys.argv[1:] if word not in own]
             update_section(arguments.update, report, shlex.join(['python', 'tools/robustness.py', *words]))
         print(f'report: {Path(arguments.out or folder.path / "report.json")}; page: {folder.path / "report.html"}')
-        if grid.problems:
-            more = f', and {len(grid.problems) - 1} more' if len(grid.problems) > 1 else ''
-            raise UsageError(
-                f'{grid.problems[0]}{more}; the tracebacks are in {folder.path / "cells"} and the log; start the grid '
-                'again to retry what failed'
-            )
+    if is_main_process() and grid.problems:
+        raise problem(grid, folder)
 
 
 if __name__ == '__main__':

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import zipfile
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from ..pixels import PIXEL_MAX
-from ..saving import save_file_atomically
+from ..saving import locked, save_file_atomically
 
 
 class CachedImage(NamedTuple):
@@ -38,7 +39,7 @@ class AdversarialCache:
     """A folder with one file per image, named by a digest of everything that the image depends on.
 
     Images of integer pixels take one byte per value, others four; both are restored exactly. Several processes may
-    share a folder: a file is there completely or not at all.
+    share a folder: a file is there completely or not at all, and :meth:`locked` keeps them from making the same images.
 
     Args:
         folder: created when it is first written to.
@@ -50,6 +51,10 @@ class AdversarialCache:
     def path(self, key: str) -> Path:
         """Path of the file for this key, whether or not it exists."""
         return self.folder / key[:2] / f'{key[2:]}.npz'
+
+    def locked(self, keys: Sequence[str]) -> AbstractContextManager[None]:
+        """Hold the lock of a batch of images, see :func:`mmadvdefense.saving.locked`."""
+        return locked(self.folder, *keys)
 
     def load(self, key: str) -> Optional[CachedImage]:
         """The image with this key; None if it is absent or its file is damaged, which the log reports."""

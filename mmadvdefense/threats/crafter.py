@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Callable, NamedTuple, Optional, Sequence
 
 import torch
@@ -47,7 +48,8 @@ class Crafter:
     """Attacks images in a way that does not depend on how they are batched, up to rounding.
 
     Images of different sizes are attacked size by size. If the objective is made of the host's own losses, which are
-    normalised over the batch, images are attacked one by one.
+    normalised over the batch, images are attacked one by one. Of several processes that need the same batch at the same
+    time, one makes it, and the others wait and take it from the cache.
 
     Args:
         attack: what to do to the images.
@@ -118,26 +120,45 @@ class Crafter:
                 failure of the attack itself, or of the library that runs it.
         """
         seeds = [derive_seed(self.seed, 'test', identity) for identity in identities]
-        found: list[Optional[CachedImage]] = [None] * len(seeds)
-        keys = []
-        if self.cache is not None:
+        make = partial(self._complete, images, samples, seeds, score_sources)
+        if self.cache is None:
+            made = make([None] * len(seeds))
+        else:
             keys = [self._key(image, sample, seed) for image, sample, seed in zip(images, samples, seeds)]
-            found = [self.cache.load(key) for key in keys]
-        made = self._complete(found, images, samples, seeds)
-        if score_sources is not None and any(item.source_scores is None for item in made):
-            scores = [tuple(own) for own in score_sources().T.tolist()]
-            made = [item._replace(source_scores=own) for item, own in zip(made, scores)]
-        if self.cache is not None:
+            made = self._cached(self.cache, keys, score_sources is not None, make)
+        return _crafted(made, self.source.device, isinstance(images, Tensor), score_sources is not None)
+
+    @staticmethod
+    def _cached(
+        cache: AdversarialCache,
+        keys: Sequence[str],
+        scored: bool,
+        make: Callable[[Sequence[Optional[CachedImage]]], list[CachedImage]],
+    ) -> list[CachedImage]:
+        """The images with these keys, of which ``make`` makes those that are not in the cache yet."""
+        found = [cache.load(key) for key in keys]
+        if not _lacking(found, scored):
+            return make(found)
+        with cache.locked(keys):
+            # Another process may have made them in the meantime.
+            for index in _lacking(found, scored):
+                found[index] = cache.load(keys[index])
+            made = make(found)
             for key, item, before in zip(keys, made, found):
                 if item is not before:
-                    self.cache.store(key, item)
-        return _crafted(made, self.source.device, isinstance(images, Tensor), score_sources is not None)
+                    cache.store(key, item)
+        return made
 
     def _key(self, image: Tensor, sample, seed: int) -> str:
         return value_digest(self._made_with, image, *self.source.task.ground_truth(sample), seed)
 
     def _complete(
-        self, found: Sequence[Optional[CachedImage]], images: Pixels, samples: Sequence, seeds: Sequence[int]
+        self,
+        images: Pixels,
+        samples: Sequence,
+        seeds: Sequence[int],
+        score_sources: Optional[Callable[[], Tensor]],
+        found: Sequence[Optional[CachedImage]],
     ) -> list[CachedImage]:
         """What was found in the cache, with the rest made now."""
         made = {index: item for index, item in enumerate(found) if item is not None}
@@ -152,7 +173,11 @@ class Crafter:
                 if index not in made:
                     known = float(rise) if rise.isfinite() else None
                     made[index] = CachedImage(image, int(queries), int(nonfinite), rise=known)
-        return [made[index] for index in range(len(found))]
+        complete = [made[index] for index in range(len(found))]
+        if score_sources is not None and _lacking(complete, True):
+            scores = [tuple(own) for own in score_sources().T.tolist()]
+            complete = [item._replace(source_scores=own) for item, own in zip(complete, scores)]
+        return complete
 
     def _parts(self, images: Pixels) -> list[list[int]]:
         """Positions of the images that are attacked together."""
@@ -183,6 +208,11 @@ class Crafter:
             return rounded
         low, high = (clean - self.attack.eps).ceil(), (clean + self.attack.eps).floor()
         return torch.minimum(torch.maximum(rounded, low), high).clamp(0, PIXEL_MAX)
+
+
+def _lacking(found: Sequence[Optional[CachedImage]], scored: bool) -> list[int]:
+    """Positions of the images, or of their source scores, that have to be made."""
+    return [index for index, item in enumerate(found) if item is None or (scored and item.source_scores is None)]
 
 
 def _crafted(made: Sequence[CachedImage], device: torch.device, stacked: bool, scored: bool) -> Crafted:

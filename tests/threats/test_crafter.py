@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import Any, Callable
 
@@ -120,6 +122,30 @@ def test_whatever_an_image_depends_on_makes_another_one(craft, counted, image_ba
     craft(samples=relabelled)
     assert counted[1:] == [6]
     assert len(list((tmp_path / 'cache').rglob('*.npz'))) == len(changes) * 6 + 4
+
+
+def test_of_two_processes_one_makes_the_images(craft, monkeypatch, tmp_path):
+    """The other waits for it and takes them."""
+    original = GradientAttack.perturb
+
+    def slow(self, batch):
+        with open(tmp_path / 'calls', 'a') as file:
+            file.write(f'{len(batch)} ')
+        # Longer than the other process takes to ask for the same images.
+        time.sleep(0.3)
+        return original(self, batch)
+
+    monkeypatch.setattr(GradientAttack, 'perturb', slow)
+    children = []
+    for number in range(2):
+        child = os.fork()
+        if not child:
+            torch.save(torch.stack(craft()), tmp_path / f'{number}.pt')
+            os._exit(0)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+    assert (tmp_path / 'calls').read_text() == '6 '
+    assert torch.equal(*(torch.load(tmp_path / f'{number}.pt') for number in range(2)))
 
 
 def test_images_of_a_former_revision_are_made_again(craft, counted, monkeypatch):

@@ -335,6 +335,54 @@ def test_two_processes_test_as_one(run_tool, run_forked, variant, tmp_path):
     _same_numbers(tmp_path / 'one', tmp_path / 'two')
 
 
+def test_cells_by_themselves_in_any_order(run_tool, run_forked, variant, tmp_path):
+    """Attacks before clean images, and two processes; a run of the grid joins them to what it gives by itself."""
+    small = variant('small', SMALL)
+    whole, parts = tmp_path / 'whole', tmp_path / 'parts'
+    assert run_tool('robustness', small, '--work-dir', whole).code == 0
+    listed = run_tool('robustness', small, '--work-dir', parts, '--list-cells')
+    assert listed.code == 0, listed.err[-3000:]
+    cells = [line.split('\t') for line in listed.out.splitlines()]
+    kinds = [('clean', 'clean'), ('gray-box', 'FGSM'), ('gray-box', 'PGD')]
+    expected = [(defense, *kind) for defense in ('none', 'bits') for kind in kinds]
+    assert cells == [[str(number), *cell, 'open'] for number, cell in enumerate(expected, start=1)]
+
+    one = (small, '--work-dir', parts, '--cell')
+    for number in (6, 5, 4, 1):
+        done = run_tool('robustness', *one, number)
+        assert done.code == 0, done.err[-3000:]
+        assert done.out.endswith(f'cell {number} ({", ".join(dict.fromkeys(expected[number - 1]))}): done\n')
+    both = run_forked('robustness', *one, '3', '--launcher', 'pytorch', ranks=2)
+    assert both.code == 0, both.err[-3000:]
+    kept = {path.name: path.stat().st_mtime_ns for path in parts.glob('cells/*.json')}
+    assert run_tool('robustness', *one, 3).code == 0
+    assert {path.name: path.stat().st_mtime_ns for path in parts.glob('cells/*.json')} == kept, 'not run again'
+    listed = run_tool('robustness', small, '--work-dir', parts, '--list-cells')
+    states = [line.split('\t')[-1] for line in listed.out.splitlines()]
+    assert states == ['done', 'open', 'done', 'done', 'done', 'done'] and not (parts / 'report.json').exists()
+
+    sys.modules['attacks_for_tests'].CALLS.clear()
+    assert run_tool('robustness', small, '--work-dir', parts).code == 0
+    assert sys.modules['attacks_for_tests'].CALLS == []
+    for name in ('report.json', 'report.md', 'samples.csv'):
+        assert (parts / name).read_bytes() == (whole / name).read_bytes(), name
+    for path in whole.glob('cells/*.json'):
+        ours, theirs = (json.loads((folder / 'cells' / path.name).read_text()) for folder in (whole, parts))
+        assert {**ours, 'seconds': 0} == {**theirs, 'seconds': 0}
+
+
+def test_cells_that_fail_or_do_not_exist(run_tool, variant, tmp_path, monkeypatch):
+    broken, run = variant('broken', BROKEN), tmp_path / 'run'
+    one = ('robustness', broken, '--work-dir', run)
+    monkeypatch.setenv('BREAK', '1')
+    assert run_tool(*one, '--cell', 2).error.startswith('error: none, gray-box, FGSM: IndexError: list index out of r')
+    listed = run_tool(*one, '--list-cells').out.splitlines()
+    assert [line.split('\t')[-1] for line in listed[:3]] == ['open', 'failed', 'open']
+    assert run_tool(*one, '--cell', 10).error == 'error: --cell 10: this grid has the cells 1 to 9, see --list-cells'
+    refused = run_tool(*one, '--cell', 1, '--out', 'report.json')
+    assert refused.code == 2 and '--out and --update need all cells' in refused.err
+
+
 def test_images_are_made_once_for_all(run_tool, variant, tmp_path):
     """Not for every defense, and not again by another grid with the same cache."""
     step = "dict(_delete_=True, type='KillablePGD', eps=4, step_size=4, steps=1)"

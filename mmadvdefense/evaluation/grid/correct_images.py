@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Optional, Sequence, Union
 
@@ -18,6 +19,7 @@ from mmengine.runner import Runner, set_random_seed
 from ...checkpoints import write_json
 from ...digests import plain_settings, value_digest
 from ...errors import UsageError
+from ...saving import locked
 from ...version import __version__
 from ..results import CLEAN, Condition
 from ..robustness import score
@@ -115,15 +117,20 @@ def _correct(
         config.seed,
     )
     path = None if folder is None else Path(folder) / 'correct_images.json'
-    # Only one process reads the file, so that all of them take the same branch.
-    known = [_stored(path, key) if is_main_process() else None]
-    broadcast_object_list(known)
-    if known[0] is None:
-        print_log(f'testing the undefended target on {len(chosen)} images', 'current', logging.INFO)
-        known = [_test(config, base, dataset, chosen, folder, launcher)]
+    # Another run of the same grid may be testing the same target.
+    alone: AbstractContextManager[None] = nullcontext()
+    if folder is not None and is_main_process():
+        alone = locked(folder, 'correct_images')
+    with alone:
+        # Only one process reads the file, so that all of them take the same branch.
+        known = [_stored(path, key) if is_main_process() else None]
         broadcast_object_list(known)
-        if path is not None and is_main_process():
-            write_json(path, {'key': key, 'correct': known[0]})
+        if known[0] is None:
+            print_log(f'testing the undefended target on {len(chosen)} images', 'current', logging.INFO)
+            known = [_test(config, base, dataset, chosen, folder, launcher)]
+            broadcast_object_list(known)
+            if path is not None and is_main_process():
+                write_json(path, {'key': key, 'correct': known[0]})
     (correct,) = known
     assert correct is not None, 'the first process has tested the target'
     return correct

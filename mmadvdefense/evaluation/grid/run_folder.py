@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Optional, Union
 
 from ...checkpoints import save_file_atomically, write_json
 from ...hooks.example_images import save_examples
+from ...saving import locked
 from ..results import Result
 from .plan import Cell
 from .versions import RUN_FORMAT, VERSION, upgrade_files, upgrade_settings
 
 
 class RunFolder:
-    """The output folder of a grid.
+    """The output folder of a grid, which several processes may share.
 
     Args:
         path: the work directory.
@@ -37,16 +39,17 @@ class RunFolder:
         Raises:
             FileExistsError: if it contains the report of another configuration; the message names the difference.
         """
-        note = self.path / 'run.json'
-        if note.exists():
-            theirs = json.loads(note.read_text())
-            if not force:
-                self._check_same(theirs, settings)
-            if theirs['version'] < VERSION:
-                # Before the stored settings are replaced, so that a crash in between does not prevent converting the
-                # rest.
-                upgrade_files(self.path)
-        write_json(note, {'format': RUN_FORMAT, 'version': VERSION, 'config': config, 'settings': settings})
+        with locked(self.path, 'claim'):
+            note = self.path / 'run.json'
+            if note.exists():
+                theirs = json.loads(note.read_text())
+                if not force:
+                    self._check_same(theirs, settings)
+                if theirs['version'] < VERSION:
+                    # Before the stored settings are replaced, so that a crash in between does not prevent converting
+                    # the rest.
+                    upgrade_files(self.path)
+            write_json(note, {'format': RUN_FORMAT, 'version': VERSION, 'config': config, 'settings': settings})
 
     def _check_same(self, theirs: dict[str, Any], settings: dict[str, Any]) -> None:
         old = theirs['settings'] if theirs['version'] == VERSION else upgrade_settings(theirs['settings'])
@@ -56,6 +59,17 @@ class RunFolder:
                 f'{self.path} holds the report of another configuration ({theirs["config"]}), which differs in '
                 f'{where}; choose another --work-dir, or continue there with --force'
             )
+
+    def locked(self, cell: Cell) -> AbstractContextManager[None]:
+        """Hold the lock of a cell, see :func:`mmadvdefense.saving.locked`."""
+        return locked(self.path, 'cell', cell.fingerprint)
+
+    def state(self, cell: Cell) -> str:
+        """``'done'``, ``'open'``, ``'failed'``, or ``'cannot run'``, if that is known in advance."""
+        if cell.reason is not None:
+            return 'cannot run'
+        result = self.load(cell)
+        return 'open' if result is None else 'done' if result.error is None else 'failed'
 
     def load(self, cell: Cell) -> Optional[Result]:
         """The result of a cell; None if it is not finished."""
@@ -83,6 +97,10 @@ class RunFolder:
             {'version': VERSION, 'seconds': seconds, 'cell': result.as_dict(), 'samples': samples}
         ).encode()
         save_file_atomically(self._path(cell), lambda file: file.write(data), size=len(data))
+
+    def amend(self, cell: Cell, result: Result) -> None:
+        """Write a cell again that was saved before, with the same run time."""
+        self.save(cell, result, json.loads(self._path(cell).read_text())['seconds'])
 
     def examples(self, cell: Cell) -> Path:
         """The path of a cell's example images, which need not exist."""

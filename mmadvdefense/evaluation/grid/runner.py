@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import torch
 from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
@@ -35,13 +36,19 @@ class Grid:
         folder: the output folder; cells that are already finished there are not run again.
         source: the grid's config file, for the report.
         launcher: MMEngine's name of the launcher.
+        only: run this cell alone, which other processes may do with other cells at the same time. The report is left
+            to a run of all cells.
 
     Attributes:
         problems: after a run, one line per error.
     """
 
-    def __init__(self, plan: GridPlan, folder: RunFolder, source: str, launcher: str = 'none'):
+    def __init__(
+        self, plan: GridPlan, folder: RunFolder, source: str, launcher: str = 'none', only: Optional[Cell] = None
+    ):
         self.plan = plan
+        self.only = only
+        self.cells = plan.cells if only is None else [only]
         self.folder = folder
         self.source = source
         self.launcher = launcher
@@ -53,32 +60,28 @@ class Grid:
     def run(self) -> dict[str, Any]:
         """Run all cells that are unfinished or have failed, and write the report after every cell.
 
+        Cells that other processes have run on their own are taken as they are.
+
         A failure of an attack or a defense affects only its own cell, which records the reason and the traceback. An
         error on clean images without a defense is due to the model or the data and is raised. So is any error in a
         distributed run, since the other processes would wait forever.
 
         Returns:
-            The report, on the first process.
+            The report, on the first process; empty for a single cell.
         """
-        pending = self._pending()
-        kinds = [(cell.threat, cell.condition.name) for cell in pending]
-        progress = GridProgress(kinds, self.plan.images, len(self.plan.cells))
-        for defense in self.plan.defenses.values():
-            cells = [cell for cell in pending if cell.defense == defense.name]
-            # Features are taken from the first images, which only a single process sees in order.
-            lacks = get_world_size() == 1 and lacks_distributions(self.plan, self.folder, defense)
-            own = [cell for cell in self.plan.cells if cell.defense == defense.name]
-            tests = self.self_tests.missing(own, defense.purifier is not None)
-            if cells or lacks or tests:
-                runner = Runner.from_cfg(self._runner_config(defense))
-                for cell in cells:
-                    self._run(runner, cell, progress)
-                for cell in tests:
-                    self._self_test(runner, cell, progress)
-                if lacks:
-                    self._collect_distributions(runner, defense)
-                del runner
-                torch.cuda.empty_cache()
+        alone: AbstractContextManager[None] = nullcontext()
+        if self.only is not None and is_main_process():
+            alone = self.folder.locked(self.only)
+        with alone:
+            pending = self._pending()
+            kinds = [(cell.threat, cell.condition.name) for cell in pending]
+            progress = GridProgress(kinds, self.plan.images, len(self.cells))
+            for defense in self.plan.defenses.values():
+                self._run_defense(defense, [cell for cell in pending if cell.defense == defense.name], progress)
+        if self.only is not None:
+            self._note_failure(self.only)
+            return {}
+        self._complete_changes()
         report = self._write()
         self.problems += failures(report)
         if is_main_process():
@@ -88,20 +91,41 @@ class Grid:
             write_grid_page(self.plan, self.folder, self._finished(), report)
         return report
 
+    def _run_defense(self, defense: Defense, cells: list[Cell], progress: GridProgress) -> None:
+        own = [cell for cell in self.cells if cell.defense == defense.name]
+        # Features are taken from the first images, which only a single process sees in order. They belong to the
+        # defense, so a single cell collects them if it is that of the clean images.
+        due = get_world_size() == 1 and any(cell.threat == CLEAN for cell in own)
+        lacks = due and lacks_distributions(self.plan, self.folder, defense)
+        tests = self.self_tests.missing(own, defense.purifier is not None)
+        if not (cells or lacks or tests):
+            return
+        runner = Runner.from_cfg(self._runner_config(defense))
+        for cell in cells:
+            self._run(runner, cell, progress)
+        for cell in tests:
+            self._self_test(runner, cell, progress)
+        if lacks:
+            self._collect_distributions(runner, defense)
+        del runner
+        torch.cuda.empty_cache()
+
     def _pending(self) -> list[Cell]:
         """The unfinished cells, the same on all processes."""
-        for cell in self.plan.cells if is_main_process() else []:
+        for cell in self.cells if is_main_process() else []:
             result = self.folder.load(cell)
             if result is not None and result.error is None:
                 self.results[cell.fingerprint] = result
-        left = [[cell.fingerprint for cell in self.plan.cells if cell.fingerprint not in self.results]]
+        left = [[cell.fingerprint for cell in self.cells if cell.fingerprint not in self.results]]
         broadcast_object_list(left)
-        return [cell for cell in self.plan.cells if cell.fingerprint in left[0]]
+        return [cell for cell in self.cells if cell.fingerprint in left[0]]
 
     def _runner_config(self, defense: Defense):
         config = defense.config
         config.launcher = self.launcher
-        config.work_dir = str(self.folder.path / 'logs' / defense.name)
+        # Processes that run cells of the same defense must not write the same log.
+        logs = Path(defense.name) if self.only is None else Path('cells', self.only.file_name)
+        config.work_dir = str(self.folder.path / 'logs' / logs)
         config.experiment_name = f'grid-{defense.name}'
         config.log_level = self.plan.config.log_level
         # Several runners cannot share a config's visualizer.
@@ -116,8 +140,7 @@ class Grid:
         result.defense = cell.defense
         result.purifier = self.plan.defenses[cell.defense].purifier is not None
         if is_main_process():
-            clean = next(c for c in self.plan.cells if c.defense == cell.defense and c.threat == CLEAN)
-            note_changes(result, self.results.get(clean.fingerprint))
+            note_changes(result, self._clean(cell))
             self.folder.save(cell, result, round(time.perf_counter() - start, 1))
             # Read back, so that the result is the same as in a resumed run.
             stored = self.folder.load(cell)
@@ -126,6 +149,24 @@ class Grid:
             self._write()
             warn_of(result, list(self.results.values()))
         progress.done(cell.title, cell_outcome(result.as_dict(), main_metric([result]) if result.metrics else ''))
+
+    def _clean(self, cell: Cell) -> Optional[Result]:
+        """The result of a cell's defense on clean images, if it is known."""
+        clean = next(c for c in self.plan.cells if c.defense == cell.defense and c.threat == CLEAN)
+        return self.results.get(clean.fingerprint)
+
+    def _complete_changes(self) -> None:
+        """Compare with clean images, where those were not known yet when a cell was run."""
+        for cell, result in self._finished():
+            if result.samples is not None and 'changed' not in result.samples:
+                note_changes(result, self._clean(cell))
+                if 'changed' in result.samples:
+                    self.folder.amend(cell, result)
+
+    def _note_failure(self, cell: Cell) -> None:
+        result = self.results.get(cell.fingerprint)
+        if result is not None and result.error is not None:
+            self.problems.append(f'{cell.title}: {result.reason}')
 
     def _score(self, runner: Runner, cell: Cell, batches) -> Result:
         config = self.plan.config
@@ -176,7 +217,7 @@ class Grid:
         return [(cell, self.results[cell.fingerprint]) for cell in self.plan.cells if cell.fingerprint in self.results]
 
     def _write(self) -> dict[str, Any]:
-        if not is_main_process():
+        if not is_main_process() or self.only is not None:
             return {}
         self_tests = self.self_tests.rows(self.plan.cells)
         report = build_report(self.plan, self._finished(), self.source, self_tests)
