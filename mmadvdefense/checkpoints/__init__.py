@@ -1,9 +1,9 @@
 """Checkpoints, which go into a model as a whole or not at all."""
 
 from ..saving import AtomicLocalBackend, save_file_atomically, write_json
-from .backbone import load_backbone
 from .comparison import PREPROCESSOR, LoadReport, compare_state_dict
 from .loading import CheckpointMismatch, check_state_dict, keep_own, load_target, state_dict_of
+from .part import load_part
 
 __all__ = [
     'PREPROCESSOR',
@@ -13,7 +13,7 @@ __all__ = [
     'check_state_dict',
     'compare_state_dict',
     'keep_own',
-    'load_backbone',
+    'load_part',
     'load_target',
     'save_file_atomically',
     'state_dict_of',

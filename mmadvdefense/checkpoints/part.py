@@ -1,4 +1,4 @@
-"""The backbone of a trained model as the start of another network."""
+"""A part of a trained model as the start of another network."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from ..saving import PathLike
 from .comparison import some
 from .loading import CheckpointMismatch, check_state_dict, state_dict_of
 
-_BACKBONE = 'backbone.'
 
-
-def load_backbone(module: nn.Module, path: PathLike) -> int:
-    """Fill a module with the backbone of a host model that was trained beforehand.
+def load_part(module: nn.Module, path: PathLike, part: str = 'backbone') -> int:
+    """Fill a module with a part of a host model that was trained beforehand.
 
     Args:
-        module: what the checkpoint calls ``backbone``, on any device.
+        module: what the checkpoint calls ``part``, on any device.
         path: a checkpoint of the host model, which is read as data only, or a URL that MMEngine can load.
+        part: name of a module of the host model, such as ``backbone`` or ``head.fc``.
 
     Returns:
         How many tensors were loaded.
@@ -29,18 +28,19 @@ def load_backbone(module: nn.Module, path: PathLike) -> int:
         FileNotFoundError: if there is no such file.
         ValueError: if it is not a checkpoint, is damaged, or holds no state dict.
         mmadvdefense.compat.CheckpointRefused: if it holds more than data.
-        CheckpointMismatch: if it has no backbone, or not this one; the module is then unchanged.
+        CheckpointMismatch: if it has no such part, or another one; the module is then unchanged.
     """
     compat.check_checkpoint(path)
     state_dict = state_dict_of(CheckpointLoader.load_checkpoint(os.fspath(path), map_location='cpu'), path)
     named = {name.removeprefix('module.'): value for name, value in state_dict.items()}
-    backbone = {name.removeprefix(_BACKBONE): value for name, value in named.items() if name.startswith(_BACKBONE)}
-    if not backbone:
-        raise CheckpointMismatch(f'{path} has no backbone, but {some(list(named), 3)}')
-    report = check_state_dict(module, backbone, ignore=(), source=f'the backbone in {path}')
+    start = f'{part}.'
+    theirs = {name.removeprefix(start): value for name, value in named.items() if name.startswith(start)}
+    if not theirs:
+        raise CheckpointMismatch(f'{path} has no {part}, but {some(list(named), 3)}')
+    report = check_state_dict(module, theirs, ignore=(), source=f'the {part} in {path}')
     if report.unexpected:
         raise CheckpointMismatch(
-            f'the backbone in {path} has more than this {type(module).__name__}: {some(report.unexpected, 3)}'
+            f'the {part} in {path} has more than this {type(module).__name__}: {some(report.unexpected, 3)}'
         )
-    module.load_state_dict(backbone)
+    module.load_state_dict(theirs)
     return len(report.matched)

@@ -3,6 +3,7 @@
 from .bottleneck_encoder import BottleneckEncoder
 from .bottleneck_generator import BottleneckGenerator
 from .cifar_resnet import CIFARResNet
+from .class_code_generator import ClassCodeGenerator
 from .converters import convert_pix2pixhd_discriminator, convert_pix2pixhd_generator
 from .denoising_autoencoder import DenoisingAutoEncoder
 from .denoising_backbone import build_denoising_backbone
@@ -29,6 +30,7 @@ __all__ = [
     'BottleneckEncoder',
     'BottleneckGenerator',
     'CIFARResNet',
+    'ClassCodeGenerator',
     'DUNet',
     'DenoisingAutoEncoder',
     'DenoisingBlock',

@@ -22,6 +22,24 @@ def _unit(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequentia
     )
 
 
+def mix_low_passed(decoded: Tensor, x: Tensor, share: float, pool: int) -> Tensor:
+    """Mix decoded images with a low-passed input, so that they remain pictures.
+
+    Args:
+        decoded: images in [-1, 1], ``(N, C, H, W)``.
+        x: the input, of the same shape; H and W are multiples of ``pool`` unless ``share`` is 0.
+        share: of the low-passed input in the result, in [0, 1).
+        pool: side in pixels of the averages, which are interpolated bilinearly.
+
+    Returns:
+        Images in [-1, 1], of the same shape.
+    """
+    if not share:
+        return decoded
+    low = F.interpolate(F.avg_pool2d(x, pool), x.shape[-2:], mode='bilinear', align_corners=False)
+    return decoded.lerp(low, share)
+
+
 @MODELS.register_module()
 class BottleneckGenerator(nn.Module):
     """Residual encoder, narrow code, bilinear decoder, and no path around the code.
@@ -47,7 +65,7 @@ class BottleneckGenerator(nn.Module):
 
     Attributes:
         divisor: height and width of the images are multiples of this.
-        pretrained: the checkpoint of a classifier for each part that starts as its backbone, by the part's name.
+        pretrained: for each part that starts as one of a trained classifier's, by name: that part and the checkpoint.
 
     Raises:
         ValueError: for numbers that do not fit together or are out of range.
@@ -75,7 +93,7 @@ class BottleneckGenerator(nn.Module):
             raise UsageError(f'image_mix is the share of the low-passed input, 0 to below 1, got {image_mix}')
         self.image_mix = image_mix
         self.image_pool = image_pool
-        self.pretrained = {'encoder': encoder_checkpoint} if encoder_checkpoint else {}
+        self.pretrained = {'encoder': ('backbone', encoder_checkpoint)} if encoder_checkpoint else {}
         self.encoder = BottleneckEncoder(in_channels, widths, blocks)
         self.divisor = math.lcm(self.encoder.divisor, image_pool) if image_mix else self.encoder.divisor
         self.to_code = nn.Conv2d(widths[-1], code_channels, 1)
@@ -105,8 +123,4 @@ class BottleneckGenerator(nn.Module):
         out = self.from_code(self.to_code(self.encoder(x)[-1]))
         for unit in self.decoder:
             out = unit(F.interpolate(out, scale_factor=2, mode='bilinear', align_corners=False))
-        decoded = self.head(out).tanh()
-        if not self.image_mix:
-            return decoded
-        low = F.interpolate(F.avg_pool2d(x, self.image_pool), (height, width), mode='bilinear', align_corners=False)
-        return decoded.lerp(low, self.image_mix)
+        return mix_low_passed(self.head(out).tanh(), x, self.image_mix, self.image_pool)

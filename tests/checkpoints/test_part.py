@@ -1,10 +1,10 @@
-"""A network that starts as the backbone of a trained model."""
+"""A network that starts as a part of a trained model."""
 
 import pytest
 import torch
 from torch import nn
 
-from mmadvdefense.checkpoints import CheckpointMismatch, load_backbone
+from mmadvdefense.checkpoints import CheckpointMismatch, load_part
 from mmadvdefense.compat import CheckpointRefused
 
 
@@ -25,7 +25,7 @@ def saved(tmp_path):
 def test_fills_it(saved):
     trained, fresh = network(), network()
     trained[1].running_mean += 5
-    assert load_backbone(fresh, saved(trained)) == 7
+    assert load_part(fresh, saved(trained)) == 7
     assert all(torch.equal(fresh.state_dict()[name], value) for name, value in trained.state_dict().items())
 
 
@@ -42,12 +42,19 @@ def test_another_backbone_is_refused_as_a_whole(saved, theirs, message):
     ours = network()
     before = {name: value.clone() for name, value in ours.state_dict().items()}
     with pytest.raises(CheckpointMismatch, match=message):
-        load_backbone(ours, saved(theirs))
+        load_part(ours, saved(theirs))
     assert all(torch.equal(ours.state_dict()[name], value) for name, value in before.items())
 
 
 def test_reads_nothing_but_data(saved, tmp_path):
     with pytest.raises(CheckpointRefused, match='could run code'):
-        load_backbone(network(), saved(network(), other=network()))
+        load_part(network(), saved(network(), other=network()))
     with pytest.raises(FileNotFoundError, match='no checkpoint .*gone.pth'):
-        load_backbone(network(), tmp_path / 'gone.pth')
+        load_part(network(), tmp_path / 'gone.pth')
+
+
+def test_another_part(saved):
+    head = nn.Linear(3, 2, bias=False)
+    assert load_part(head, saved(network()), 'head.fc') == 1 and not head.weight.any()
+    with pytest.raises(CheckpointMismatch, match='model.pth has no neck, but '):
+        load_part(head, saved(network()), 'neck')

@@ -49,7 +49,7 @@ class FPDGenerator(nn.Module):
 
     Attributes:
         divisor: height and width of the images are multiples of this.
-        pretrained: the checkpoint of a classifier for each part that starts as its backbone, by the part's name.
+        pretrained: for each part that starts as one of a trained classifier's, by name: that part and the checkpoint.
 
     Raises:
         ValueError: for ``widths`` and ``blocks`` that do not fit together, or a ``finest`` stage that leaves no pyramid
@@ -76,7 +76,7 @@ class FPDGenerator(nn.Module):
             )
         self.finest = finest
         self.denoise = denoise
-        self.pretrained = {'encoder': encoder_checkpoint} if encoder_checkpoint else {}
+        self.pretrained = {'encoder': ('backbone', encoder_checkpoint)} if encoder_checkpoint else {}
         self.encoder = BottleneckEncoder(in_channels, widths, blocks)
         self.divisor = self.encoder.divisor
         self.laterals = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in widths[finest:])

@@ -9,7 +9,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from ...checkpoints import CheckpointMismatch, compare_state_dict, load_backbone
+from ...checkpoints import CheckpointMismatch, compare_state_dict, load_part
 from ...errors import StateError, UsageError
 from ...pixels import Layout, Pixels, joined, pad_to_multiple, resize, stack, to_pixels, to_unit_range
 from ...registry import MODELS, named_types
@@ -123,7 +123,7 @@ class GeneratorPurifier(Purifier):
         }
 
     def load_pretrained(self) -> None:
-        """Fill the parts of an untrained generator that start as the backbone of a trained classifier.
+        """Fill the parts of an untrained generator that start as those of a trained classifier.
 
         Raises:
             FileNotFoundError: if there is no such checkpoint.
@@ -131,8 +131,8 @@ class GeneratorPurifier(Purifier):
         """
         if int(self.num_updates):
             return
-        for name, path in getattr(self.generator, 'pretrained', {}).items():
-            count = load_backbone(self.generator.get_submodule(name), path)
+        for name, (part, path) in getattr(self.generator, 'pretrained', {}).items():
+            count = load_part(self.generator.get_submodule(name), path, part)
             print_log(f'loaded {count} tensors of {path} into the {name} of the generator', 'current')
 
     def check_ready(self) -> None:

@@ -56,7 +56,9 @@ def test_without_denoising():
 
 
 def test_starts_as_a_classifier():
-    assert FPDGenerator(encoder_checkpoint='classifier.pth', **SMALL).pretrained == {'encoder': 'classifier.pth'}
+    assert FPDGenerator(encoder_checkpoint='classifier.pth', **SMALL).pretrained == {
+        'encoder': ('backbone', 'classifier.pth')
+    }
     assert FPDGenerator(**SMALL).pretrained == {}
 
 
