@@ -1,5 +1,5 @@
-# As resnet20_cifar10_long_bottleneck.py, with class probabilities as the only thing that the target gets to see of an image.
-# The encoder is an adversarially trained classifier (configs/target/bottleneck_encoder_adversarial_cifar10.py), to be named by
+# As resnet20_cifar10_long_bottleneck.py, with class probabilities as all that the target gets to see of an image. The
+# encoder is an adversarially trained classifier (configs/target/bottleneck_encoder_adversarial_cifar10.py), named by
 # --cfg-options data_preprocessor.generator.encoder_checkpoint=work_dirs/.../iter_6000.pth
 _base_ = './resnet20_cifar10_long_bottleneck.py'
 
