@@ -104,11 +104,11 @@ train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 
 
 def test_one_line_on_a_host_s_config(run_tool, tmp_path):
-    """Twenty iterations in front of MMPretrain's ResNet-18, with the objective and the optimizer of the recipe."""
+    """Six iterations in front of MMPretrain's ResNet-18, with the objective and the optimizer of the recipe."""
     from mmadvdefense.models import build_model
 
     # As many as iterations: MMEngine waits two seconds before it goes through the data again.
-    for index in range(20):
+    for index in range(6):
         image = np.random.RandomState(index).randint(0, 256, (32, 32, 3), np.uint8)
         path = tmp_path / 'data' / 'ab'[index % 2] / f'{index}.png'
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -129,8 +129,8 @@ load_from = '{tmp_path}/resnet18.pth'
 train_dataloader = {loader}
 val_dataloader = {loader}
 test_dataloader = {loader}
-train_cfg = dict(_delete_=True, by_epoch=False, max_iters=20, val_interval=20)
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(by_epoch=False, interval=20))
+train_cfg = dict(_delete_=True, by_epoch=False, max_iters=6, val_interval=6)
+default_hooks = dict(logger=dict(interval=3), checkpoint=dict(by_epoch=False, interval=6))
 """)
     mismatch = run_tool('train', tmp_path / 'one_line.py', '--work-dir', tmp_path / 'work')
     assert mismatch.error.endswith('use the config and checkpoint of a model trained for this data set')
@@ -148,22 +148,22 @@ default_hooks = dict(logger=dict(interval=10), checkpoint=dict(by_epoch=False, i
     said = done.out + done.err + log
     assert 'no PurifierTrainHook in the config: training with the default recipe' in said
     assert 'loaded 122 of 122 tensors of the target; 0 missing' in log
-    line = next(line for line in log.splitlines() if '[20/20]' in line)
+    line = next(line for line in log.splitlines() if '[6/6]' in line)
     for term in ('task_loss', 'loss_pixel_adv', 'loss_gan_generator', 'loss_feature_matching', 'loss_align'):
         assert f' {term}: ' in line
     written = Config.fromfile(tmp_path / 'work' / 'one_line.py')
     assert written.optim_wrapper.optimizer.type == 'Adam' and written.optim_wrapper.optimizer.lr == 1e-3
-    assert written.param_scheduler[0].type == 'LinearLR' and written.param_scheduler[0].end == 20
+    assert written.param_scheduler[0].type == 'LinearLR' and written.param_scheduler[0].end == 6
     hook = next(hook for hook in written.custom_hooks if hook.type == 'PurifierTrainHook')
     assert [attack.type for attack in hook.attack] == ['RandomBudget'] * 6 and hook.labels == 'predicted'
     assert {attack.attack.type for attack in hook.attack} == {'PGD', 'MIFGSM', 'TIFGSM', 'DIFGSM', 'FGSM'}
-    trained = _state(tmp_path / 'work' / 'iter_20.pth')
-    assert int(trained['data_preprocessor.num_updates']) == 20
+    trained = _state(tmp_path / 'work' / 'iter_6.pth')
+    assert int(trained['data_preprocessor.num_updates']) == 6
     plain = _state(tmp_path / 'resnet18.pth')
     assert all(torch.equal(trained[name], value) for name, value in plain.items())
 
     tested = run_tool(
-        'test', tmp_path / 'one_line.py', tmp_path / 'work' / 'iter_20.pth', '--attack', 'FGSM', '--eps', 8
+        'test', tmp_path / 'one_line.py', tmp_path / 'work' / 'iter_6.pth', '--attack', 'FGSM', '--eps', 8
     )
     assert tested.code == 0, tested.err[-3000:]
     assert 'FGSM, gray-box' in tested.out
@@ -171,7 +171,7 @@ default_hooks = dict(logger=dict(interval=10), checkpoint=dict(by_epoch=False, i
     from mmpretrain.apis import ImageClassificationInferencer
 
     inferencer = ImageClassificationInferencer(
-        str(tmp_path / 'work' / 'one_line.py'), pretrained=str(tmp_path / 'work' / 'iter_20.pth'), device='cpu'
+        str(tmp_path / 'work' / 'one_line.py'), pretrained=str(tmp_path / 'work' / 'iter_6.pth'), device='cpu'
     )
     (result,) = inferencer(str(tmp_path / 'data' / 'a' / '0.png'))
     assert len(result['pred_scores']) == 10
