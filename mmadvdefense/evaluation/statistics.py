@@ -79,3 +79,19 @@ def correct_under_all(correct: Sequence[Sequence[Optional[bool]]]) -> Optional[f
     """
     known = [all(image) for image in zip(*correct) if None not in image]
     return float(np.mean(known)) if known else None
+
+
+def share_interval(share: float, number: int) -> tuple[float, float]:
+    """The 95 % interval of a share of images (Clopper and Pearson, Biometrika 1934).
+
+    Args:
+        share: of the images, 0-1.
+        number: of images.
+
+    Returns:
+        Bounds in 0-1; never empty, also where none or all of the images count.
+    """
+    from scipy import stats
+
+    interval = stats.binomtest(round(share * number), number).proportion_ci(CONFIDENCE, method='exact')
+    return float(interval.low), float(interval.high)

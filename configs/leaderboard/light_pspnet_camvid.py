@@ -1,0 +1,20 @@
+# Rows of docs/leaderboard.md: a light PSPNet on CamVid behind transforms without weights. Train both models first:
+# python tools/train.py configs/target/light_pspnet_camvid.py --out checkpoints/light_pspnet_camvid.pth
+# python tools/train.py configs/target/light_deeplabv3_camvid.py --out checkpoints/light_deeplabv3_camvid.pth
+_base_ = '../_base_/leaderboard/dense.py'
+
+target = dict(config='configs/target/light_pspnet_camvid.py', checkpoint='checkpoints/light_pspnet_camvid.pth')
+source = dict(config='configs/target/light_deeplabv3_camvid.py', checkpoint='checkpoints/light_deeplabv3_camvid.pth')
+_aware = dict(type='SegPGD', eps=8, step_size=2.0, steps=20)
+attacks = {'BIM': dict(type='BIM', eps=8, step_size=2.0, steps=10), 'SegPGD': _aware, 'SegPGD, BPDA': _aware}
+threat_models = [
+    # SegPGD of the undefended target, which is the strongest attack on it.
+    dict(name='gray-box', attacks=['BIM', 'SegPGD']),
+    dict(name='transfer', source=source, attacks=['BIM']),
+    dict(name='adaptive', attacks=['SegPGD']),
+    dict(name='adaptive-bpda', attacks=['SegPGD, BPDA']),
+]
+fields = dict(aware='SegPGD')
+num_images = 24
+test_dataloader = dict(batch_size=8, num_workers=0)
+leaderboard = dict(dataset='CamVid', architecture='light PSPNet')
