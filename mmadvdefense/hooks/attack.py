@@ -68,8 +68,8 @@ class AttackHook(Hook):
         samples: after an epoch, on the first process: columns of the same length, one row per image: ``image``,
             ``linf``, ``l2``, ``psnr``; ``area`` if that is the budget; with an attack ``queries``, ``nonfinite``, and
             ``rise`` if it is known of any image (:class:`~mmadvdefense.attacks.AttackResult`); and with
-            ``score_samples`` the columns of :class:`~mmadvdefense.tasks.SampleScores`, ``score``, ``correct``
-            and ``decision``, None for images without ground truth, and ``source/<config>``.
+            ``score_samples`` the columns of :class:`~mmadvdefense.tasks.SampleScores`, ``score``, ``correct``,
+            ``decision`` and of classifiers ``label``, None for images without ground truth, and ``source/<config>``.
         unscored: the reason why images could not be scored individually; None if they could.
         crafting: whether the attack is running, so that an error can be attributed to it.
         batch: the images of the current batch: clean, adversarial and purified.

@@ -128,7 +128,8 @@ class ClassificationTask(ImageTask):
         unknown = torch.full((1,), math.nan)
         true = [sample.get('gt_label') for sample in predictions]
         labels = torch.cat([unknown if own is None else own.flatten().cpu().double() for own in true])
-        return SampleScores((predicted == labels).double().masked_fill(labels.isnan(), math.nan), predicted)
+        score = (predicted == labels).double().masked_fill(labels.isnan(), math.nan)
+        return SampleScores(score, predicted, labels)
 
     def class_features(self, features: Tensor, data_samples: Sequence) -> tuple[Tensor, Tensor]:
         vectors = features.flatten(2).mean(2) if features.ndim > 2 else features

@@ -34,6 +34,7 @@ class SampleScores:
             truth; detection the F1 of boxes with a confidence of at least 0.3, found at an IoU of at least 0.5. NaN
             where there is no ground truth: no label, no labelled pixel, no box.
         predicted: ``(N,)``, the predicted class of each image, if the task has one class per image.
+        label: ``(N,)``, its true class, if the task has one class per image; NaN without ground truth.
         errors: for detection, ``(N,)`` by type: how many errors of each type of TIDE an image has, NaN without ground
             truth (see :func:`mmadvdefense.tasks.detections.error_types.error_counts`).
         counts: :func:`pixel_counts` of each image, ``(N, 3, K)``, if pixels have classes.
@@ -41,6 +42,7 @@ class SampleScores:
 
     score: Tensor
     predicted: Optional[Tensor] = None
+    label: Optional[Tensor] = None
     errors: Mapping[str, Tensor] = field(default_factory=dict)
     counts: Optional[Tensor] = None
 
@@ -55,11 +57,16 @@ class SampleScores:
         return self.correct.long() if self.predicted is None else self.predicted
 
     def columns(self) -> dict[str, Tensor]:
-        """``score``, ``correct``, ``decision`` and ``errors/...``, ``(N,)`` floats each, NaN without ground truth."""
+        """``score``, ``correct``, ``decision``, ``label`` and ``errors/...``, ``(N,)`` each.
+
+        Floats, NaN for images without ground truth. ``label`` is there if images have one, ``errors/...`` if the task
+        has them.
+        """
         correct = self.correct.double().masked_fill(self.score.isnan(), math.nan)
         decision = correct if self.predicted is None else self.predicted.double()
         errors = {f'{ERRORS}{name}': number.double() for name, number in self.errors.items()}
-        return {'score': self.score.double(), 'correct': correct, 'decision': decision, **errors}
+        label = {} if self.label is None else {'label': self.label.double()}
+        return {'score': self.score.double(), 'correct': correct, 'decision': decision, **label, **errors}
 
     @classmethod
     def unknown(cls, number: int) -> SampleScores:

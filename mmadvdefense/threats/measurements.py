@@ -17,8 +17,8 @@ from ..tasks.sample_scores import ERRORS
 # Prefix of the columns with a source model's scores on clean images.
 SOURCE = 'source/'
 # Columns of integers, columns of booleans, and columns that are empty for images without ground truth.
-_COUNTS, _FLAGS = ('queries', 'nonfinite', 'decision'), ('correct', 'worst_draw', 'majority')
-_NEED_TRUTH = ('score', 'decision', *_FLAGS)
+_COUNTS, _FLAGS = ('queries', 'nonfinite', 'decision', 'label'), ('correct', 'worst_draw', 'majority')
+_NEED_TRUTH = ('score', 'decision', 'label', *_FLAGS)
 # Not known of every attack.
 _RISE = 'rise'
 
@@ -85,10 +85,15 @@ class Measurements:
         self._columns: dict[str, list[Tensor]] = {}
 
     def add(self, names: Sequence[str], columns: Mapping[str, Tensor]) -> None:
-        """Add a batch: the names of the images, and numbers ``(N,)`` of any type and device."""
+        """Add a batch: the names of the images, and numbers ``(N,)`` of any type and device.
+
+        A column that another batch has and this one lacks, or the reverse, is NaN there: not all images can be scored.
+        """
+        before = len(self._names)
         self._names.extend(names)
-        for name, values in columns.items():
-            self._columns.setdefault(name, []).append(values)
+        for name in dict.fromkeys([*self._columns, *columns]):
+            known = self._columns.setdefault(name, [torch.full((before,), math.nan)] if before else [])
+            known.append(columns[name] if name in columns else torch.full((len(names),), math.nan))
 
     def gather(self, size: int) -> Optional[dict[str, list]]:
         """All rows of all processes, on the first one; None on the others.

@@ -178,7 +178,7 @@ def test_what_became_of_every_image(attacked):
     """By hand, in the order of the data set."""
     tested = attacked(enabled=False, batch_size=4, score_samples=True)
     samples = tested.hook.samples
-    scores = ['score', 'correct', 'decision']
+    scores = ['score', 'correct', 'decision', 'label']
     assert list(samples) == ['image', 'linf', 'l2', 'psnr', 'queries', 'nonfinite', 'rise', *scores]
     assert all(rise > 0 for rise in samples['rise'])
     adversarial, clean = torch.stack(tested.adversarial), torch.stack(tested.clean)
@@ -187,7 +187,7 @@ def test_what_became_of_every_image(attacked):
         said = model(model.data_preprocessor.native({'inputs': adversarial})['inputs']).argmax(1)
     labels = [int(sample.gt_label) for sample in tested.samples]
     assert samples['image'] == [str(index) for index in range(6)]
-    assert samples['decision'] == said.tolist()
+    assert samples['decision'] == said.tolist() and samples['label'] == labels
     assert samples['correct'] == (said == torch.tensor(labels)).tolist()
     assert samples['score'] == [float(right) for right in samples['correct']]
     assert samples['l2'] == pytest.approx((adversarial - clean).flatten(1).norm(dim=1).tolist(), rel=1e-5)

@@ -160,6 +160,7 @@ def test_images_without_a_label(tiny_classifier, image_batch):
     del predictions[1].gt_label
     scores = task_of(tiny_classifier).score_samples(predictions)
     assert scores.score[0] == 1 and scores.score[1].isnan() and scores.decision.tolist() == said
+    assert scores.label[0] == said[0] and scores.columns()['label'].isnan().tolist() == [False, True, *[False] * 4]
     del predictions[0].pred_label
     with pytest.raises(NotScored, match='ImageClassifier predicts no class or several classes for an image'):
         task_of(tiny_classifier).score_samples(predictions)

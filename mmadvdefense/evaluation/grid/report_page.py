@@ -13,6 +13,7 @@ from ...threats.attack_key import attack_key
 from ..report.distributions import collect_distributions, distribution_element, load_distributions, save_distributions
 from ..report.grid_examples import example_sheets
 from ..report.html_page import write_page
+from ..report.page import changed_images, class_tables
 from .defenses import Defense
 from .plan import GridPlan
 from .report_data import Finished
@@ -39,7 +40,10 @@ def write_grid_page(plan: GridPlan, folder: RunFolder, finished: Finished, repor
             element = distribution_element(load_distributions(path), classes, plan.config.seed)
             shown[f'{defense.name}, gray-box, {attack}'] = element
     path = folder.path / 'report.html'
-    write_page(path, report, example_sheets(report, cells), shown)
+    pictures = example_sheets(report, cells)
+    scored = [(threat, result) for threat, result, _ in cells]
+    changed = changed_images(report, scored, pictures, folder.path)
+    write_page(path, report, pictures, shown, class_tables(report, scored), changed)
     return path
 
 

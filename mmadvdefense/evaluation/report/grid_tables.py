@@ -14,6 +14,8 @@ from .strength import beside, strength_table
 from .summary_table import summary_table
 from .tables import Table, first_size, metric_text, psnr_text, reason_text, sizes_text, spread
 
+# Headings by which the page finds what it links.
+SINGLE_IMAGES, CHANGED = 'single images', 'decision changed (%)'
 # Attackers who do what a gray-box attacker does where there is no purifier.
 ADAPTIVE = tuple(name for name in NEEDS_PURIFIER if name != 'adaptive-substitute')
 
@@ -274,7 +276,7 @@ def _errors(report: dict[str, Any], threat: str) -> Table:
 
 def _single_images(report: dict[str, Any], threat: str) -> Table:
     """What is known of single images."""
-    header = ['attack', 'defense', 'correct (%)', 'mean score (%), 95 % interval', 'decision changed (%)']
+    header = ['attack', 'defense', 'correct (%)', 'mean score (%), 95 % interval', CHANGED]
     rows = [[*header, 'PSNR to clean (dB)']]
     for cell in _cells(report, threat):
         if cell['reason'] is None:
@@ -286,4 +288,4 @@ def _single_images(report: dict[str, Any], threat: str) -> Table:
                 correct, score = f'{scores["correct"]:.2f}', f'{scores["score"]:.2f} [{low:.2f}, {high:.2f}]'
             who = [cell['condition']['name'], cell['defense']]
             rows.append([*who, correct, score, changed, psnr_text(cell['measured'])])
-    return Table(f'single images, {threat}', rows)
+    return Table(f'{SINGLE_IMAGES}, {threat}', rows)
