@@ -5,9 +5,10 @@ _base_ = './resnet20_cifar10_long_bottleneck.py'
 
 data_preprocessor = dict(generator=dict(_delete_=True, type='ClassCodeGenerator', num_classes=10))
 optim_wrapper = dict(
+    optimizer=dict(lr=5e-3),
     paramwise_cfg=dict(
         custom_keys={
             # The encoder is trained; what it calls a class has to be drawn.
-            'encoder': dict(lr_mult=0.05),
-            'scores': dict(lr_mult=0.05),
+            'encoder': dict(lr_mult=0.01),
+            'scores': dict(lr_mult=0.01),
             'drawings': dict(lr_mult=10.0)}))

@@ -12,7 +12,7 @@ defenses = dict(
     jpeg=dict(data_preprocessor=dict(type='JPEGPurifier', quality=75)),
     median=dict(data_preprocessor=dict(type='MedianFilterPurifier')),
     align=purifier('zoo/align_resnet20_cifar10.pth'),
-    general=purifier('zoo/general_resnet20_cifar10.pth'))
+    general_integer=purifier('zoo/general_integer_resnet20_cifar10.pth'))
 del purifier
 
 steps = dict(type='PGD', eps=8, step_size=2, steps=10, random_start='uniform')

@@ -13,6 +13,7 @@ defenses = dict(
     none=dict(),
     align=purifier('zoo/align_resnet20_cifar10.pth'),
     general=purifier('zoo/general_resnet20_cifar10.pth'),
+    general_integer=purifier('zoo/general_integer_resnet20_cifar10.pth'),
     general_logits=purifier('zoo/general_logits_resnet20_cifar10.pth'),
     general_fractional=purifier('zoo/general_fractional_resnet20_cifar10.pth'),
     adaptive=purifier('zoo/adaptive_resnet20_cifar10.pth'))
