@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional, Union, cast
 
 from mmengine.config import Config
+from mmengine.model import BaseModel
 
 from ...errors import UsageError
 from ...models import build_model
@@ -55,8 +56,9 @@ class Check:
 def verify_row(row: Row, folder: Union[str, Path], images: int = 200) -> list[Check]:
     """Attack a defense of the leaderboard again, with new adversarial images.
 
-    The images are up to ``images`` of the row's own, spread evenly, with the same seeds: with as many as the row has,
-    the numbers are the same up to rounding. They are compared by the mean score of single images.
+    The images are up to ``images`` of the row's own, spread evenly. All of them have the same seeds as before, and give
+    the same numbers up to rounding; a part of them has others, since seeds follow the position in the test set. Numbers
+    are compared by the mean score of single images.
 
     Args:
         row: of a result file, whose relative paths start at the current folder.
@@ -137,7 +139,9 @@ def forward_passes(grid_path: str, defense: str) -> int:
     for name, layer in model.named_modules():
         if name.rpartition('.')[2] == 'backbone':
             layer.register_forward_hook(lambda *_: calls.append('forward'))
-    model.test_step({'inputs': [item['inputs']], 'data_samples': [copy.deepcopy(item['data_samples'])]})
+    cast(BaseModel, model).test_step(
+        {'inputs': [item['inputs']], 'data_samples': [copy.deepcopy(item['data_samples'])]}
+    )
     if not calls:
         raise UsageError(f'{grid_path}: the model behind {defense!r} has no backbone whose passes could be counted')
     return len(calls)

@@ -136,8 +136,12 @@ def _row(
         eps=eps,
         clean_acc=attacks[0].acc,
         autoattack_acc=min(by_autoattack, default=None),
-        **{number: groups[group][0] for group, (number, _) in GROUPS.items()},
-        **{named: groups[group][1] for group, (_, named) in GROUPS.items()},
+        gray_box_acc=groups['gray-box'][0],
+        gray_box_attack=groups['gray-box'][1],
+        transfer_acc=groups['transfer'][0],
+        transfer_attack=groups['transfer'][1],
+        adaptive_acc=acc,
+        adaptive_attack=title,
         adaptive_acc_8bit=None if rounded is None else _worst(rounded, defense, attacks_8bit, 'informed')[0],
         number_forward_passes=passes,
         linf=max(one.linf_max for one in attacks),
@@ -220,9 +224,9 @@ def _worst(
 def _budget(attacks: Sequence[Measured]) -> tuple[str, float]:
     """The norm and the bound of all attacks."""
     built = [build_attack(one.config) for one in attacks if one.config is not None]
-    budgets = {(attack.norm, attack.eps) for attack in built}
-    if len(budgets) != 1 or not {norm for norm, _ in budgets} <= set(NORMS) or None in {eps for _, eps in budgets}:
-        shown = ', '.join(f'{norm} {eps}'.removesuffix('.0') for norm, eps in sorted(budgets, key=str)) or 'none'
+    budgets = sorted({(attack.norm, attack.eps) for attack in built}, key=str)
+    norm, eps = budgets[0] if len(budgets) == 1 else ('', None)
+    if norm not in NORMS or eps is None:
+        shown = ', '.join(f'{own} {size}'.removesuffix('.0') for own, size in budgets) or 'none'
         raise UsageError(f'the attacks of a row share one norm ({", ".join(NORMS)}) and one eps, got {shown}')
-    ((norm, eps),) = budgets
     return NORMS[norm], float(eps)

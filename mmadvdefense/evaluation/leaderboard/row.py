@@ -210,9 +210,10 @@ class Row:
                 raise UsageError(f'{number} is {acc}, above the {lowest} under {title}')
             if not self.one_label:
                 _check_same(number, acc, lowest)
-        known = [one for one in self.attacks if 'informed' in one.attackers and runs_autoattack(one.config)]
+        informed = [one for one in self.attacks if 'informed' in one.attackers]
+        known = [one.acc for one in informed if one.acc is not None and runs_autoattack(one.config)]
         if known or self.autoattack_acc is not None:
-            _check_same('autoattack_acc', self.autoattack_acc, min((one.acc for one in known), default=None))
+            _check_same('autoattack_acc', self.autoattack_acc, min(known, default=None))
         rounded = [one.acc for one in self.attacks_8bit if one.config is not None and one.acc is not None]
         if self.adaptive_acc_8bit is not None and (not rounded or self.adaptive_acc_8bit > min(rounded) + ROUNDING):
             raise UsageError(f'adaptive_acc_8bit is {self.adaptive_acc_8bit}, but attacks_8bit say {rounded}')
