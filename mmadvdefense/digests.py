@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Union
 
@@ -33,6 +33,11 @@ def file_digest(path: Union[str, Path]) -> str:
 
 def value_digest(*values: Any) -> str:
     """SHA-256 of tensors, arrays, and JSON values; arrays include their type and shape."""
+    return stream_digest(values)
+
+
+def stream_digest(values: Iterable[Any]) -> str:
+    """:func:`value_digest` of values that need not be in memory all at once."""
     digest = hashlib.sha256()
     for value in values:
         if isinstance(value, Tensor):

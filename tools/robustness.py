@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Optional
 
@@ -94,12 +95,14 @@ def main() -> None:
     config = filled(at_scale(named, arguments.scale))
     if arguments.scale and not arguments.work_dir and config.work_dir == named.work_dir:
         config.work_dir = f'{config.work_dir}_{arguments.scale}'
-    config = present(config, arguments.skip_missing)
-    # Now, and not with the first runner: all processes must find the same cells finished.
-    join_processes(arguments.launcher)
-    if arguments.update:
-        check_section(arguments.update, arguments.config)
-    plan = plan_grid(read_grid(config, arguments.trust_checkpoint), config.work_dir, arguments.launcher)
+    # A list of cells is read by other programs.
+    with redirect_stdout(sys.stderr if arguments.list_cells else sys.stdout):
+        config = present(config, arguments.skip_missing)
+        # Now, and not with the first runner: all processes must find the same cells finished.
+        join_processes(arguments.launcher)
+        if arguments.update:
+            check_section(arguments.update, arguments.config)
+        plan = plan_grid(read_grid(config, arguments.trust_checkpoint), config.work_dir, arguments.launcher)
     folder = RunFolder(config.work_dir)
     if is_main_process():
         try:

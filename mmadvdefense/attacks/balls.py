@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Optional, Union
+from functools import partial
+from typing import Callable, Optional, Union
 
 import torch
 from torch import Tensor
@@ -33,6 +34,10 @@ class Ball(ABC):
     def project(self, images: Tensor, clean: Tensor) -> Tensor:
         """Project images into the ball and the pixel range."""
 
+    def projection(self, clean: Tensor) -> Callable[[Tensor], Tensor]:
+        """:meth:`project` around the same images at every step; what it is given may be overwritten."""
+        return partial(self.project, clean=clean)
+
     @abstractmethod
     def random_delta(self, clean: Tensor, randomness: Randomness) -> Tensor:
         """A random point of the ball around zero."""
@@ -50,9 +55,15 @@ class LinfBall(Ball):
     """L-infinity: every pixel value changes by at most ``eps``."""
 
     def project(self, images: Tensor, clean: Tensor) -> Tensor:
-        # Clamping to both bounds at once saves computing the difference and a second clamp.
-        low, high = (clean - self.eps).clamp_(min=0), (clean + self.eps).clamp_(max=PIXEL_MAX)
-        return torch.minimum(torch.maximum(images, low), high)
+        return images.clamp(*self._bounds(clean))
+
+    def projection(self, clean: Tensor) -> Callable[[Tensor], Tensor]:
+        low, high = self._bounds(clean)
+        return lambda images: images.clamp_(low, high)
+
+    def _bounds(self, clean: Tensor) -> tuple[Tensor, Tensor]:
+        """The lowest and the highest values, which saves computing the difference and a second clamp."""
+        return (clean - self.eps).clamp_(min=0), (clean + self.eps).clamp_(max=PIXEL_MAX)
 
     def random_delta(self, clean: Tensor, randomness: Randomness) -> Tensor:
         return (randomness.uniform_like(clean) * 2 - 1) * self.eps

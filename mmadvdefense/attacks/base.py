@@ -201,9 +201,10 @@ class Attack(ABC):
 
     def _inside(self, images: Tensor, batch: AttackBatch) -> Tensor:
         """Project into the ball and the pixel range; non-finite values are replaced by those of the clean image."""
-        finite = images.isfinite()
-        batch.nonfinite += ~finite.flatten(1).all(1)
-        images = images.where(finite, batch.clean)
+        # NaN where an image is not finite, which ``isfinite`` needs four passes to tell.
+        zeros = images * 0
+        batch.nonfinite += zeros.flatten(1).sum(1).isnan()
+        images = batch.clean.where(zeros.isnan(), images)
         ball = self.ball_around(batch)
         images = images.clamp(0, PIXEL_MAX) if ball is None else ball.project(images, batch.clean)
         return images if batch.mask is None else images * batch.mask

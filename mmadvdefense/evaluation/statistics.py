@@ -10,8 +10,8 @@ from ..errors import UsageError
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
-# Resamples drawn at once: bounds the memory for data sets of any size.
-_BATCH = 100
+# Scores drawn at once, 16 bytes each: bounds the memory for data sets of any size. The interval does not depend on it.
+_DRAWN = 100_000
 
 
 def bootstrap_interval(scores: Sequence[float], seed: int = 0) -> tuple[float, float]:
@@ -30,7 +30,7 @@ def bootstrap_interval(scores: Sequence[float], seed: int = 0) -> tuple[float, f
         (np.asarray(scores, dtype=np.float64),),
         np.mean,
         n_resamples=RESAMPLES,
-        batch=_BATCH,
+        batch=max(1, _DRAWN // len(scores)),
         vectorized=True,
         confidence_level=CONFIDENCE,
         method='percentile',

@@ -2,6 +2,7 @@
 
 import copy
 import random
+from functools import partial
 
 import numpy as np
 import pytest
@@ -313,6 +314,7 @@ def test_the_model_sees_black_padding_only(attack_type, pointwise_classifier, mi
         return projected
 
     attack.ball.project = record
+    attack.ball.projection = lambda clean: partial(record, clean=clean)
     attack(AttackSource(pointwise_classifier), images, samples, Randomness(0))
     # A start, two steps, and what the base class does at the end of every attack.
     assert len(seen) == 4

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from mmadvdefense.evaluation import statistics
 from mmadvdefense.evaluation.statistics import bootstrap_interval, correct_under_all, paired_t_test
 
 RIGHT = [1.0, 0, 1, 1, 0, 1, 1, 1, 0, 1] * 12
@@ -82,3 +83,12 @@ def test_worst_case():
 def test_worst_case_of_images_without_truth():
     assert correct_under_all([[True, None, True], [False, None, True]]) == 0.5
     assert correct_under_all([[None], [None]]) is None
+
+
+def test_the_interval_does_not_depend_on_how_many_resamples_are_drawn_at_once(monkeypatch):
+    scores = [float(number % 7 < 3) for number in range(101)]
+    found = set()
+    for drawn in (1, 101 * 17, 100_000):
+        monkeypatch.setattr(statistics, '_DRAWN', drawn)
+        found.add(bootstrap_interval(scores, seed=3))
+    assert len(found) == 1

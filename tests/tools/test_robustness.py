@@ -253,6 +253,10 @@ def test_tables_and_files(run_tool, grid, config, trained, tmp_path):
 def test_correct_images_only(run_tool, variant, tmp_path):
     """OAG's protocol: the undefended target is right on all that it is tested on; a second run does not ask again."""
     small = variant('correct', SMALL + 'correct_only = True\nimages_per_class = 1\nnum_images = 6')
+    # Already a list of cells needs to know them, and says nothing else.
+    listed = run_tool('robustness', small, '--work-dir', tmp_path / 'run', '--list-cells')
+    assert [len(line.split('\t')) for line in listed.out.splitlines()] == [5] * 6
+    assert (tmp_path / 'run' / 'correct_images.json').exists()
     assert run_tool('robustness', small, '--work-dir', tmp_path / 'run').code == 0
     report = _report(tmp_path / 'run')
     selection = report['data']['selection']

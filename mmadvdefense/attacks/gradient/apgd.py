@@ -83,6 +83,7 @@ class AdaptiveAscent:
     def __call__(self, batch: AttackBatch, start: Tensor, ball: Ball) -> AscentResult:
         """Ascend from ``start``, ``(N, 3, H, W)``, inside a ball around ``batch.clean``, of any radius."""
         seen = [RecordingBatch.of(view) for view in views(batch, self.objective)]
+        project = ball.projection(batch.clean)
         images = previous = ball.project(start, batch.clean)
         note_progress(0.0, seen)
         value, score, gradient = self._evaluate(images, batch, seen)
@@ -93,11 +94,10 @@ class AdaptiveAscent:
         rises, checked, halved = torch.zeros_like(value), value, torch.ones_like(value, dtype=torch.bool)
         intervals = dict(checkpoints(self.steps))
         for step in range(1, self.steps + 1):
-            ahead = images + size * self._direction(gradient, ball, batch)
-            ahead = ball.project(ahead, batch.clean)
+            ahead = project(images + size * self._direction(gradient, ball, batch))
             kept = self.momentum if step > 1 else 0.0
             moved = images + (1 - kept) * (ahead - images) + kept * (images - previous)
-            previous, images = images, ball.project(moved, batch.clean)
+            previous, images = images, project(moved)
             before = value
             note_progress(step / self.steps, (batch, *seen))
             value, score, gradient = self._evaluate(images, batch, seen)

@@ -192,6 +192,8 @@ class GradientAttack(Attack):
     def _ascend(self, batch: AttackBatch) -> Tensor:
         clean = batch.clean
         start = self._start(batch)
+        project = self.ball.projection(clean)
+        # The clean images themselves must not be overwritten.
         adversarial = start if start is clean else self.ball.project(start, clean)
         state: dict[str, Any] = {'mask': batch.mask}
         seen_by = views(batch, self.objective)
@@ -203,7 +205,7 @@ class GradientAttack(Attack):
             step = self.direction(gradient, state)
             if batch.mask is not None:
                 step = step * batch.mask
-            adversarial = self.ball.project(step_along(adversarial, step, step_size), clean)
+            adversarial = project(step_along(adversarial, step, step_size))
         note_progress(1.0, (batch, *seen_by))
         batch.note_rise(climb.rise if self.objective.rises else None)
         # A choice that an objective made for the batch also applies to the other runs.

@@ -9,7 +9,7 @@ from typing import Any, Optional, Sequence
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 
-from ...digests import value_digest
+from ...digests import stream_digest
 from ...errors import UsageError
 from ...registry import DATASETS
 from ...training.preparation import enter_scope
@@ -83,12 +83,12 @@ def inspect_images(dataset: BaseDataset, indices: Sequence[int]) -> str:
     Raises:
         FileNotFoundError: that names the first missing file.
     """
-    entries: list[Any] = []
-    for index in indices:
-        info = {key: value for key, value in dataset.get_data_info(index).items() if key != 'sample_idx'}
-        sizes = [_file_size(info[key], index, dataset) for key in _FILES if isinstance(info.get(key), str)]
-        entries.append([info, sizes])
-    return value_digest(*entries)
+    return stream_digest(_entry(dataset, index) for index in indices)
+
+
+def _entry(dataset: BaseDataset, index: int) -> list[Any]:
+    info = {key: value for key, value in dataset.get_data_info(index).items() if key != 'sample_idx'}
+    return [info, [_file_size(info[key], index, dataset) for key in _FILES if isinstance(info.get(key), str)]]
 
 
 def _file_size(path: str, index: int, dataset: BaseDataset) -> Optional[int]:

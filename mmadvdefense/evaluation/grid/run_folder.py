@@ -10,6 +10,7 @@ from typing import Any, Optional, Union
 from ...checkpoints import save_file_atomically, write_json
 from ...hooks.example_images import save_examples
 from ...saving import locked
+from ..columns import compact
 from ..results import Result
 from .plan import Cell
 from .versions import RUN_FORMAT, VERSION, upgrade_files, upgrade_settings
@@ -77,7 +78,7 @@ class RunFolder:
         if not path.exists():
             return None
         stored = json.loads(path.read_text())
-        return Result.from_dict(stored['cell'], stored['samples'])
+        return Result.from_dict(stored['cell'], compact(stored['samples']))
 
     def save(self, cell: Cell, result: Result, seconds: float) -> None:
         """Write a finished cell.

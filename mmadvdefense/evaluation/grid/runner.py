@@ -7,7 +7,7 @@ import io
 import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, BinaryIO, Optional
 
 import torch
 from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
@@ -229,10 +229,14 @@ class Grid:
 
 def write_samples(path: Path, finished: list[tuple[Cell, Result]]) -> None:
     """Write a CSV file with one row per image and cell."""
-    text = io.StringIO()
     columns = ['image', 'correct', 'score', 'decision', 'changed', 'linf', 'l2', 'psnr', 'queries', 'nonfinite']
     if any(result.samples is not None and 'area' in result.samples for _, result in finished):
         columns.insert(columns.index('psnr'), 'area')
+    save_file_atomically(path, lambda file: _write_rows(file, columns, finished))
+
+
+def _write_rows(file: BinaryIO, columns: list[str], finished: list[tuple[Cell, Result]]) -> None:
+    text = io.TextIOWrapper(file, encoding='utf-8', newline='')
     writer = csv.writer(text, lineterminator='\n')
     writer.writerow(['threat_model', 'attack', 'defense', 'index', *columns])
     for cell, result in finished:
@@ -242,7 +246,7 @@ def write_samples(path: Path, finished: list[tuple[Cell, Result]]) -> None:
         values = zip(*(result.samples.get(name) or [None] * size for name in columns))
         head = [cell.threat, cell.condition.name, cell.defense]
         writer.writerows([*head, index, *map(_as_csv, row)] for index, row in enumerate(values))
-    save_file_atomically(path, lambda file: file.write(text.getvalue().encode()))
+    text.detach()  # flushed, and left open
 
 
 def _as_csv(value: Any) -> Any:
