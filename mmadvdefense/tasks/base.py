@@ -19,11 +19,7 @@ from .taps import FeatureTap
 
 
 class Task(ABC):
-    """What attacks, losses and hooks need to know about a host model.
-
-    Args:
-        model: the host's model, e.g. MMPretrain's ``ImageClassifier``.
-    """
+    """What attacks, losses and hooks need to know about a host's ``model``, such as MMPretrain's ``ImageClassifier``."""
 
     name: str
     # What its models are called in messages.
@@ -301,5 +297,4 @@ class Task(ABC):
 
 
 _USE_LOSS = "attack the model's own loss, objective='task_loss'"
-# Relative to the largest scores.
-_TIE = 1e-3
+_TIE = 1e-3  # relative to the largest scores

@@ -65,7 +65,8 @@ def _numbers(result: Result, classes: Sequence[str]) -> Numbers:
 
 def _images(cells: Sequence[tuple[str, Result]], classes: Sequence[str]) -> dict[str, int]:
     """How many images of each class there are; nothing if images are not of one class."""
-    labels = next((result.samples['label'] for _, result in cells if 'label' in (result.samples or {})), [])
+    samples = (result.samples or {} for _, result in cells)
+    labels = next((own['label'] for own in samples if 'label' in own), [])
     return {name: labels.count(index) for index, name in enumerate(classes)} if labels else {}
 
 
