@@ -19,7 +19,7 @@ from .taps import FeatureTap
 
 
 class Task(ABC):
-    """What attacks, losses and hooks need to know about a host's ``model``, such as MMPretrain's ``ImageClassifier``."""
+    """What attacks, losses and hooks need to know about a host's ``model``, such as an ``ImageClassifier``."""
 
     name: str
     # What its models are called in messages.
