@@ -47,7 +47,7 @@ def test_every_registered_class_is_in_the_reference():
 
 def test_site_builds_strictly_and_asks_no_other_machine(tmp_path):
     try:
-        version('mkdocs-material'), version('mkdocstrings-python')
+        version('mkdocs-material'), version('mkdocstrings-python'), version('jupytext')
     except PackageNotFoundError as error:
         pytest.skip(f'{error.name} is not installed: pip install -r requirements/docs.txt')
     done = subprocess.run(

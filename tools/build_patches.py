@@ -29,7 +29,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         '--channel-order', choices=['bgr', 'rgb'], help='how images are loaded, if the config does not say'
     )
-    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--seed', type=int, default=0, help='which patches are drawn (default: 0)')
     add_common_arguments(parser)
     arguments = parser.parse_args()
     for name in ('count', 'images', 'patch_size'):

@@ -31,7 +31,7 @@ from mmadvdefense.training.preparation import join_processes
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='a config of configs/robustness')
+    parser.add_argument('config', help='a grid: a config of configs/robustness, or your own (docs/robustness.md)')
     add_common_arguments(parser)
     parser.add_argument('--scale', metavar='NAME', help='run the grid at another scale of its config, such as small')
     parser.add_argument(

@@ -34,7 +34,7 @@ from mmadvdefense.training.preparation import prepare_for_testing
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config of the protected model')
+    parser.add_argument('config', help='config of the model, with a purifier or without')
     parser.add_argument('checkpoint', nargs='?', help='its checkpoint; a DefendedEnsemble loads its own')
     add_common_arguments(parser)
     parser.add_argument(
@@ -42,7 +42,7 @@ def parse_arguments() -> argparse.Namespace:
         metavar='NAME_OR_CONFIG',
         help=f'one of {", ".join(attack_names())}, or a config file with attack=dict(...); default: clean images only',
     )
-    parser.add_argument('--eps', type=float, help='radius in pixels (0-255)')
+    parser.add_argument('--eps', type=float, help='radius of the attack in pixels (0-255): 8 is 8/255 of papers')
     parser.add_argument('--step-size', type=float, help='pixels (0-255) per step')
     parser.add_argument('--steps', type=int, help='number of steps')
     parser.add_argument(
@@ -89,7 +89,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument('--no-purifier', action='store_true', help='score the undefended model only')
     parser.add_argument('--quantize', action='store_true', help='round adversarial images to whole pixels')
-    parser.add_argument('--seed', type=int, default=0, help='of the attack')
+    parser.add_argument('--seed', type=int, default=0, help='of the attack (default: 0)')
     parser.add_argument('--out', metavar='results.json', help='write the results to this file')
     return parser.parse_args()
 

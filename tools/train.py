@@ -24,7 +24,7 @@ from mmadvdefense.training.runner import build_runner
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='a config of configs/defense, or any OpenMMLab config with a purifier')
+    parser.add_argument('config', help='a config of this project, or any OpenMMLab config, with a purifier or without')
     add_common_arguments(parser)
     parser.add_argument(
         '--resume',
@@ -41,13 +41,18 @@ def parse_arguments() -> argparse.Namespace:
         '--images-per-class', type=int, metavar='N', help='train on N images of each class (classification)'
     )
     parser.add_argument(
-        '--ablation', metavar='NAME', help='change the objective as an ablation of Align does, such as no_class'
+        '--ablation',
+        metavar='NAME',
+        help='change the objective as an ablation of Align does, such as no_class (docs/baselines.md lists them)',
     )
     parser.add_argument(
-        '--recipe', nargs='+', metavar='NAME', help='of configs/_base_/adversarial: trades, or sat finetune, ...'
+        '--recipe',
+        nargs='+',
+        metavar='NAME',
+        help='adversarial training of the model itself: trades, or sat finetune, ... (docs/baselines.md lists them)',
     )
     parser.add_argument('--out', metavar='CHECKPOINT', help='copy the last checkpoint there when training has ended')
-    parser.add_argument('--images-seed', type=int, default=0, help='which images --images-per-class takes')
+    parser.add_argument('--images-seed', type=int, default=0, help='which images --images-per-class takes (default: 0)')
     return parser.parse_args()
 
 

@@ -31,7 +31,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('config', help='config of the protected model')
     parser.add_argument('checkpoint', help='its checkpoint')
     add_common_arguments(parser)
-    parser.add_argument('--steps', type=int, nargs='+', default=STEPS, help='numbers of steps to try')
+    parser.add_argument(
+        '--steps', type=int, nargs='+', default=STEPS, help='numbers of steps to try (default: %(default)s)'
+    )
     parser.add_argument(
         '--sigma',
         type=float,
