@@ -11,30 +11,20 @@ def purifier(name):
 
 defenses = dict(
     none=dict(attacks=_base_.differentiable),
-    jpeg_75=dict(attacks=_base_.not_differentiable, data_preprocessor=dict(type='JPEGPurifier', quality=75)),
-    jpeg_50=dict(attacks=_base_.not_differentiable, data_preprocessor=dict(type='JPEGPurifier', quality=50)),
-    bit_depth=dict(attacks=_base_.not_differentiable, data_preprocessor=dict(type='BitDepthPurifier', bits=3)),
+    general=purifier('general'),
     mean_filter=dict(attacks=_base_.differentiable, data_preprocessor=dict(type='MeanFilterPurifier')),
     median_filter=dict(attacks=_base_.differentiable, data_preprocessor=dict(type='MedianFilterPurifier')),
     align=purifier('align'),
-    general=purifier('general'),
-    general_logits=purifier('general_logits'),
-    general_fractional=purifier('general_fractional'))
+    general_fractional=purifier('general_fractional'),
+    general_logits=purifier('general_logits'))
 num_images = 100
 test_dataloader = dict(batch_size=100)
-_bpda = 'Not differentiable: AutoAttack has the gradient of the identity (BPDA).'
-_guo = dict(
-    title='Guo et al., Countering Adversarial Images using Input Transformations, ICLR 2018',
-    link='https://arxiv.org/abs/1711.00117')
 _xu = dict(title='Xu et al., Feature Squeezing, NDSS 2018', link='https://arxiv.org/abs/1704.01155')
 leaderboard = dict(
     dataset='CIFAR-10',
     architecture='ResNet-20',
     rows=dict(
         none=dict(title='no defense'),
-        jpeg_75=dict(title='JPEG, quality 75', footnote=_bpda, reference=_guo),
-        jpeg_50=dict(title='JPEG, quality 50', footnote=_bpda, reference=_guo),
-        bit_depth=dict(title='bit depth, 3 bits', footnote=_bpda, reference=_xu),
         mean_filter=dict(
             title='mean filter, 3 x 3',
             reference=dict(

@@ -15,7 +15,7 @@ from ...models import build_model
 from ..grid.config import GridConfig, read_grid
 from ..grid.defenses import build_defense, target_config
 from ..grid.image_selection import choose_indices, open_test_set
-from ..grid.plan import plan_grid
+from ..grid.plan import GridPlan, plan_grid
 from ..grid.protocol import at_scale, filled
 from ..grid.run_folder import RunFolder
 from ..grid.runner import Grid
@@ -87,7 +87,7 @@ def _run_again(row: Row, scale: Optional[str], folder: Path, images: int) -> dic
     chosen = choose_indices(size, row.images, None)
     grid.num_images, grid.cache_dir = None, None
     grid.indices = [chosen[position] for position in choose_indices(len(chosen), min(images, len(chosen)), None)]
-    plan = plan_grid(grid, folder)
+    plan = _without_fixed_draw(plan_grid(grid, folder), receipt.defense)
     found = plan.settings['target']['checkpoint'].removeprefix('sha256:')
     if found != receipt.target.sha256:
         raise UsageError(
@@ -97,6 +97,13 @@ def _run_again(row: Row, scale: Optional[str], folder: Path, images: int) -> dic
     run = RunFolder(folder)
     run.claim(receipt.grid, plan.settings)
     return Grid(plan, run, receipt.grid).run()
+
+
+def _without_fixed_draw(plan: GridPlan, defense: str) -> GridPlan:
+    """The plan without the defense that a grid adds to a random one."""
+    config = replace(plan.config, methods={defense: [defense]}, defenses={defense: plan.config.defenses[defense]})
+    cells = [cell for cell in plan.cells if cell.defense == defense]
+    return replace(plan, config=config, defenses={defense: plan.defenses[defense]}, cells=cells)
 
 
 def _checks(row: Row, stored: list[Measured], report: dict[str, Any]) -> list[Check]:
