@@ -65,8 +65,8 @@ def _numbers(result: Result, classes: Sequence[str]) -> Numbers:
 
 def _images(cells: Sequence[tuple[str, Result]], classes: Sequence[str]) -> dict[str, int]:
     """How many images of each class there are; nothing if images are not of one class."""
-    samples = (result.samples or {} for _, result in cells)
-    labels = next((own['label'] for own in samples if 'label' in own), [])
+    known = (result.samples for _, result in cells if result.samples is not None)
+    labels = next((samples['label'] for samples in known if 'label' in samples), [])
     return {name: labels.count(index) for index, name in enumerate(classes)} if labels else {}
 
 
