@@ -18,7 +18,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
-from peer_attacks import Contest, Perturb, contests
+from peer_attacks import PACKAGES, Contest, Perturb, contests
 from terminaltables import GithubFlavoredMarkdownTable
 from torch import Tensor, nn
 
@@ -120,9 +120,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--threads', type=int, default=1, help='CPU threads of PyTorch')
     parser.add_argument('--out', metavar='TABLE.md', help='also write the table to this file')
     return parser.parse_args()
-
-
-PACKAGES = {'torchattacks': 'torchattacks', 'foolbox': 'foolbox', 'ART': 'art'}
 
 
 def main() -> None:

@@ -1,13 +1,15 @@
 """Our training step compared with that of the released code, on the same networks, images and attack.
 
     python benchmarks/compare_released.py CONFIG [--size 32 32] [--batch-size 64] [--turns 6] [--device cuda]
-        [--cfg-options ...] [--json FILE]
+        [--channels-last] [--cfg-options ...] [--json FILE]
 
 The two take turns in one process, so that other load on the machine affects both alike; the ratio is the median over
-the turns. Memory is that of a step: on CUDA the peak allocation; on a CPU how far the process's peak rises above its
-value before the first step, measured in a separate process for each side (``nan`` if it does not rise). Weights are
-random and images synthetic; see ``released_step.py`` for what the released step does. Neither side has the perceptual
-term.
+the turns. On a CPU, times are those of the process, in which time that it waits for its turn does not count. With
+``--channels-last``, our side has the weights of its convolutions in that layout, as ``ChannelsLastHook`` stores them;
+the released code knows nothing of it. How often each network runs is printed, too. Memory is that of a step: on CUDA
+the peak allocation; on a CPU how far the process's peak rises above its value before the first step, measured in a
+separate process for each side (``nan`` if it does not rise). Weights are random and images synthetic; see
+``released_step.py`` for what the released step does. Neither side has the perceptual term.
 """
 
 from __future__ import annotations
@@ -23,10 +25,13 @@ from typing import Callable
 
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
 from released_step import ReleasedStep
 from step_probe import StepProbe, train_step
 from terminaltables import AsciiTable
 from train_step import batches, build_runner
+
+from mmadvdefense.hooks import ChannelsLastHook, PurifierTrainHook
 
 SIDES = ('ours', 'released')
 
@@ -40,6 +45,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--turns', type=int, default=6, help='measured steps of each side')
     parser.add_argument('--warm-up', type=int, default=2, help='steps of each side before measuring')
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--channels-last', action='store_true', help='store our weights in channels-last layout')
     parser.add_argument('--json', help='also write the numbers to this file')
     parser.add_argument(
         '--no-memory', action='store_true', help='times only: on a CPU, memory takes two more processes'
@@ -49,16 +55,12 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def prepare(arguments: argparse.Namespace) -> dict[str, Callable[[], None]]:
-    """For each side, a function that takes one step; both see one model and the same batches in the same order."""
-    config = Config.fromfile(arguments.config)
-    if arguments.cfg_options:
-        config.merge_from_dict(arguments.cfg_options)
-    for hook in config.get('custom_hooks') or ():
-        if 'losses' in hook:
-            hook.losses = [loss for loss in hook.losses if loss['type'] != 'PerceptualLoss']
-    runner, hook = build_runner(config, arguments.size, arguments.batch_size, arguments.device)
-    released = ReleasedStep(runner, hook)
-    sources = {side: batches(runner) for side in SIDES}
+    """For each side, a function that takes one step; both see equal models and the same batches in the same order."""
+    (runner, hook), (theirs, their_hook) = (build(arguments) for _ in SIDES)
+    if arguments.channels_last:
+        ChannelsLastHook().before_run(runner)
+    released = ReleasedStep(theirs, their_hook)
+    sources = {'ours': batches(runner), 'released': batches(theirs)}
     counter = iter(range(1 << 30))
     return {
         'ours': lambda: train_step(runner, hook, next(sources['ours']), next(counter), StepProbe()),
@@ -66,10 +68,22 @@ def prepare(arguments: argparse.Namespace) -> dict[str, Callable[[], None]]:
     }
 
 
+def build(arguments: argparse.Namespace) -> tuple[Runner, PurifierTrainHook]:
+    torch.manual_seed(0)
+    config = Config.fromfile(arguments.config)
+    if arguments.cfg_options:
+        config.merge_from_dict(arguments.cfg_options)
+    for hook in config.get('custom_hooks') or ():
+        if 'losses' in hook:
+            hook.losses = [loss for loss in hook.losses if loss['type'] != 'PerceptualLoss']
+    return build_runner(config, arguments.size, arguments.batch_size, arguments.device)
+
+
 def measure(steps: dict[str, Callable], arguments: argparse.Namespace) -> dict[str, list[float]]:
     """Seconds per turn, by side."""
     on_cuda = arguments.device == 'cuda'
     synchronize = torch.cuda.synchronize if on_cuda else lambda: None
+    clock = time.perf_counter if on_cuda else time.process_time
     seconds: dict[str, list[float]] = {side: [] for side in SIDES}
     for _ in range(arguments.warm_up):
         for step in steps.values():
@@ -78,10 +92,10 @@ def measure(steps: dict[str, Callable], arguments: argparse.Namespace) -> dict[s
         # They take turns in going first.
         for side in sorted(SIDES, reverse=turn % 2 == 1):
             synchronize()
-            begin = time.perf_counter()
+            begin = clock()
             steps[side]()
             synchronize()
-            seconds[side].append(time.perf_counter() - begin)
+            seconds[side].append(clock() - begin)
     return seconds
 
 

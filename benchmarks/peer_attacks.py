@@ -16,6 +16,7 @@ from mmadvdefense.tasks import task_of
 EPS, STEP, STEPS = 1.0, 0.25, 10
 EPS_L2, STEP_L2 = 16.0, 4.0
 QUERIES = 100
+PACKAGES = {'torchattacks': 'torchattacks', 'foolbox': 'foolbox', 'ART': 'art', 'adv-lib': 'adv_lib'}
 # Images and labels to adversarial images, all in [0, 1], as in the other libraries.
 Perturb = Callable[[Tensor, Tensor], Tensor]
 
@@ -29,12 +30,14 @@ class Contest:
         theirs: for each library, a function that builds its version for a model.
         norm: the norm of the budget.
         eps: the budget in pixels.
+        gradients: the number of gradients that each of them needs; 0 if that depends on the images.
     """
 
     ours: dict
     theirs: dict[str, Callable[[UnitRangeHost], Perturb]] = field(default_factory=dict)
     norm: str = 'linf'
     eps: float = EPS
+    gradients: int = 0
 
 
 def torchattacks(name: str, **settings) -> Callable[[UnitRangeHost], Perturb]:
@@ -84,9 +87,19 @@ def art(name: str, **settings) -> Callable[[UnitRangeHost], Perturb]:
     return build
 
 
-def contests() -> dict[str, Contest]:
+def adv_lib(name: str, **settings) -> Callable[[UnitRangeHost], Perturb]:
+    def build(model: UnitRangeHost) -> Perturb:
+        from adv_lib import attacks
+
+        return lambda images, labels: getattr(attacks, name)(model, images, labels, **settings)
+
+    return build
+
+
+def contests(steps: int = STEPS) -> dict[str, Contest]:
+    """Every attack by name; iterative ones inside a ball take so many steps."""
     eps, step, eps_l2, step_l2 = (value / PIXEL_MAX for value in (EPS, STEP, EPS_L2, STEP_L2))
-    linf = dict(eps=EPS, step_size=STEP, steps=STEPS)
+    linf = dict(eps=EPS, step_size=STEP, steps=steps)
     batch = dict(batch_size=100)
     return {
         'FGSM': Contest(
@@ -96,60 +109,97 @@ def contests() -> dict[str, Contest]:
                 'foolbox': foolbox('LinfFastGradientAttack', EPS),
                 'ART': art('FastGradientMethod', eps=eps, **batch),
             },
+            gradients=1,
+        ),
+        'RFGSM': Contest(
+            dict(type='RFGSM', eps=EPS),
+            {'torchattacks': torchattacks('RFGSM', eps=eps, alpha=eps / 2, steps=1)},
+            gradients=1,
         ),
         'BIM': Contest(
             dict(type='BIM', **linf),
             {
-                'torchattacks': torchattacks('BIM', eps=eps, alpha=step, steps=STEPS),
-                'foolbox': foolbox('LinfBasicIterativeAttack', EPS, abs_stepsize=step, steps=STEPS),
-                'ART': art('BasicIterativeMethod', eps=eps, eps_step=step, max_iter=STEPS, **batch),
+                'torchattacks': torchattacks('BIM', eps=eps, alpha=step, steps=steps),
+                'foolbox': foolbox('LinfBasicIterativeAttack', EPS, abs_stepsize=step, steps=steps),
+                'ART': art('BasicIterativeMethod', eps=eps, eps_step=step, max_iter=steps, **batch),
             },
+            gradients=steps,
         ),
         'PGD': Contest(
             dict(type='PGD', **linf),
             {
-                'torchattacks': torchattacks('PGD', eps=eps, alpha=step, steps=STEPS),
-                'foolbox': foolbox('LinfPGD', EPS, abs_stepsize=step, steps=STEPS),
+                'torchattacks': torchattacks('PGD', eps=eps, alpha=step, steps=steps),
+                'foolbox': foolbox('LinfPGD', EPS, abs_stepsize=step, steps=steps),
                 'ART': art(
-                    'ProjectedGradientDescent', eps=eps, eps_step=step, max_iter=STEPS, num_random_init=1, **batch
+                    'ProjectedGradientDescent', eps=eps, eps_step=step, max_iter=steps, num_random_init=1, **batch
                 ),
+                'adv-lib': adv_lib('pgd_linf', ε=eps, absolute_step_size=step, steps=steps),
             },
+            gradients=steps,
+        ),
+        'PGD on KL': Contest(
+            dict(type='PGD', **linf, objective='kl', random_start='normal'),
+            {'torchattacks': torchattacks('TPGD', eps=eps, alpha=step, steps=steps)},
+            gradients=steps,
         ),
         'PGD, L2': Contest(
-            dict(type='PGD', eps=EPS_L2, step_size=STEP_L2, steps=STEPS, norm='l2'),
+            dict(type='PGD', eps=EPS_L2, step_size=STEP_L2, steps=steps, norm='l2'),
             {
-                'torchattacks': torchattacks('PGDL2', eps=eps_l2, alpha=step_l2, steps=STEPS),
-                'foolbox': foolbox('L2PGD', EPS_L2, abs_stepsize=step_l2, steps=STEPS),
+                'torchattacks': torchattacks('PGDL2', eps=eps_l2, alpha=step_l2, steps=steps),
+                'foolbox': foolbox('L2PGD', EPS_L2, abs_stepsize=step_l2, steps=steps),
                 'ART': art(
                     'ProjectedGradientDescent',
                     norm=2,
                     eps=eps_l2,
                     eps_step=step_l2,
-                    max_iter=STEPS,
+                    max_iter=steps,
                     num_random_init=1,
                     **batch,
                 ),
             },
             norm='l2',
             eps=EPS_L2,
+            gradients=steps,
         ),
         'MIFGSM': Contest(
             dict(type='MIFGSM', **linf),
             {
-                'torchattacks': torchattacks('MIFGSM', eps=eps, alpha=step, steps=STEPS, decay=1.0),
-                'foolbox': foolbox('LinfMomentumIterativeFastGradientMethod', EPS, abs_stepsize=step, steps=STEPS),
-                'ART': art('MomentumIterativeMethod', eps=eps, eps_step=step, max_iter=STEPS, decay=1.0, **batch),
+                'torchattacks': torchattacks('MIFGSM', eps=eps, alpha=step, steps=steps, decay=1.0),
+                'foolbox': foolbox('LinfMomentumIterativeFastGradientMethod', EPS, abs_stepsize=step, steps=steps),
+                'ART': art('MomentumIterativeMethod', eps=eps, eps_step=step, max_iter=steps, decay=1.0, **batch),
             },
+            gradients=steps,
         ),
         'DIFGSM': Contest(
             dict(type='DIFGSM', **linf),
-            {'torchattacks': torchattacks('DIFGSM', eps=eps, alpha=step, steps=STEPS)},
+            {'torchattacks': torchattacks('DIFGSM', eps=eps, alpha=step, steps=steps)},
+            gradients=steps,
+        ),
+        'TIFGSM': Contest(
+            dict(type='TIFGSM', **linf),
+            {'torchattacks': torchattacks('TIFGSM', eps=eps, alpha=step, steps=steps, diversity_prob=0.0)},
+            gradients=steps,
+        ),
+        'APGD': Contest(
+            dict(type='APGD', eps=EPS, steps=steps),
+            {
+                'torchattacks': torchattacks('APGD', eps=eps, steps=steps),
+                'adv-lib': adv_lib('apgd', eps=eps, norm=float('inf'), n_iter=steps, loss_function='ce'),
+            },
+        ),
+        'FAB': Contest(
+            dict(type='FAB', steps=steps),
+            {
+                'torchattacks': torchattacks('FAB', eps=eps, steps=steps, multi_targeted=False),
+                'adv-lib': adv_lib('fab', norm=float('inf'), n_iter=steps),
+            },
         ),
         'DeepFool, L2': Contest(
             dict(type='DeepFool', eps=None, norm='l2', steps=50),
             {
                 'torchattacks': torchattacks('DeepFool', steps=50),
                 'foolbox': foolbox('L2DeepFoolAttack', EPS_L2, steps=50),
+                'adv-lib': adv_lib('df', steps=50),
             },
             norm='l2',
             eps=EPS_L2,
@@ -159,6 +209,7 @@ def contests() -> dict[str, Contest]:
             {
                 'torchattacks': torchattacks('CW', c=1, kappa=0, steps=150, lr=0.01),
                 'foolbox': foolbox('L2CarliniWagnerAttack', EPS_L2, binary_search_steps=3, steps=50),
+                'adv-lib': adv_lib('carlini_wagner_l2', binary_search_steps=3, max_iterations=50),
             },
             norm='l2',
             eps=EPS_L2,

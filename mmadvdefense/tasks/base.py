@@ -51,8 +51,7 @@ class Task(ABC):
     has_label_map: bool = True
     # Whether attacks on features alone may take them from such a model, whatever the task of the attacked model.
     lends_features: bool = False
-    # Whether no operation of its hosts' models assumes a layout of images in memory, or raises an error if it does.
-    any_layout: bool = False
+    any_layout: bool = False  # whether its models take images in any memory layout, or end in an error
 
     def __init__(self, model: BaseModel):
         self.model = model
@@ -193,13 +192,9 @@ class Task(ABC):
         self, preprocessor: nn.Module, images: Pixels, data_samples: Sequence, training: bool = False
     ) -> list:
         """Copies of data samples as the model takes them; native preprocessors would change the originals."""
-        data = {'inputs': images, 'data_samples': self.copies(data_samples)}
+        data = {'inputs': images, 'data_samples': copy.deepcopy(list(data_samples))}
         with torch.no_grad():
             return preprocessor(data, training=False)['data_samples']
-
-    def copies(self, data_samples: Sequence) -> list:
-        """Copies of data samples that a native preprocessor may change."""
-        return copy.deepcopy(list(data_samples))
 
     def in_input_frame(self, data_samples: Sequence, annotations_in_input_frame: bool) -> list:
         """Samples whose ground truth is in the frame of the resized image.

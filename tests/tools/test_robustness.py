@@ -352,22 +352,22 @@ def test_cells_by_themselves_in_any_order(run_tool, run_forked, variant, tmp_pat
     assert cells == [[str(number), *cell, 'open'] for number, cell in enumerate(expected, start=1)]
 
     one = (small, '--work-dir', parts, '--cell')
-    for number in (6, 5, 4, 1):
+    for number in (6, 1):
         done = run_tool('robustness', *one, number)
         assert done.code == 0, done.err[-3000:]
         assert done.out.endswith(f'cell {number} ({", ".join(dict.fromkeys(expected[number - 1]))}): done\n')
     both = run_forked('robustness', *one, '3', '--launcher', 'pytorch', ranks=2)
     assert both.code == 0, both.err[-3000:]
-    kept = {path.name: path.stat().st_mtime_ns for path in parts.glob('cells/*.json')}
+    kept = {path: path.stat().st_mtime_ns for path in parts.glob('cells/*.json')}
     assert run_tool('robustness', *one, 3).code == 0
-    assert {path.name: path.stat().st_mtime_ns for path in parts.glob('cells/*.json')} == kept, 'not run again'
+    assert {path: path.stat().st_mtime_ns for path in parts.glob('cells/*.json')} == kept, 'not run again'
     listed = run_tool('robustness', small, '--work-dir', parts, '--list-cells')
     states = [line.split('\t')[-1] for line in listed.out.splitlines()]
-    assert states == ['done', 'open', 'done', 'done', 'done', 'done'] and not (parts / 'report.json').exists()
+    assert states == ['done', 'open', 'done', 'open', 'open', 'done'] and not (parts / 'report.json').exists()
 
     sys.modules['attacks_for_tests'].CALLS.clear()
     assert run_tool('robustness', small, '--work-dir', parts).code == 0
-    assert sys.modules['attacks_for_tests'].CALLS == []
+    assert sys.modules['attacks_for_tests'].CALLS == [], 'PGD has run on all images before'
     for name in ('report.json', 'report.md', 'samples.csv'):
         assert (parts / name).read_bytes() == (whole / name).read_bytes(), name
     for path in whole.glob('cells/*.json'):

@@ -44,6 +44,10 @@ class InputDiversity:
         """Images ``(N, 3, H, W)`` randomly transformed for one step, with the batch's random numbers."""
         draw = batch.randomness.uniform_like(images.detach().new_empty(len(images), 4))
         resized_at_all, scale, *place = draw.split(1, 1)
+        chosen = resized_at_all < self.probability
+        # Elsewhere, to ask would mean to wait for the device.
+        if chosen.is_cpu and not chosen.any():
+            return images
         smallest, largest = self.scales
         scale = smallest + (largest - smallest) * scale
         sides = torch.tensor(batch.layout.sizes).to(images, non_blocking=True).split(1, 1)
@@ -52,7 +56,7 @@ class InputDiversity:
             for side, where, canvas in zip(sides, place, images.shape[-2:])
         )
         resized = down[:, None] @ images @ across[:, None].mT
-        return torch.where((resized_at_all < self.probability)[:, :, None, None], resized, images)
+        return torch.where(chosen[:, :, None, None], resized, images)
 
     def _resample(self, side: Tensor, scale: Tensor, place: Tensor, canvas: int, dense: bool) -> Tensor:
         """``(N, canvas, canvas)``: resampling matrices for rows or columns; sides, scales and places are ``(N, 1)``."""
