@@ -15,6 +15,7 @@ defenses = dict(
     mean_filter=dict(attacks=_base_.differentiable, data_preprocessor=dict(type='MeanFilterPurifier')),
     median_filter=dict(attacks=_base_.differentiable, data_preprocessor=dict(type='MedianFilterPurifier')),
     align=purifier('align'),
+    general_integer=purifier('general_integer'),
     general_fractional=purifier('general_fractional'),
     general_logits=purifier('general_logits'))
 num_images = 100
@@ -38,7 +39,9 @@ leaderboard = dict(
                 title='Xu et al., General Adversarial Defense Against Black-box Attacks via Pixel Level and Feature Level '
                 'Distribution Alignments, arXiv 2022',
                 link='https://arxiv.org/abs/2212.05387')),
-        general=dict(title='general purifier', footnote='Trained on six kinds of attack, with a budget for each image.'),
-        general_logits=dict(title='general purifier, on logits', footnote='As the general purifier, trained on logits alone.'),
+        general=dict(
+            title='general purifier', footnote='Trained on six kinds of attack, with a budget for each image, many of them small.'),
+        general_integer=dict(title='general purifier, integer budgets', footnote='The first part of the training of the general purifier.'),
+        general_logits=dict(title='general purifier, on logits', footnote='Integer budgets, trained on logits alone.'),
         general_fractional=dict(
-            title='general purifier, fractional budgets', footnote='As the general purifier, then trained on budgets between the integers.')))
+            title='general purifier, fractional budgets', footnote='The first two parts of the training of the general purifier.')))
