@@ -43,6 +43,8 @@ def _shorten(config: Config) -> Config:
             loader.dataset.indices = min(loader.dataset.get('indices') or IMAGES, IMAGES)
     if config.get('train_cfg'):
         config.train_cfg.val_interval = 1000
+        # The last one is what the pages use.
+        config.default_hooks.checkpoint.interval = config.train_cfg.max_epochs
     if 'threat_models' in config:
         config.num_images = min(config.get('num_images') or IMAGES, IMAGES)
         if config.get('self_test'):

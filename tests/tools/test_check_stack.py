@@ -42,6 +42,7 @@ def test_every_host_of_both_families_on_each_python_with_two_torches(tool):
         *((python, newest['torch'], newest['torchvision']) for python in ('3.10', '3.12')),
     }
     assert {stack.config.partition('::')[0] for stack in stacks} == {'mmpretrain', 'mmseg', 'mmdet'}
+    assert {stack.scope: stack.operators for stack in stacks} == {'mmpretrain': '0', 'mmseg': '1', 'mmdet': '1'}
 
 
 def test_what_is_installed(tool):
