@@ -57,7 +57,7 @@ class AdversarialCache:
         return locked(self.folder, *keys)
 
     def load(self, key: str) -> Optional[CachedImage]:
-        """The image with this key; None if it is absent or its file is damaged, which the log reports."""
+        """The image with this key; None if it is absent or its file is damaged; then the log says so, and it is removed."""
         path = self.path(key)
         try:
             with np.load(path) as stored:
@@ -69,6 +69,7 @@ class AdversarialCache:
             return None
         except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
             print_log(f'{path} is damaged ({error}); crafting that image again', 'current', logging.WARNING)
+            path.unlink(missing_ok=True)
             return None
 
     def store(self, key: str, made: CachedImage) -> None:

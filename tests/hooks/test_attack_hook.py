@@ -391,7 +391,7 @@ def crafted(attacked, monkeypatch) -> Callable[..., tuple[Tested, int]]:
 
 
 def _files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+    return {path.name: path.read_bytes() for path in folder.rglob('*.npz')}
 
 
 @pytest.mark.parametrize('quantize', [False, True])
