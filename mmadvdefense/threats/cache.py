@@ -57,7 +57,7 @@ class AdversarialCache:
         return locked(self.folder, *keys)
 
     def load(self, key: str) -> Optional[CachedImage]:
-        """The image with this key; None if it is absent or its file is damaged; then the log says so, and it is removed."""
+        """The image with this key; None if it is absent, or its file damaged, which the log reports, and removed."""
         path = self.path(key)
         try:
             with np.load(path) as stored:
