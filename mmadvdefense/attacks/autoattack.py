@@ -105,6 +105,7 @@ class AutoAttack(Attack):
 
     needs_ball = True
     stochastic = True
+    undoes_failures = True
     # The first was that of torchattacks.
     revision = 2
     eps: float

@@ -53,6 +53,7 @@ class Attack(ABC):
         norms: the norms that its budget can be in; ``'area'`` is the share of the image that it changes.
         supports_eot: whether it can average its gradient over samples of a random defense (EOT).
         stochastic: whether its result depends on the seed.
+        undoes_failures: whether images on which it does not succeed stay as they are.
         adversarial: whether it means harm; what nature does runs under the threat model ``'natural'`` alone.
         revision: raised when its images change under the same settings, so that no cache returns those of before.
 
@@ -72,6 +73,7 @@ class Attack(ABC):
     needs_ball: ClassVar[bool] = False
     norms: ClassVar[tuple[str, ...]] = ('linf', 'l2')
     stochastic: bool = False
+    undoes_failures: bool = False
     adversarial: ClassVar[bool] = True
     revision: ClassVar[int] = 1
 

@@ -47,6 +47,7 @@ class FirstSuccess(Attack):
         self.access = min((attack.access for attack in self.attacks), key=_BY_NEED.index)
         self.supports_eot = all(attack.supports_eot for attack in self.attacks)
         self.stochastic = any(attack.stochastic for attack in self.attacks)
+        self.undoes_failures = self.attacks[-1].undoes_failures
 
     def check_source(self, source: AttackSource) -> None:
         if not source.task.one_label:

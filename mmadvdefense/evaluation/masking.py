@@ -103,7 +103,7 @@ def _attacked(name: str, title: str, result: Result) -> Optional[_Attacked]:
 def _signs(attacked: Sequence[_Attacked]) -> Iterator[str]:
     gradients = [own for own in attacked if own.gradients]
     for own in gradients:
-        if own.unchanged and own.budget:
+        if own.unchanged and own.budget and not own.attack.undoes_failures:
             yield (
                 f'{own.title} left {own.unchanged} of {own.images} images as they are, which stay correct: '
                 'their gradient is zero'

@@ -25,7 +25,7 @@ def attacked(
         scores={'score': float(score), 'images': images},
         samples={'correct': correct, 'linf': [sizes] * images, **({} if rises is None else {'rise': rises})},
     )
-    return threat, f'{config["type"]} {config["eps"]}', result
+    return threat, f'{config["type"]} {config.get("eps")}', result
 
 
 def signs(*results) -> list[str]:
@@ -81,6 +81,9 @@ def test_images_that_are_left_as_they_are():
         'FGSM 8 under adaptive left 70 of 100 images as they are, which stay correct: their gradient is zero'
     )
     assert signs(attacked(0, FGSM, 'adaptive', sizes=0.0)) == [], 'images that are wrong anyway need no change'
+    whole = dict(type='AutoAttack', eps=8)
+    for config in (whole, dict(type='FirstSuccess', attacks=[FGSM, whole])):
+        assert signs(attacked(70, config, 'adaptive', sizes=0.0)) == [], 'it takes back what did not succeed'
 
 
 def test_a_loss_that_does_not_rise():
