@@ -19,7 +19,7 @@ setup:
 	@$(PYTHON) tools/set_up.py
 
 test: setup lint
-	@OMP_NUM_THREADS=1 $(VENV)/python -m pytest -n 2
+	@OMP_NUM_THREADS=1 $(VENV)/python -m pytest -n 2 --dist worksteal
 
 demo: setup
 	@$(VENV)/python tools/demo.py --task $(TASK)

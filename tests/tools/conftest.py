@@ -6,7 +6,6 @@ import os
 import re
 import runpy
 import socket
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -255,23 +254,5 @@ def run_forked(run_tool, tmp_path) -> Callable[..., Finished]:
         codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
         failed = next((rank for rank, code in enumerate(codes) if code), 0)
         return Finished(codes[failed], logs[0].read_text(), logs[failed].with_suffix('.err').read_text())
-
-    return run
-
-
-@pytest.fixture
-def run_process(tmp_path, hooks_for_tests) -> Callable[..., Finished]:
-    """Run a command line of Python's in a process of its own."""
-
-    def run(*arguments: Any) -> Finished:
-        done = subprocess.run(
-            [sys.executable, *map(str, arguments)],
-            cwd=tmp_path,
-            env={**os.environ, 'OMP_NUM_THREADS': '1'},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        return Finished(done.returncode, done.stdout, done.stderr)
 
     return run

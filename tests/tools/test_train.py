@@ -55,7 +55,7 @@ def test_killed_and_resumed_equals_uninterrupted(config, child, run_tool, run_fo
 
 
 @pytest.mark.skipif(sys.platform == 'darwin', reason='gloo resolves no host name there')
-def test_two_processes(child, run_tool, run_process, tmp_path, target_checkpoint):
+def test_two_processes(child, run_tool, run_forked, tmp_path, target_checkpoint):
     """Both end with the same weights: those of one process with the batches of both."""
     child(
         'distributed',
@@ -74,7 +74,6 @@ train_pipeline = [dict(type='PackInputs')]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 """,
     )
-    launcher = ('-m', 'torch.distributed.run', '--nproc_per_node=2', '--master_port=0', '--standalone')
     options = (
         '--launcher',
         'pytorch',
@@ -83,7 +82,7 @@ train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
         '--cfg-options',
         'train_dataloader.batch_size=2',
     )
-    two = run_process(*launcher, TRAIN, tmp_path / 'distributed.py', *options)
+    two = run_forked('train', tmp_path / 'distributed.py', *options, ranks=2)
     assert two.code == 0, two.err[-3000:]
     one = run_tool('train', tmp_path / 'distributed.py', '--work-dir', tmp_path / 'one')
     assert one.code == 0
