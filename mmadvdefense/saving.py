@@ -117,9 +117,9 @@ def locked(folder: PathLike, *words: str) -> Iterator[None]:
 
     A lock is a byte range of one file, ``.lock``: it works over NFS, leaves nothing to clean up, and ends with its
     process, however that dies. It is advisory, and only there to save work that would be done twice: files are written
-    atomically in any case. Threads of one process do not exclude each other, and
-    locks of one folder must not be nested: the end of one ends all that the process holds there. Where the file system or the platform has
-    no locks, nothing is locked; the log says so.
+    atomically in any case. Threads of one process do not exclude each other, and locks of one folder must not be
+    nested: the end of one ends all that the process holds there. Where the file system or the platform has no locks,
+    nothing is locked; the log says so.
 
     Args:
         folder: created if it is missing.
