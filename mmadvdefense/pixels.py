@@ -187,6 +187,13 @@ def pad_to_multiple(images: Tensor, divisor: int) -> Tensor:
     return F.pad(images, (0, right, 0, below), mode='replicate') if right or below else images
 
 
+def require_multiple(images: Tensor, divisor: int) -> None:
+    """Raise a ``ValueError`` unless height and width of images ``(..., H, W)`` are multiples of ``divisor``."""
+    height, width = images.shape[-2:]
+    if height % divisor or width % divisor:
+        raise UsageError(f'height and width of {height}x{width} must be multiples of divisor={divisor}')
+
+
 def swap_channels(images: Pixels) -> Pixels:
     """BGR to RGB and back."""
     return images.flip(-3) if isinstance(images, Tensor) else [image.flip(-3) for image in images]

@@ -21,7 +21,7 @@ from ..pixels import PIXEL_MAX, Pixels
 from ..purifiers import Purifier, switched
 from ..registry import HOOKS
 from ..validation import check_integer
-from .attacking import attacking_hook
+from .attacking import attacking_hook, clean_pixels, set_aside
 
 # Shortest side of a picture of a classifier, whose text would not be legible on a small image.
 _SHORTEST = 224
@@ -131,16 +131,14 @@ class AdversarialVisualizationHook(Hook):
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: dict) -> None:
         if self.every_n_train_iters(runner, self.interval):
-            samples = data_batch['data_samples'][: self.num_images]
-            self._batch = data_batch['inputs'][: self.num_images], copy.deepcopy(list(samples))
+            self._batch = set_aside(data_batch, self.num_images)
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         if self._batch is None:
             return
         (inputs, samples), self._batch = self._batch, None
         model: Any = unwrap(runner.model)
-        inputs = model.data_preprocessor.cast_data(inputs)
-        clean = inputs.float() if isinstance(inputs, Tensor) else [image.float() for image in inputs]
+        clean = clean_pixels(model, inputs)
         randomness = Randomness(derive_seed(runner.seed, 'visualization', runner.iter, get_rank()))
         # Nothing here should draw from the global state; an attack of somebody else's might.
         with torch.random.fork_rng(devices=()), AttackSource(model).undisturbed():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
-from typing import Optional, Sequence
+from typing import Any, Optional, Sequence
 
 from mmengine.hooks import Hook
+from torch import Tensor
 
 from ..attacks import Attack, AttackSource, Randomness
 from ..errors import UsageError
@@ -46,6 +48,18 @@ class AttackingHook(Hook):
             data_samples: the host's data samples; not modified.
             randomness: random numbers of the batch.
         """
+
+
+def set_aside(data_batch: dict, num_images: int) -> tuple[Pixels, list]:
+    """The first images of a training batch and copies of their data samples, before the model changes these."""
+    samples = data_batch['data_samples'][:num_images]
+    return data_batch['inputs'][:num_images], copy.deepcopy(list(samples))
+
+
+def clean_pixels(model: Any, inputs: Pixels) -> Pixels:
+    """Inputs of a training batch as float pixels on the model's device."""
+    inputs = model.data_preprocessor.cast_data(inputs)
+    return inputs.float() if isinstance(inputs, Tensor) else [image.float() for image in inputs]
 
 
 def attacking_hook(runner, user: str) -> AttackingHook:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Optional
 
 import torch
@@ -19,7 +18,7 @@ from ..registry import HOOKS
 from ..tasks import task_of
 from ..threats.checks import warn_of_unit_range
 from ..validation import check_integer
-from .attacking import attacking_hook
+from .attacking import attacking_hook, clean_pixels, set_aside
 
 PGD10 = dict(type='PGD', eps=8, step_size=2, steps=10)
 
@@ -86,16 +85,14 @@ class RobustnessProbeHook(Hook):
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: dict) -> None:
         if self.every_n_train_iters(runner, self.interval):
-            samples = data_batch['data_samples'][: self.num_images]
-            self._batch = data_batch['inputs'][: self.num_images], copy.deepcopy(list(samples))
+            self._batch = set_aside(data_batch, self.num_images)
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         if self._batch is None:
             return
         (inputs, samples), self._batch = self._batch, None
         model: BaseModel = unwrap(runner.model)
-        inputs = model.data_preprocessor.cast_data(inputs)
-        clean = inputs.float() if isinstance(inputs, Tensor) else [image.float() for image in inputs]
+        clean = clean_pixels(model, inputs)
         randomness = Randomness(derive_seed(runner.seed, 'probe', runner.iter, get_rank()))
         # Nothing here should draw from the global state; an attack of somebody else's might.
         with torch.random.fork_rng(devices=()):

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UsageError
+from ..pixels import require_multiple
 from ..registry import MODELS
 from .bottleneck_encoder import BottleneckEncoder
 from .initialization import init_he, init_normal
@@ -117,9 +118,7 @@ class BottleneckGenerator(nn.Module):
         Raises:
             ValueError: if H or W is not a multiple of :attr:`divisor`.
         """
-        height, width = x.shape[-2:]
-        if height % self.divisor or width % self.divisor:
-            raise UsageError(f'height and width of {height}x{width} must be multiples of divisor={self.divisor}')
+        require_multiple(x, self.divisor)
         out = self.from_code(self.to_code(self.encoder(x)[-1]))
         for unit in self.decoder:
             out = unit(F.interpolate(out, scale_factor=2, mode='bilinear', align_corners=False))

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UsageError
+from ..pixels import require_multiple
 from ..registry import MODELS
 from .bottleneck_encoder import BottleneckEncoder
 from .bottleneck_generator import mix_low_passed
@@ -86,10 +87,8 @@ class ClassCodeGenerator(nn.Module):
         Raises:
             ValueError: if H or W is not a multiple of :attr:`divisor`.
         """
-        height, width = x.shape[-2:]
-        if height % self.divisor or width % self.divisor:
-            raise UsageError(f'height and width of {height}x{width} must be multiples of divisor={self.divisor}')
+        require_multiple(x, self.divisor)
         probabilities = self.scores(self.encoder(x)[-1].mean((-2, -1))).softmax(-1)
         drawn = torch.einsum('nk,kchw->nchw', probabilities, self.drawings)
-        drawn = F.interpolate(drawn, (height, width), mode='bilinear', align_corners=False)
+        drawn = F.interpolate(drawn, x.shape[-2:], mode='bilinear', align_corners=False)
         return mix_low_passed(drawn.tanh(), x, self.image_mix, self.image_pool)

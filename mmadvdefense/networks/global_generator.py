@@ -7,6 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from ..errors import UsageError
+from ..pixels import require_multiple
 from ..registry import MODELS
 from .initialization import init_normal
 
@@ -96,8 +97,6 @@ class GlobalGenerator(nn.Module):
         Raises:
             ValueError: if H or W is not a multiple of :attr:`divisor`.
         """
-        height, width = x.shape[-2:]
-        if height % self.divisor or width % self.divisor:
-            raise UsageError(f'height and width of {height}x{width} must be multiples of divisor={self.divisor}')
+        require_multiple(x, self.divisor)
         out = self.head(self.up(self.blocks(self.down(self.stem(x)))))
         return (x + out).clamp(-1, 1) if self.residual else out.tanh()

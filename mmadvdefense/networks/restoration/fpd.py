@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import UsageError
+from ...pixels import require_multiple
 from ...registry import MODELS
 from ..bottleneck_encoder import BottleneckEncoder
 from ..initialization import init_he, init_normal
@@ -93,9 +94,7 @@ class FPDGenerator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Restore images in [-1, 1], ``(N, in_channels, H, W)``; H and W are multiples of :attr:`divisor`."""
-        height, width = x.shape[-2:]
-        if height % self.divisor or width % self.divisor:
-            raise UsageError(f'height and width of {height}x{width} must be multiples of divisor={self.divisor}')
+        require_multiple(x, self.divisor)
         out = self.encoder.stem(self._denoised(x))
         maps = []
         for index, stage in enumerate(self.encoder.stages):
