@@ -6,6 +6,7 @@ import gc
 import itertools
 import os
 import random
+from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Iterator, Optional
@@ -120,12 +121,15 @@ def plain_config_text(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def own_default_scope():
-    """A runner sets the default scope of the whole process; the next test must not resolve its types there."""
+    """A runner sets the default scope of the whole process; no test may resolve its types in another one's.
+
+    Fixtures of a module or session leave theirs, too, and which of them ran before depends on the order of the tests.
+    """
     from mmengine.registry import DefaultScope
 
-    before = DefaultScope._instance_dict.copy()
+    DefaultScope._instance_dict = OrderedDict()
     yield
-    DefaultScope._instance_dict = before
+    DefaultScope._instance_dict = OrderedDict()
 
 
 class TinyBackbone(nn.Module):

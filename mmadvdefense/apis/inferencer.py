@@ -12,6 +12,7 @@ from typing import Any, ContextManager, Iterator, NamedTuple, Optional, Sequence
 
 import numpy as np
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmengine.runner import CheckpointLoader
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
@@ -95,7 +96,7 @@ class PurifiedInferencer:
         self._host = HOSTS[scope]
         # MMEngine prints what the checkpoint lacks: the purifier, if it has a file of its own.
         with redirect_stdout(StringIO()):
-            self.host: Any = _inferencer_class(self._host)(config, path, device=device, **settings)
+            self.host: Any = build_host_inferencer(config, path, device=device, **settings)
         self.model: nn.Module = self.host.model
         # Whatever else it lacks is an error here.
         check_state_dict(self.model, state_dict_of(CheckpointLoader.load_checkpoint(path, 'cpu'), path), source=path)
@@ -155,9 +156,15 @@ class PurifiedInferencer:
         return merged
 
 
-def _inferencer_class(host: Host) -> type:
-    module, _, name = host.inferencer.rpartition('.')
-    return getattr(import_module(module), name)
+def build_host_inferencer(config: Config, checkpoint: Optional[str], **settings: Any) -> Any:
+    """The host's own inference API for a config, built in the config's scope.
+
+    MMPretrain's resolves its transforms in whatever scope is the default one at that moment.
+    """
+    scope = host_scope(config)
+    module, _, name = HOSTS[scope].inferencer.rpartition('.')
+    with DefaultScope.overwrite_default_scope(scope):
+        return getattr(import_module(module), name)(config, checkpoint, **settings)
 
 
 def _listed(inputs: Union[Image, Sequence[Image]]) -> Any:

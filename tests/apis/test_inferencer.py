@@ -13,7 +13,7 @@ import torch
 from mmengine.config import Config
 
 from mmadvdefense.apis import PurifiedInferencer
-from mmadvdefense.apis.inferencer import _inferencer_class
+from mmadvdefense.apis.inferencer import build_host_inferencer
 from mmadvdefense.errors import StateError, UsageError
 from mmadvdefense.hosts import HOSTS
 from mmadvdefense.models import build_model
@@ -93,7 +93,7 @@ def test_returns_what_the_host_returns_for_purified_images(make_files, folder, s
         assert own.linf > 5
     assert config.to_dict() == before, 'the caller keeps its config'
 
-    host = _inferencer_class(HOSTS[scope])(_bare(config, scope), checkpoint, device='cpu')
+    host = build_host_inferencer(_bare(config, scope), checkpoint, device='cpu')
     expected = host([own.image for own in purified])
     assert type(result) is type(expected)
     for ours, theirs in zip(_flat(result), _flat(expected), strict=True):

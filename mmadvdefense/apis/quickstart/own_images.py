@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
@@ -14,7 +13,7 @@ from ...model_spec import ModelSpec
 from ...models import host_scope
 from ...pipelines import dataset_pipeline
 from ...registry import type_name
-from ..inferencer import IMAGES
+from ..inferencer import IMAGES, build_host_inferencer
 
 # Some to fit on, some to test on.
 _FEWEST = 8
@@ -46,7 +45,7 @@ def with_own_images(config: Config, spec: ModelSpec, folder: Path, out: Path) ->
     files = sorted(path for path in folder.rglob('*') if path.suffix.lower() in IMAGES)
     if len(files) < _FEWEST:
         raise UsageError(f'{folder} has {len(files)} images, and a quickstart needs at least {_FEWEST}')
-    classifier: Any = _inferencer(config, spec)
+    classifier: Any = build_host_inferencer(config, spec.checkpoint)
     classes: Optional[Sequence[str]] = classifier.classes
     folders = sorted({path.parent.name for path in files if path.parent != folder})
     if folders:
@@ -63,12 +62,6 @@ def with_own_images(config: Config, spec: ModelSpec, folder: Path, out: Path) ->
         (out / f'{name}.txt').write_text('\n'.join(part) + '\n')
         _set_data(config, name, out / f'{name}.txt', classes)
     return config
-
-
-def _inferencer(config: Config, spec: ModelSpec) -> Any:
-    host = HOSTS[host_scope(config)]
-    module, _, name = host.inferencer.rpartition('.')
-    return getattr(import_module(module), name)(config, spec.checkpoint)
 
 
 def _class_indices(folders: Sequence[str], classes: Optional[Sequence[str]]) -> dict[str, int]:

@@ -76,6 +76,13 @@ def test_predictions_are_the_ground_truth(config, make_spec, tmp_path):
     assert _data(changed, 'test') == labels[::2] and _data(changed, 'train') == labels[1::2]
 
 
+def test_a_default_scope_that_another_run_has_left(config, make_spec, tmp_path):
+    spec, _ = make_spec({})
+    folder = _write(tmp_path / 'pictures', [f'{index}.png' for index in range(8)])
+    DefaultScope.get_instance('left over', scope_name='mmengine')
+    assert len(_data(with_own_images(config, spec, folder, tmp_path / 'lists'), 'test')) == 4
+
+
 def test_folders_are_classes(config, make_spec, tmp_path):
     spec, _ = make_spec(dict(dataset_meta=dict(classes=CLASSES)))
     folder = _write(tmp_path / 'pictures', [f'{name}/{index}.jpg' for name in 'ci' for index in range(4)])
