@@ -1,0 +1,22 @@
+# A small defense of a small segmentation model, trained against an attacker who has the gradient through purifier and model. The
+# generator has no path around its code, so nothing of the image reaches the model that it has not learned to pass.
+_base_ = '../target/light_pspnet_camvid.py'
+
+load_from = 'checkpoints/light_pspnet_camvid.pth'
+model = dict(
+    data_preprocessor=dict(
+        type='AlignPurifier',
+        discriminator=None,
+        generator=dict(
+            type='BottleneckGenerator', num_downsamples=2, widths=(16, 32, 64), blocks=(1, 1, 2), code_channels=16)))
+custom_hooks = [
+    dict(
+        type='PurifierTrainHook',
+        threat='adaptive',
+        attack=dict(type='PGD', eps=4, step_size=2, steps=2, random_start='uniform'),
+        task_weight=1.0,
+        losses=[dict(type='PixelReconstructionLoss', loss_weight=10.0)])]
+optim_wrapper = dict(optimizer=dict(type='Adam', lr=1e-3, betas=(0.5, 0.999)))
+train_dataloader = dict(batch_size=4)
+train_cfg = dict(max_epochs=4, val_interval=4)
+param_scheduler = dict(total_steps=4)

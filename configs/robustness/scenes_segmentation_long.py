@@ -1,0 +1,15 @@
+# Whether SEA needs more steps for each of its losses: the attacks of scenes_segmentation.py with 160 gradients an image in all, which
+# gives each of SEA's four losses 40 (37 steps and 3 starts).
+_base_ = './scenes_segmentation.py'
+
+attacks = dict(_delete_=True)
+for eps in (2, 4, 8):
+    steps = dict(eps=eps, step_size=eps / 4, steps=160)
+    attacks.update({
+        f'PGD {eps}': dict(type='PGD', **steps),
+        f'SegPGD {eps}': dict(type='SegPGD', **steps),
+        f'CosPGD {eps}': dict(type='CosPGD', **steps),
+        f'SEA {eps}': dict(type='EachPart', attack=dict(type='SEA', eps=eps, steps=37), worst_by='accuracy'),
+        f'SEA-mIoU {eps}': dict(type='EachPart', attack=dict(type='SEA', eps=eps, steps=37), worst_by='miou'),
+    })
+del eps, steps
