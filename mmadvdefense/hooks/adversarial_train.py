@@ -22,6 +22,7 @@ from ..registry import HOOKS, type_name
 from ..threats.checks import check_num_classes, check_scores, warn_of_unit_range
 from ..training.model_objective import ModelObjective
 from ..training.paired_step import Layer, PairedStep
+from ..training.weight_perturbation import WeightPerturbation, kept_buffers
 from .attacking import AttackingHook
 
 # Blocks that may be absent from a checkpoint of the plain model: they are initialized as the identity.
@@ -52,10 +53,15 @@ class AdversarialTrainingHook(AttackingHook):
         task_weight: weight of the host's own loss, with ``'both'`` on each half.
         feature_layer: as for :class:`PurifierTrainHook`; the layer of terms that name none.
         replaced: beginnings of the names of losses of the host that are left out, because a term takes their place.
+        weight_perturbation: size of an adversarial perturbation of the weights, in relation to them, for the update
+            alone: gamma of AWP (:class:`~mmadvdefense.training.weight_perturbation.WeightPerturbation`), e.g. 0.01; 0
+            for none. It climbs the whole training loss of the batch, by one more forward and backward pass.
+        weight_warmup: epochs before the weights are perturbed.
 
     Raises:
-        ValueError: for an invalid attack, or a ``clean_start`` out of range or without effect; before training, for a
-            model with a trainable purifier, or one that does not match its data or checkpoint.
+        ValueError: for an invalid attack, or a ``clean_start`` or perturbation of weights out of range or without
+            effect; before training, for a model with a trainable purifier, or one that does not match its data or
+            checkpoint.
     """
 
     # Set during training only.
@@ -70,6 +76,8 @@ class AdversarialTrainingHook(AttackingHook):
         task_weight: float = 1.0,
         feature_layer: Layer = None,
         replaced: Sequence[str] = (),
+        weight_perturbation: float = 0.0,
+        weight_warmup: int = 0,
     ):
         if train_on not in TRAIN_ON:
             raise UsageError(f'train_on must be one of {", ".join(TRAIN_ON)}, got {train_on!r}')
@@ -96,6 +104,10 @@ class AdversarialTrainingHook(AttackingHook):
             raise UsageError(
                 f'clean_start={clean_start} does nothing: {type_name(attack["type"])} has no random start to replace'
             )
+        if weight_warmup and not weight_perturbation:
+            raise UsageError(f'weight_warmup={weight_warmup} does nothing without weight_perturbation')
+        self.weights = WeightPerturbation(weight_perturbation) if weight_perturbation else None
+        self.weight_warmup = weight_warmup
         self.clean_start = clean_start
         self._from_clean = build_attack({**attack, 'random_start': None}) if clean_start else self.attack
 
@@ -137,6 +149,8 @@ class AdversarialTrainingHook(AttackingHook):
         self._augmented = not normalizes(runner.train_dataloader.dataset)
         self.attack.check_source(self._source)
         check_scores([self._source], [self.attack], runner.train_dataloader.dataset)
+        if self.weights is not None:
+            self.weights.attach(runner.optim_wrapper)
         if self._changes_losses:
             self._handles = [
                 model.register_forward_pre_hook(self._enter_model, with_kwargs=True),
@@ -168,12 +182,32 @@ class AdversarialTrainingHook(AttackingHook):
             adversarial = self.free(images[clean:], samples[clean:], Randomness(seed), share=self.attack_share)
         if self.train_on == 'both':
             data_batch['data_samples'] = [*samples, *copy.deepcopy(list(samples))]
-            if self.objective.terms:
-                self._step = self.objective.begin(source, images, adversarial)
         kept = images if self.train_on == 'both' else images[:clean]
         data_batch['inputs'] = joined(kept, adversarial) if len(kept) else adversarial
+        self._prepare_update(images, adversarial, seed)
+        if self.weights is not None and runner.epoch >= self.weight_warmup:
+            self._perturb(self.weights, model, data_batch)
+            # The update has the same random numbers.
+            self._prepare_update(images, adversarial, seed)
+
+    def _prepare_update(self, images: Pixels, adversarial: Pixels, seed: int) -> None:
+        """Before a pass of the model whose loss is that of training."""
+        if self.objective.terms:
+            self._step = self.objective.begin(self._source, images, adversarial)
         self._awaits_update = True
         torch.manual_seed(derive_seed(seed, 'update'))
+
+    def _perturb(self, weights: WeightPerturbation, model: BaseModel, data_batch: dict) -> None:
+        """Leaves the batch, statistics and what terms learn as they are."""
+        inputs = data_batch['inputs']
+        images = inputs.detach() if isinstance(inputs, Tensor) else [image.detach() for image in inputs]
+        batch = {'inputs': images, 'data_samples': copy.deepcopy(list(data_batch['data_samples']))}
+
+        def loss() -> Tensor:
+            return model.parse_losses(model(**model.data_preprocessor(batch, True), mode='loss'))[0]
+
+        with kept_buffers(model, self.objective.losses):
+            weights.apply(model, loss)
 
     # --- around the model's forward -------------------------------------------------------------------------
 
@@ -200,6 +234,8 @@ class AdversarialTrainingHook(AttackingHook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         torch.set_rng_state(self._random_state)
+        if self.weights is not None:
+            self.weights.take_back()
         self.objective.share_buffers()
 
     @property
@@ -222,4 +258,6 @@ class AdversarialTrainingHook(AttackingHook):
         for handle in self._handles:
             handle.remove()
         self._handles = []
+        if self.weights is not None:
+            self.weights.detach()
         del self._source

@@ -180,12 +180,14 @@ SCOPES = {
     'mmseg': ('sat', 'ddc_at'),
     'mmdet': ('cls', 'loc', 'con', 'mtd', 'cwat'),
     'mmpretrain': (
-        'pgd', 'fast', 'nfgsm', 'free', 'trades', 'mart', 'pcl', 'pcl_ours', 'cada', 'cada_ours', 'atda', 'atda_ours'
+        'pgd', 'fast', 'nfgsm', 'free', 'awp', 'trades', 'trades_awp', 'mart',
+        'pcl', 'pcl_ours', 'cada', 'cada_ours', 'atda', 'atda_ours'
     ),
 }  # fmt: skip
 SCHEDULES = ('finetune', 'short')
 OWN_TERMS = {
     'trades': {'loss_trades_clean', 'loss_trades_kl'},
+    'trades_awp': {'loss_trades_clean', 'loss_trades_kl'},
     'mart': {'loss_mart_bce', 'loss_mart_kl'},
     'pcl': {'loss_pcl_clean', 'loss_pcl_adv', 'loss_pcl_adv_logits'},
     'cada': {'loss_cada_model', 'loss_cada_discriminator'},
@@ -228,7 +230,7 @@ def test_recipes_of_classifiers(name, make_config, quick_runners):
     assert len(spy.outputs) == (16 if name == 'free' else 2)
     assert OWN_TERMS.get(name, {'loss'}) <= spy.outputs[0].keys()
     assert all(value == value and abs(value) < 1e5 for losses in spy.outputs for value in losses.values())
-    plain = name in ('trades', 'mart')
+    plain = name in ('trades', 'trades_awp', 'mart')
     assert ('task_loss' in spy.outputs[0]) == (name in OWN_TERMS and not plain)
 
 
