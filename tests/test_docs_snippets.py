@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from textwrap import dedent
 
@@ -27,12 +28,16 @@ PAGES = sorted(
 )
 
 
-def blocks(page: str) -> list:
-    """The Python blocks of a page, compiled so that a traceback names their lines in it."""
+def sources(page: str) -> list[str]:
+    """The Python blocks of a page, each at its own lines."""
     text = (ROOT / page).read_text()
     found = re.finditer(r'^( *)```python[^\n]*\n(.*?)^\1```$', text, re.MULTILINE | re.DOTALL)
-    numbered = ('\n' * text[: match.start(2)].count('\n') + dedent(match[2]) for match in found)
-    return [compile(code, str(ROOT / page), 'exec', dont_inherit=True) for code in numbered]
+    return ['\n' * text[: match.start(2)].count('\n') + dedent(match[2]) for match in found]
+
+
+def blocks(page: str) -> list:
+    """The Python blocks of a page, compiled so that a traceback names their lines in it."""
+    return [compile(code, str(ROOT / page), 'exec', dont_inherit=True) for code in sources(page)]
 
 
 def namespace(page: str) -> dict:
@@ -168,15 +173,15 @@ def test_contributed_purifier():
 
 
 def test_contributed_trained_purifier(train, tmp_path, monkeypatch, quick_runners):
-    """The page's file and recipe train by the one line."""
-    names = namespace('CONTRIBUTING.md')
-    parts = ('data_preprocessor', 'custom_hooks', 'optim_wrapper')
-    Config({part: names[part] for part in parts}).dump(tmp_path / 'my_recipe.py')
+    """The page's three files, in the folder of the command, train by the one line."""
+    found = sources('CONTRIBUTING.md')
+    first = next(index for index, text in enumerate(found) if 'class TinyAPEGANPurifier' in text)
+    for name, text in zip(('my_ape_gan', 'my_recipe', 'my_config'), found[first:]):
+        (tmp_path / f'{name}.py').write_text(text)
+    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
     monkeypatch.chdir(tmp_path)
-    one_line = dict(type='TinyAPEGANPurifier', num_classes=10, mean=[79.8] * 3, std=[90.9] * 3, to_rgb=False)
-    config = Config(
-        dict(default_scope='mmpretrain', model={}, data_preprocessor=one_line, train_cfg=dict(max_epochs=1))
-    )
+    monkeypatch.syspath_prepend(tmp_path)
+    config = Config.fromfile('my_config.py')
     recipes.complete_training(config)
     assert config.data_preprocessor.discriminator.type == 'APEGANDiscriminator'
     (hook,) = config.custom_hooks
@@ -187,4 +192,4 @@ def test_contributed_trained_purifier(train, tmp_path, monkeypatch, quick_runner
     )
     assert [set(logged) >= {'loss_mse_adv', 'loss_gan_generator'} for logged in spy.outputs] == [True, True]
     assert ['loss_gan_discriminator' in logged for logged in spy.outputs] == [True, False]
-    assert isinstance(runner.model.data_preprocessor, names['TinyAPEGANPurifier'])
+    assert isinstance(runner.model.data_preprocessor, sys.modules['my_ape_gan'].TinyAPEGANPurifier)

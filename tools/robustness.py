@@ -35,7 +35,9 @@ def parse_arguments() -> argparse.Namespace:
     add_common_arguments(parser)
     parser.add_argument('--scale', metavar='NAME', help='run the grid at another scale of its config, such as small')
     parser.add_argument(
-        '--skip-missing', action='store_true', help='leave out defenses whose weights are not there, instead of ending'
+        '--skip-missing',
+        action='store_true',
+        help='leave out defenses and attackers whose weights are not there, instead of ending',
     )
     parser.add_argument('--force', action='store_true', help='continue in the work directory of another configuration')
     parser.add_argument('--out', metavar='report.json', help='write the report there as well')
@@ -64,9 +66,10 @@ def present(config: Config, skip: bool) -> Config:
         return config
     listed = {file.path: file for file in reversed(missing)}
     print('\n'.join(map(str, reversed(listed.values()))))
-    if skip and all(file.defense for file in missing):
-        return without_missing(config, missing)
-    others = '' if skip or not any(file.defense for file in missing) else ', or leave defenses out with --skip-missing'
+    rest = without_missing(config, missing)
+    if skip and rest is not None:
+        return rest
+    others = '' if skip or rest is None else ', or leave out what needs them with --skip-missing'
     raise UsageError(f'{len(listed)} files are missing, listed above with how to get them: get them first{others}')
 
 
@@ -92,7 +95,11 @@ def problem(grid: Grid, folder: RunFolder) -> UsageError:
 def main() -> None:
     arguments = parse_arguments()
     named = load_config(arguments)
-    config = filled(at_scale(named, arguments.scale))
+    config = at_scale(named, arguments.scale)
+    if arguments.scale and arguments.cfg_options:
+        # Once more: a scale changes what the command has set as well.
+        config.merge_from_dict(arguments.cfg_options)
+    config = filled(config)
     if arguments.scale and not arguments.work_dir and config.work_dir == named.work_dir:
         config.work_dir = f'{config.work_dir}_{arguments.scale}'
     # A list of cells is read by other programs.

@@ -13,6 +13,7 @@ from mmadvdefense.evaluation.grid.protocol import at_scale, filled, missing_file
 from mmadvdefense.evaluation.report.published import check_published
 from mmadvdefense.training.ablations import ABLATIONS
 from mmadvdefense.training.model_recipes import recipe_names
+from mmadvdefense.training.purifier_config import purifier_config
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / 'configs' / 'paper').glob('*.py'))
@@ -68,6 +69,21 @@ def check_command(command: str) -> None:
             named = rest[: next((i for i, word in enumerate(rest) if word.startswith('--')), len(rest))]
             named = named[: named.index('then')] if 'then' in named else named
             assert named and set(named) <= set(known), command
+
+
+@pytest.mark.parametrize('name', ['table1_cifar10', 'table2_voc', 'table12_cifar10'])
+def test_commands_are_for_the_purifier_of_their_row(name, monkeypatch):
+    """What trains it and what exports it, wherever the config keeps its preprocessor."""
+    monkeypatch.chdir(ROOT)
+    grid = filled(at_scale(Config.fromfile(ROOT / 'configs' / 'paper' / f'{name}.py'), 'small'))
+    rows = [spec for spec in grid.defenses.values() if 'data_preprocessor' in spec]
+    assert len(rows) >= 7
+    for spec in rows:
+        for command in spec.obtain.split(' then '):
+            words = shlex.split(command)
+            config = Config.fromfile(words[2])
+            config.merge_from_dict(dict(word.split('=', 1) for word in words if '=' in word))
+            assert (purifier_config(config) or {}).get('type') == spec.data_preprocessor.type, command
 
 
 @pytest.mark.parametrize(

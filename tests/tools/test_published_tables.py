@@ -117,3 +117,15 @@ def test_killed_and_resumed_at_another_scale(run_tool, run_forked, table, tmp_pa
     assert len(list(killed.glob('cells/*.json'))) == 12
     for name in ('report.json', 'report.md', 'samples.csv'):
         assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def test_settings_of_the_command_hold_at_every_scale(run_tool, table, tmp_path):
+    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
+
+    def images(name, *flags):
+        listed = run_tool('robustness', table, '--skip-missing', '--list-cells', '--work-dir', tmp_path / name, *flags)
+        assert listed.code == 0, listed.err[-3000:]
+        return json.loads((tmp_path / name / 'run.json').read_text())['settings']['data']['images']
+
+    one = ('--cfg-options', 'num_images=1')
+    assert images('small', '--scale', 'small', *one) == images('named', *one) != images('scale', '--scale', 'small')

@@ -2,17 +2,19 @@
 target = dict(config='configs/target/{target}.py', checkpoint='checkpoints/{target}.pth')
 
 
-def exported(name, config, kind='AlignPurifier', options=''):
+def exported(name, config, kind='AlignPurifier', options='', export_options=''):
     weights, out = f'checkpoints/{{source}}_{name}.pth', f'checkpoints/{{source}}_{name}_purifier.pth'
     return dict(
         data_preprocessor=dict(type=kind, init_cfg=dict(type='Pretrained', checkpoint=out)),
         obtain=f'python tools/train.py {config} --out {weights} {options} '
-        f'then python tools/export_purifier.py {config} {weights} {out}')
+        f'then python tools/export_purifier.py {config} {weights} {out} {export_options}')
 
 
 def purifier(name, kind):
-    options = f'--cfg-options {{place}}.type={kind} load_from=checkpoints/{{source}}.pth {{same}}'
-    return exported(name, 'configs/target/{source}.py', kind, options)
+    # What the config of the source lacks, which both tools have to be told.
+    front = f'--cfg-options {{place}}.type={kind}'
+    options = f'{front} load_from=checkpoints/{{source}}.pth {{same}}'
+    return exported(name, 'configs/target/{source}.py', kind, options, front)
 
 
 def ablation(name):

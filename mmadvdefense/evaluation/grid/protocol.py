@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from ...errors import UsageError
 from ...validation import did_you_mean, near_names
+from ..results import CLEAN
 
 # The text that says how to get a checkpoint, beside ``config`` and ``checkpoint`` of a model.
 OBTAIN = 'obtain'
@@ -25,13 +26,15 @@ class MissingFile(NamedTuple):
         path: where it has to be.
         what: what needs it: ``'the target'``, ``"defense 'TRADES'"``.
         obtain: how to get it; None if the config does not say.
-        defense: the name of the defense that alone needs it; None if nothing can be run without it.
+        defense: the name of the defense that alone needs it; None if it is not for one defense.
+        threat: the position of the threat model that alone needs it; None if it is not for one threat model.
     """
 
     path: str
     what: str
     obtain: Optional[str]
     defense: Optional[str] = None
+    threat: Optional[int] = None
 
     def __str__(self) -> str:
         return f'{self.path} ({self.what}): {self.obtain or "not found"}'
@@ -135,17 +138,17 @@ def _strip(value: Any) -> Any:
 def missing_files(config: Config) -> list[MissingFile]:
     """The data and weights that a grid needs and that are not there, without building a model.
 
-    A file that several defenses need is there once for each.
+    A file that several defenses or threat models need is there once for each.
 
     Args:
         config: of a grid, after :func:`filled`.
     """
     needed = [MissingFile(path, 'the data', how) for path, how in (config.get('data_files') or {}).items()]
     needed += _of_model(config.get('target'), 'the target')
-    for entry in _listed(config.get('threat_models')):
+    for position, entry in enumerate(_listed(config.get('threat_models'))):
         if isinstance(entry, dict):
             for source in _listed(entry.get('source')):
-                needed += _of_model(source, f'a source of {entry.get("name")!r}')
+                needed += _of_model(source, f'a source of {entry.get("name")!r}', threat=position)
     for name, spec in (config.get('defenses') or {}).items():
         needed += _of_model(spec, f'defense {name!r}', name)
     return [file for file in needed if '://' not in file.path and not Path(file.path).exists()]
@@ -155,12 +158,14 @@ def _listed(value: Any) -> list:
     return list(value) if isinstance(value, (list, tuple)) else [] if value is None else [value]
 
 
-def _of_model(spec: Any, what: str, defense: Optional[str] = None) -> Iterator[MissingFile]:
+def _of_model(
+    spec: Any, what: str, defense: Optional[str] = None, threat: Optional[int] = None
+) -> Iterator[MissingFile]:
     """The weights of a model, and those of the purifier in front of it."""
     if not isinstance(spec, dict):
         return
     for path in (*_listed(spec.get('checkpoint')), *_of_purifier(spec.get('data_preprocessor') or {})):
-        yield MissingFile(path, what, spec.get(OBTAIN) or _default(spec, path), defense)
+        yield MissingFile(path, what, spec.get(OBTAIN) or _default(spec, path), defense, threat)
 
 
 def _of_purifier(settings: dict[str, Any]) -> Iterator[str]:
@@ -175,9 +180,33 @@ def _default(spec: dict[str, Any], path: str) -> Optional[str]:
     return None if config is None or '::' in config else f'python tools/train.py {config} --out {path}'
 
 
-def without_missing(config: Config, missing: list[MissingFile]) -> Config:
-    """The grid without the defenses whose weights are not there."""
-    left_out = {file.defense for file in missing}
+def without_missing(config: Config, missing: list[MissingFile]) -> Optional[Config]:
+    """The grid without the defenses and threat models whose files are not there.
+
+    Attacks that no other threat model runs go with theirs, and their columns of a published table remain empty.
+
+    Args:
+        config: of a grid, after :func:`filled`.
+        missing: of :func:`missing_files`.
+
+    Returns:
+        The grid; None if nothing can be run without one of the files.
+    """
+    if any(file.defense is None and file.threat is None for file in missing):
+        return None
+    defenses, threats = {file.defense for file in missing}, {file.threat for file in missing}
     settings = config.to_dict()
-    settings['defenses'] = {name: spec for name, spec in settings['defenses'].items() if name not in left_out}
+    settings['defenses'] = {name: spec for name, spec in settings['defenses'].items() if name not in defenses}
+    entries = _listed(settings['threat_models'])
+    settings['threat_models'] = left = [entry for position, entry in enumerate(entries) if position not in threats]
+    if not left:
+        return None
+    run = [_listed(entry['attacks']) if isinstance(entry, dict) and 'attacks' in entry else None for entry in left]
+    if len(left) < len(entries) and None not in run:
+        known = {name for names in run for name in names or ()}
+        settings['attacks'] = {name: attack for name, attack in settings['attacks'].items() if name in known}
+        columns = (settings.get('published') or {}).get('columns') or {}
+        for column, at in columns.items():
+            if (at if isinstance(at, str) else at[-1]) not in {CLEAN, *known}:
+                columns[column] = None
     return Config(settings)

@@ -16,9 +16,10 @@ def check_published(published: Mapping[str, Any], attacks: Collection[str]) -> N
     """Check the entry ``published`` of a grid's config.
 
     Args:
-        published: ``title``; ``columns``, by the name in the paper the attack of the grid, ``'clean'``, or the title of
-            a threat model and the attack; ``rows``, by the name of the defense one number per column, None where the
-            paper has none; optionally ``metric='psnr'`` for tables of image quality, and a ``note`` on what differs.
+        published: ``title``; ``columns``, by the name in the paper the attack of the grid, ``'clean'``, the title of a
+            threat model and the attack, or None for a column that is not run; ``rows``, by the name of the defense one
+            number per column, None where the paper has none; optionally ``metric='psnr'`` for tables of image quality,
+            and a ``note`` on what differs.
         attacks: the grid's attacks.
 
     Raises:
@@ -30,8 +31,8 @@ def check_published(published: Mapping[str, Any], attacks: Collection[str]) -> N
         problem = f'unknown {unknown[0]!r}' if unknown else f'no {missing[0]!r}'
         raise UsageError(f'published has {problem}; it takes {", ".join(_KEYS)}')
     for column, at in published['columns'].items():
-        attack = at if isinstance(at, str) else at[-1]
-        if attack != CLEAN and attack not in attacks:
+        attack = at if at is None or isinstance(at, str) else at[-1]
+        if attack not in (None, CLEAN) and attack not in attacks:
             raise UsageError(f'published: column {column!r} names the attack {attack!r}; known: {", ".join(attacks)}')
     for row, numbers in published['rows'].items():
         if len(numbers) != len(published['columns']):
@@ -74,8 +75,10 @@ def published_notes(report: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _ours(report: Mapping[str, Any], row: str, at: str | Sequence[str], quality: bool) -> Optional[float]:
+def _ours(report: Mapping[str, Any], row: str, at: str | Sequence[str] | None, quality: bool) -> Optional[float]:
     """The mean over trainings; None unless all have a number."""
+    if at is None:
+        return None
     threat, attack = (None, at) if isinstance(at, str) else at
     names = report['methods'].get(row, [])
     numbers = [_number(report, name, threat, attack, quality) for name in names]

@@ -12,6 +12,7 @@ from mmadvdefense.evaluation.grid.protocol import (
     without_instructions,
     without_missing,
 )
+from mmadvdefense.evaluation.report.published import check_published
 
 
 @pytest.fixture
@@ -91,4 +92,24 @@ def test_missing_files(config, tmp_path):
         f"{tmp_path}/patches.pth (defense 'chain'): not found",
         f"{tmp_path}/patches.pth (defense 'also chain'): not found",
     ]
-    assert list(without_missing(grid, missing).defenses) == ['none', 'theirs']
+    assert without_missing(grid, missing) is None, 'no data'
+    assert without_missing(grid, missing[1:]) is None, 'nobody is left to attack'
+    assert list(without_missing(grid, missing[2:]).defenses) == ['none', 'theirs']
+
+
+def test_attackers_that_are_missing(config, tmp_path):
+    """Their own attacks go with them, and the columns of these stay empty."""
+    transfer = config.threat_models[0]
+    config.attacks = dict(SSP=dict(type='SSP'), MI=dict(type='MIFGSM'), **{'TI-PGD': dict(type='PGD')})
+    config.threat_models = [dict(transfer, attacks=['SSP', 'MI']), dict(name='gray-box', attacks=['TI-PGD', 'MI'])]
+    columns = {'clean': 'clean', 'SSP': 'SSP', 'MI': ['gray-box', 'MI'], 'PGD': 'TI-PGD'}
+    config.published = dict(title='t', columns=columns, rows={'none': [0.0, 1.0, 2.0, 3.0]})
+    (file,) = [file for file in missing_files(filled(config)) if file.threat is not None]
+    assert (file.threat, file.defense) == (0, None)
+    grid = without_missing(filled(config), [file])
+    assert [entry.name for entry in grid.threat_models] == ['gray-box'] and list(grid.attacks) == ['MI', 'TI-PGD']
+    assert grid.published.columns.to_dict() == {**columns, 'SSP': None}
+    check_published(grid.published, grid.attacks)
+    # A threat model that names no attacks runs them all.
+    config.threat_models[1] = 'gray-box'
+    assert list(without_missing(filled(config), [file]).attacks) == ['SSP', 'MI', 'TI-PGD']

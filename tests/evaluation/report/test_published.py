@@ -57,6 +57,9 @@ def test_numbers_and_differences(report):
         ['Ours', '90.5 (90.7, -0.2)', '- (81.4)', '- (90.6)'],
     ]
     assert published_table({**report, 'published': None}).rows == []
+    not_run = dict(PUBLISHED, columns={**COLUMNS, 'PGD': None})
+    check_published(not_run, ['CW'])
+    assert published_table({**report, 'published': not_run}).rows[1][2] == '- (2.1)'
 
 
 def test_image_quality(report):
