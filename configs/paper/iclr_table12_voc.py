@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/paper/ssd_voc0712.py',
-    '../_base_/paper/defenses.py',
+    '../_base_/paper/defenses_dense.py',
     '../_base_/paper/attacks_det.py',
     '../_base_/paper/iclr_table12.py',
 ]

@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/paper/pspnet_cityscapes.py',
-    '../_base_/paper/defenses.py',
+    '../_base_/paper/defenses_dense.py',
     '../_base_/paper/attacks_seg.py',
     '../_base_/paper/table8.py',
 ]
