@@ -78,7 +78,7 @@ class WeightPerturbation:
         self._original = [(weight, weight.detach().clone()) for weight in weights]
         with torch.no_grad():
             for weight, gradient in zip(weights, gradients):
-                weight += gradient * (self.gamma * weight.norm() / gradient.norm().clamp_min(_LEAST))
+                weight.add_(gradient * (self.gamma * weight.norm() / gradient.norm().clamp_min(_LEAST)))
 
     @torch.no_grad()
     def take_back(self) -> None:
