@@ -4,8 +4,8 @@
 
 The files are those of ``tools/export_purifier.py --format onnx``, and CONFIG and CHECKPOINT those of the classifier
 behind them. PGD attacks the classifier without a purifier (gray-box), so all files are given the same images, spread
-evenly over the test set. For the times they take turns, so that other load on the machine affects all alike; times are
-medians. Needs ``pip install -e .[deploy]``.
+evenly over the test set. Times are medians of the CPU time on one thread, which other load on the machine does not add
+to, and the files take turns. Needs ``pip install -e .[deploy]``.
 """
 
 from __future__ import annotations
@@ -81,15 +81,15 @@ def accuracies(source: AttackSource, purify: Purify, batches: list[Batch]) -> li
 
 
 def milliseconds(runs: dict[str, Purify], images: Tensor, turns: int) -> dict[str, str]:
-    """The median of each for these images."""
+    """The median of each one's CPU time for these images."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(turns + 2):
         for name, run in runs.items():
-            begin = time.perf_counter()
+            begin = time.process_time()
             run(images)
             # The first turns allocate memory.
             if turn >= 2:
-                times[name].append((time.perf_counter() - begin) * 1000)
+                times[name].append((time.process_time() - begin) * 1000)
     return {name: f'{statistics.median(values):.2f}' for name, values in times.items()}
 
 
@@ -106,24 +106,23 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--seed', type=int, default=0, help='of the attack')
     parser.add_argument('--time-batches', type=int, nargs='+', default=(1, 8), help='sizes (default: 1 8)')
     parser.add_argument('--turns', type=int, default=20, help='of the timing (default: %(default)s)')
-    parser.add_argument('--threads', type=int, default=1, help='CPU threads (default: %(default)s)')
     return parser.parse_args()
 
 
 def main() -> None:
     arguments = parse_arguments()
-    torch.set_num_threads(arguments.threads)
+    torch.set_num_threads(1)
     runs: dict[str, Purify] = {file: load_exported(Path(file), 'onnx') for file in arguments.files}
     source, loader = load(arguments)
     batches = craft(source, loader, arguments)
     clean = torch.cat([images for images, *_ in batches])
     times = [milliseconds(runs, clean[:number], arguments.turns) for number in arguments.time_batches]
-    rows = [['', 'clean', 'gray-box PGD', 'KB', *(f'ms, batch {number}' for number in arguments.time_batches)]]
+    rows = [['', 'clean', 'gray-box PGD', 'KB', *(f'CPU ms, batch {number}' for number in arguments.time_batches)]]
     rows.append(['no purifier', *accuracies(source, lambda images: images, batches), *[''] * (1 + len(times))])
     for file, run in runs.items():
         size = f'{Path(file).stat().st_size / 1024:.0f}'
         rows.append([Path(file).stem, *accuracies(source, run, batches), size, *(taken[file] for taken in times)])
-    print(f'{len(clean)} images, eps {arguments.eps:g}, {arguments.steps} steps, {arguments.threads} thread(s)')
+    print(f'{len(clean)} images, eps {arguments.eps:g}, {arguments.steps} steps')
     print(GithubFlavoredMarkdownTable(rows).table)
 
 
