@@ -22,6 +22,9 @@ def load_images(config: Config, split: str, num_images: int, sampler: dict | Non
         num_images: all of them if there are fewer.
         sampler: in place of the one in the config.
     """
+    for name in {'train': ('train', 'val')}.get(split, (split,)):
+        if not config.get(f'{name}_dataloader'):
+            raise UsageError(f'the config has no {name}_dataloader, and --split {split} needs it')
     loader = copy.deepcopy(config.get(f'{"val" if split == "train" else split}_dataloader'))
     if split == 'train':
         dataset = config.train_dataloader.dataset

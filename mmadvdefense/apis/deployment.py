@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from importlib.util import find_spec
@@ -25,18 +26,35 @@ _DEPLOY = "pip install -e '.[deploy]'"
 _EXAMPLE = (2, 3, 64, 96)
 
 
+class HalfGenerator(nn.Module):
+    """A copy of a network with weights and activations in float16, between images of the type that it is given.
+
+    Args:
+        network: from images to images; it is left as it is.
+    """
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = copy.deepcopy(network).half()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images ``(N, 3, H, W)`` in [-1, 1], of images of the same form."""
+        return self.network(images.half()).to(images.dtype)
+
+
 class PixelGenerator(nn.Module):
     """A purifier's network with all that is around it, without branches that depend on the size of the images.
 
     Args:
         purifier: trained.
+        half: compute in float16 inside the network, between images that stay float32.
 
     Raises:
         UsageError: for a purifier that has no network, draws at random, compresses or works in tiles.
         mmadvdefense.errors.StateError: for one that is untrained.
     """
 
-    def __init__(self, purifier: nn.Module):
+    def __init__(self, purifier: nn.Module, half: bool = False):
         super().__init__()
         name = type(purifier).__name__
         if not isinstance(purifier, GeneratorPurifier):
@@ -48,7 +66,7 @@ class PixelGenerator(nn.Module):
                 f'{name} with tile_size or jpeg_quality is more than a network: export it with --format pth'
             )
         purifier.check_ready()
-        self.generator = purifier.generator
+        self.generator = HalfGenerator(purifier.generator) if half else purifier.generator
         self.working_size = purifier.working_size
         self.divisor = int(getattr(purifier.generator, 'divisor', 1))
 
@@ -84,19 +102,20 @@ class ProtectedScores(nn.Module):
 
     Args:
         model: of MMPretrain or MMSegmentation, with a purifier that :class:`PixelGenerator` takes.
+        half: of :class:`PixelGenerator`; the model stays float32.
 
     Raises:
         UsageError: for a model without class scores, such as a detector.
     """
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: nn.Module, half: bool = False):
         super().__init__()
         target = unwrap(model)
         self.task = task_of(target)
         self.task.require_class_scores('an export of purifier and model', 'export the generator alone')
         preprocessor = preprocessor_of(target)
         assert isinstance(preprocessor, Purifier), 'or there would be nothing to export'
-        self.purifier = PixelGenerator(preprocessor)
+        self.purifier = PixelGenerator(preprocessor, half)
         self.native = preprocessor.native
         self.model = target
 
@@ -127,7 +146,7 @@ def export_module(
     """
     if kind not in FORMATS:
         raise UsageError(f'unknown format {kind!r}; known: {", ".join(FORMATS)}')
-    _require('onnx', 'onnxscript') if kind == 'onnx' else None
+    require_for_onnx('onnx', 'onnxscript') if kind == 'onnx' else None
     example = torch.rand(batch_size or _EXAMPLE[0], 3, *(size or _EXAMPLE[2:])) * 255
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f'.{path.name}.tmp{FORMATS[kind]}')
@@ -154,7 +173,7 @@ def load_exported(path: Path, kind: str) -> Callable[[Tensor], Tensor]:
         return torch.jit.load(str(path))
     if kind == 'pt2':
         return torch.export.load(str(path)).module()
-    _require('onnxruntime')
+    require_for_onnx('onnxruntime')
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -170,7 +189,8 @@ def _reason(error: BaseException) -> str:
     return str(error).strip().partition('\n')[0]
 
 
-def _require(*names: str) -> None:
+def require_for_onnx(*names: str) -> None:
+    """Raise a ``DependencyError`` with the command that installs them, unless all these packages are there."""
     missing = [name for name in names if find_spec(name) is None]
     if missing:
         raise DependencyError(f'ONNX needs {" and ".join(missing)}, found none: {_DEPLOY}')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,35 @@ def test_files_for_other_software(run_tool, config, trained, target_checkpoint, 
 
     done = run_tool('export_purifier', config, trained, 'a.pth', '--size', 32, 32)
     assert re.search('--with-model, --size and --batch-size are for --format onnx, torchscript, pt2', done.error)
+
+
+def test_reduced_precision(run_tool, config, trained, tmp_path):
+    """In float16 in half the space; what cannot be reduced is refused before any work."""
+    alone = ('--format', 'torchscript', '--size', 20, 20)
+    assert run_tool('export_purifier', config, trained, 'full.pt', *alone, '--no-check').code == 0
+    done = run_tool('export_purifier', config, trained, 'half.pt', *alone, '--precision', 'fp16')
+    assert done.code == 0, done.err[-3000:]
+    assert re.search(r'written to half.pt\nfp16: largest difference [\d.e-]+, mean [\d.e-]+ pixels \(0-255\)', done.out)
+    images = torch.arange(3.0 * 20 * 20).view(1, 3, 20, 20) % 256
+    full, half = (torch.jit.load(str(tmp_path / name)) for name in ('full.pt', 'half.pt'))
+    assert 0 < (full(images) - half(images)).abs().mean() < 0.25
+    sizes = [sum(value.numel() * value.element_size() for value in file.parameters()) for file in (full, half)]
+    assert sizes[0] == 2 * sizes[1]
+    for message, arguments in {
+        'fp16 is for --format onnx, torchscript, pt2': ('--precision', 'fp16'),
+        'for --format onnx; torchscript can be fp16': ('--format', 'torchscript', '--precision', 'int8'),
+    }.items():
+        done = run_tool('export_purifier', config, trained, 'a.pt', *arguments)
+        assert re.search(message, done.error), done.error
+    assert not (tmp_path / 'a.pt').exists()
+
+
+@pytest.mark.skipif(not all(map(find_spec, ('onnx', 'onnxscript', 'onnxruntime'))), reason="pip install -e '.[deploy]'")
+def test_int8_takes_its_ranges_from_the_data(run_tool, config, child, trained):
+    flags = ('--format', 'onnx', '--precision', 'int8', '--size', 20, 20)
+    done = run_tool('export_purifier', config, trained, 'a.onnx', *flags, '--split', 'test')
+    assert done.code == 0, done.err[-3000:]
+    assert re.search(r'written to a.onnx\nint8: largest difference [\d.e-]+, mean [\d.e-]+ pixels \(0-255\)', done.out)
+    bare = child('bare', 'test_dataloader = None\ntest_cfg = None\ntest_evaluator = None')
+    done = run_tool('export_purifier', bare, trained, 'b.onnx', *flags, '--split', 'test')
+    assert re.search('no test_dataloader, and --split test needs it', done.error)

@@ -8,24 +8,17 @@ import argparse
 import sys
 from pathlib import Path
 
-import torch
-from mmengine.config import Config
-
 # This tool is in a folder of its own, as with the hosts.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from _attack import add_attack_arguments, attack_config, craft, gray_box_crafter
 from _common import UsageError, add_common_arguments, load_config, require_checkpoint, run
 from _images import load_images
 
-from mmadvdefense.attacks import AttackSource, attack_names, attack_settings, build_attack
+from mmadvdefense.attacks import build_attack
 from mmadvdefense.checkpoints import load_target
 from mmadvdefense.hooks.adversarial_visualization import PredictionDrawer, predict_in_input_frame
 from mmadvdefense.models import build_model, unwrap
-from mmadvdefense.pipelines import channel_order
-from mmadvdefense.randomness import image_names
-from mmadvdefense.tasks import annotations_in_input_frame, check_frame
-from mmadvdefense.threats import ThreatModel
-from mmadvdefense.threats.crafter import Crafter
 from mmadvdefense.training.preparation import prepare_for_testing
 
 
@@ -34,15 +27,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('config', help='config of the model')
     parser.add_argument('checkpoint', nargs='?', help="its weights (default: the config's load_from)")
     add_common_arguments(parser)
-    parser.add_argument(
-        '--attack',
-        metavar='NAME_OR_CONFIG',
-        default='PGD',
-        help=f'one of {", ".join(attack_names())}, or a config file with attack=dict(...) (default: %(default)s)',
-    )
-    parser.add_argument('--eps', type=float, help='radius in pixels, 0-255 (default for PGD: 8)')
-    parser.add_argument('--step-size', type=float, help='pixels, 0-255, per step (default for PGD: a quarter of eps)')
-    parser.add_argument('--steps', type=int, help='number of steps (default for PGD: 10)')
+    add_attack_arguments(parser)
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='test', help='(default: %(default)s)')
     parser.add_argument('--num-images', type=int, default=16, help='spread over the data set (default: %(default)s)')
     parser.add_argument('--gain', type=float, default=10, help='factor of the perturbation (default: %(default)s)')
@@ -50,28 +35,12 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def attack_config(arguments: argparse.Namespace) -> dict:
-    """The attack of the command line: a name or a config file, overridden by the other flags."""
-    given = {name: getattr(arguments, name) for name in ('eps', 'step_size', 'steps')}
-    given = {name: value for name, value in given.items() if value is not None}
-    if not arguments.attack.endswith('.py'):
-        eps = given.get('eps', 8.0)
-        defaults = dict(eps=eps, step_size=eps / 4, steps=10) if arguments.attack == 'PGD' else {}
-        return dict(type=arguments.attack, **{**defaults, **given})
-    if not Path(arguments.attack).exists():
-        raise UsageError(f'attack config not found: {arguments.attack}')
-    loaded = Config.fromfile(arguments.attack)
-    if 'attack' not in loaded:
-        raise UsageError(f'{arguments.attack} defines no attack=dict(type=...)')
-    return attack_settings({**loaded.attack, **given})
-
-
 def main() -> None:
     import mmcv
 
     arguments = parse_arguments()
     settings = attack_config(arguments)
-    attack = build_attack(settings)
+    attack = build_attack(settings)  # refuses settings before any work
     config = load_config(arguments)
     checkpoint = arguments.checkpoint or config.get('load_from')
     if not checkpoint:
@@ -81,20 +50,13 @@ def main() -> None:
     loader, number = load_images(config, arguments.split, arguments.num_images)
     model = unwrap(build_model(config)).eval()
     load_target(model, checkpoint, arguments.trust_checkpoint)
-    source = AttackSource(model, channel_order=channel_order(loader.dataset))
-    attack.check_source(source)
-    if source.task.dense:
-        check_frame(loader.dataset)
-    crafter = Crafter(attack, source, settings, ThreatModel('gray-box'), seed=arguments.seed)
-    drawer = PredictionDrawer(model, source.channel_order, loader.dataset.metainfo, arguments.gain)
+    crafter = gray_box_crafter(model, loader.dataset, settings, arguments.seed)
+    drawer = PredictionDrawer(model, crafter.source.channel_order, loader.dataset.metainfo, arguments.gain)
     folder = Path(config.work_dir) / 'browse_attack'
     done = 0
     for batch in loader:
         samples = batch['data_samples']
-        inputs = model.data_preprocessor.cast_data(batch['inputs'])
-        clean = inputs.float() if isinstance(inputs, torch.Tensor) else [image.float() for image in inputs]
-        prepared = source.task.in_input_frame(samples, annotations_in_input_frame(loader.dataset))
-        adversarial = crafter(clean, prepared, image_names(batch['inputs'], samples)).images
+        clean, adversarial = craft(crafter, loader.dataset, batch)
         states = [predict_in_input_frame(model, images, samples, False) for images in (clean, adversarial)]
         for sample, images, predictions in zip(samples, zip(clean, adversarial), zip(*states)):
             name = Path(sample.get('img_path') or f'{done}').stem
