@@ -17,7 +17,7 @@ from ..pixels import resize
 from .deployment import FORMATS, export_module, require_for_onnx
 
 # By name, how far a generator may be from that in float32: mean difference of its images in pixels (0-255).
-PRECISIONS = {'fp32': 0.0, 'fp16': 0.25, 'int8': 1.0}
+PRECISIONS = {'fp32': 0.0, 'fp16': 0.25, 'int8': 2.0}
 # What has weights, and what lies between two of these. The arithmetic between pixels and network stays float32, and
 # with it the image that a residual network adds its result to.
 _QUANTIZED = ('Conv', 'ConvTranspose', 'Gemm', 'MatMul', 'Concat', 'Resize', 'Relu', 'MaxPool')
