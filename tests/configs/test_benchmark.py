@@ -47,7 +47,8 @@ def test_hook_and_data_are_complete(path):
     if purifier_config.purifier_config(config) is not None:
         recipes.complete_training(config)
         assert config.to_dict() == before
-    assert config.load_from == 'checkpoints/resnet20_cifar10.pth'
+    target = path.stem.removesuffix('_adaptive') if path.stem.startswith('light_') else 'resnet20_cifar10'
+    assert config.load_from == f'checkpoints/{target}.pth'
 
 
 def test_objectives_are_compared_on_one_generator_attack_and_schedule():

@@ -84,14 +84,14 @@ def test_light_target_trains_and_is_evaluated(name, make_runner):
 @pytest.mark.parametrize(
     ('name', 'losses'),
     [
-        ('align_light-pspnet_general_1xb4-8e_camvid', {'loss_pixel_adv', 'loss_gan_discriminator', 'loss_align'}),
-        ('align_light-ssd_general_1xb4-8e_bccd', {'loss_pixel_adv', 'loss_gan_discriminator', 'loss_align'}),
-        ('align_light-pspnet_adaptive_1xb4-4e_camvid', {'loss_pixel_adv'}),
-        ('align_light-ssd_adaptive_1xb4-4e_bccd', {'loss_pixel_adv'}),
+        ('align/align_light-pspnet_general_1xb4-8e_camvid', {'loss_pixel_adv', 'loss_gan_discriminator', 'loss_align'}),
+        ('align/align_light-ssd_general_1xb4-8e_bccd', {'loss_pixel_adv', 'loss_gan_discriminator', 'loss_align'}),
+        ('benchmark/light_pspnet_camvid_adaptive', {'loss_pixel_adv'}),
+        ('benchmark/light_ssd_bccd_adaptive', {'loss_pixel_adv'}),
     ],
 )
 def test_light_purifier_trains(name, losses, make_runner):
-    runner, spy = make_runner(f'align/{name}')
+    runner, spy = make_runner(name)
     runner.train()
     assert all(value == value for value in spy.losses[0].values()), spy.losses
     assert losses <= spy.losses[0].keys()

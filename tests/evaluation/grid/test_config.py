@@ -34,9 +34,9 @@ NOT_ADAPTIVE = {
         'patches',
         'corruptions',
     )
-} | {'resnet152_imagenet_denoising', 'resnet50_ilsvrc_oag'}
+} | {'bccd_patches', 'resnet152_imagenet_denoising', 'resnet50_ilsvrc_oag', 'scenes_segmentation_patches'}
 # Comparisons of attacks on an undefended model.
-ATTACKS_ALONE = {'camvid_segmentation', 'scenes_segmentation'}
+ATTACKS_ALONE = {'camvid_segmentation', 'scenes_segmentation', 'scenes_segmentation_long'}
 
 
 @pytest.fixture
