@@ -16,6 +16,7 @@ import sys
 import time
 import types
 from collections.abc import Callable
+from typing import Optional
 
 import torch
 from mmengine.config import Config, DictAction
@@ -90,18 +91,24 @@ def load(arguments: argparse.Namespace) -> tuple[nn.Module, list]:
     return model.eval().to(arguments.device), list(Runner.build_dataloader(settings))
 
 
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def segmentor_parser(description: Optional[str], images: int) -> argparse.ArgumentParser:
+    """What :func:`load` needs, and the threads; ``images`` is how many by default."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config of a segmentor')
     parser.add_argument('checkpoint')
-    parser.add_argument('--images', type=int, default=8)
+    parser.add_argument('--images', type=int, default=images, help='the first of the test set (default: %(default)s)')
     parser.add_argument('--batch-size', type=int, default=4)
-    parser.add_argument('--steps', type=int, default=100)
-    parser.add_argument('--attacks', nargs='+', choices=contests(1), default=list(contests(1)))
-    parser.add_argument('--success-threshold', type=float, default=0.99)
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--threads', type=int, default=1, help='CPU threads of PyTorch')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='changes of the config: key=value')
+    return parser
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = segmentor_parser(__doc__, images=8)
+    parser.add_argument('--steps', type=int, default=100)
+    parser.add_argument('--attacks', nargs='+', choices=contests(1), default=list(contests(1)))
+    parser.add_argument('--success-threshold', type=float, default=0.99)
     return parser.parse_args()
 
 

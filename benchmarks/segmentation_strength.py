@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import time
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from minimal_segmentation import Perturb, load
-from mmengine.config import DictAction
+from minimal_segmentation import Perturb, load, segmentor_parser
+from mmseg.evaluation import IoUMetric
 from terminaltables import GithubFlavoredMarkdownTable
 from torch import Tensor
 
@@ -63,33 +65,41 @@ def theirs(source: AttackSource, name: str, eps: float, steps: int) -> Perturb:
 
 
 @torch.no_grad()
-def counts(source: AttackSource, images: Tensor, masks: Tensor) -> Tensor:
-    """Pixels by true and predicted class, ``(K, K)``."""
+def areas(source: AttackSource, images: Tensor, masks: Tensor) -> list[tuple]:
+    """What MMSegmentation's metric sums up: of each image, the areas of its classes."""
     with source.undisturbed():
         logits = source.logits(images)
-    known = masks != source.task.ignore_index
-    classes = logits.shape[1]
-    pairs = masks[known] * classes + logits.argmax(1)[known]
-    return pairs.bincount(minlength=classes**2).view(classes, classes).double()
+    pairs = zip(logits.argmax(1), masks)
+    return [IoUMetric.intersect_and_union(*pair, logits.shape[1], source.task.ignore_index) for pair in pairs]
 
 
-def scores(confusion: Tensor) -> tuple[float, float]:
-    """Of the classes that occur, the mIoU, and the pixel accuracy, both in per cent."""
-    right, union = confusion.diagonal(), confusion.sum(0) + confusion.sum(1) - confusion.diagonal()
-    return 100 * (right / union)[union > 0].mean().item(), 100 * (right.sum() / confusion.sum()).item()
+def scores(measured: list[tuple]) -> tuple[float, float]:
+    """The mIoU and the pixel accuracy of a set of images, in per cent."""
+    metrics = IoUMetric.total_area_to_metrics(*(sum(part) for part in zip(*measured)), metrics=['mIoU'])
+    return 100 * np.nanmean(metrics['IoU']), 100 * float(metrics['aAcc'])
+
+
+def compete(source: AttackSource, attacks: dict[str, Perturb], batches: list) -> dict[str, tuple[float, float, float]]:
+    """By contestant, mIoU, pixel accuracy and CPU seconds per image."""
+    measured: dict[str, list] = {by: [] for by in attacks}
+    seconds = dict.fromkeys(attacks, 0.0)
+    order = list(attacks)
+    for turn, data in enumerate(batches):
+        images = stack(data['inputs'])[0].to(source.device).float()
+        masks = source.task.labels(data['data_samples'], images.device)
+        # They take turns in going first, when caches are cold.
+        for by in order if turn % 2 else reversed(order):
+            start = time.process_time()
+            adversarial = attacks[by](images, data['data_samples'], masks)
+            seconds[by] += time.process_time() - start
+            measured[by] += areas(source, adversarial, masks)
+    return {by: (*scores(measured[by]), seconds[by] / len(measured[by])) for by in attacks}
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config of a segmentor with one label per pixel')
-    parser.add_argument('checkpoint')
-    parser.add_argument('--images', type=int, default=24)
-    parser.add_argument('--batch-size', type=int, default=4)
+    parser = segmentor_parser(__doc__, images=24)
     parser.add_argument('--eps', type=float, nargs='+', default=[2, 4, 8], help='pixels (0-255)')
     parser.add_argument('--steps', type=int, default=40, help='each of eps / 4 pixels')
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--threads', type=int, default=1, help='CPU threads of PyTorch')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='changes of the config: key=value')
     return parser.parse_args()
 
 
@@ -104,25 +114,11 @@ def main() -> None:
     model, batches = load(arguments)
     source = AttackSource(model)
     rows = [['attack', 'eps', 'by', 'mIoU (%)', 'pixel accuracy (%)', 'CPU s per image']]
-    for name in ATTACKS:
-        for eps in arguments.eps:
-            attacks = {by: make(source, name, eps, arguments.steps) for by, make in contestants.items()}
-            confusion: dict[str, Tensor] = {by: torch.zeros(()) for by in attacks}
-            seconds = dict.fromkeys(attacks, 0.0)
-            order = list(attacks)
-            for turn, data in enumerate(batches):
-                images = stack(data['inputs'])[0].to(arguments.device).float()
-                masks = source.task.labels(data['data_samples'], images.device)
-                # They take turns in going first, when caches are cold.
-                for by in order if turn % 2 else reversed(order):
-                    start = time.process_time()
-                    adversarial = attacks[by](images, data['data_samples'], masks)
-                    seconds[by] += time.process_time() - start
-                    confusion[by] = confusion[by] + counts(source, adversarial, masks)
-            for by in attacks:
-                numbers = [f'{value:.2f}' for value in (*scores(confusion[by]), seconds[by] / arguments.images)]
-                rows.append([name, f'{eps:g}', by, *numbers])
-                print(' | '.join(rows[-1]), flush=True)
+    for name, eps in itertools.product(ATTACKS, arguments.eps):
+        attacks = {by: make(source, name, eps, arguments.steps) for by, make in contestants.items()}
+        for by, numbers in compete(source, attacks, batches).items():
+            rows.append([name, f'{eps:g}', by, *(f'{number:.2f}' for number in numbers)])
+            print(' | '.join(rows[-1]), flush=True)
     print(GithubFlavoredMarkdownTable(rows).table)
 
 

@@ -1,14 +1,8 @@
-# A small defense of a small detector of blood cells, trained against an attacker who has the gradient through purifier and
-# detector. The generator has no path around its code, so nothing of the image reaches the detector that it has not learned to pass.
-_base_ = '../target/light_ssd_bccd.py'
+# A small defense of a small detector of blood cells, trained against an attacker who has the gradient through purifier and detector.
+_base_ = ['../target/light_ssd_bccd.py', '../_base_/defenses/networks_bottleneck.py']
 
 load_from = 'checkpoints/light_ssd_bccd.pth'
-model = dict(
-    data_preprocessor=dict(
-        type='AlignPurifier',
-        discriminator=None,
-        generator=dict(
-            type='BottleneckGenerator', num_downsamples=2, widths=(16, 32, 64), blocks=(1, 1, 2), code_channels=16)))
+model = dict(data_preprocessor=dict(type='AlignPurifier', **_base_.purifier))
 custom_hooks = [
     dict(
         type='PurifierTrainHook',

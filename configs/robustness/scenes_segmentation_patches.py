@@ -1,15 +1,5 @@
-# Patches of 5 % of the image on the built-in scenes; configs/target/scenes_seg_small.py says how to train. The noise has the place
-# of DPatch: it tells what mere occlusion costs.
+# Patches of 5 % of the image on the built-in scenes; configs/target/scenes_seg_small.py says how to train.
+_base_ = '../_base_/robustness/patches.py'
+
 target = dict(
     config='configs/target/scenes_seg_small.py', checkpoint='work_dirs/scenes_seg_small/epoch_6.pth')
-
-defenses = dict(none=dict(), median=dict(data_preprocessor=dict(type='MedianFilterPurifier')))
-_patch = dict(area=0.05, steps=30)
-attacks = {
-    'noise': dict(type='DPatch', **dict(_patch, steps=1, step_size=0.001)),
-    'DPatch': dict(type='DPatch', **_patch),
-    'AdversarialPatch': dict(type='AdversarialPatch', **_patch),
-}
-threat_models = ['gray-box']
-num_images = 24
-test_dataloader = dict(batch_size=12, num_workers=0)
