@@ -7,6 +7,7 @@ from typing import Optional, Sequence
 
 import torch
 from mmengine.dist import get_rank
+from mmengine.hooks import EMAHook
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
@@ -151,6 +152,13 @@ class AdversarialTrainingHook(AttackingHook):
         check_scores([self._source], [self.attack], runner.train_dataloader.dataset)
         if self.weights is not None:
             self.weights.attach(runner.optim_wrapper)
+            earlier = runner.hooks[: runner.hooks.index(self)]
+            # Where no step takes the perturbation back, this hook does, after the iteration.
+            if runner.optim_wrapper._accumulative_counts > 1 and any(isinstance(hook, EMAHook) for hook in earlier):
+                raise UsageError(
+                    'EMAHook would average perturbed weights in iterations that only accumulate gradients: list it '
+                    'after AdversarialTrainingHook in custom_hooks'
+                )
         if self._changes_losses:
             self._handles = [
                 model.register_forward_pre_hook(self._enter_model, with_kwargs=True),

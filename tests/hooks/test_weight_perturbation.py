@@ -106,6 +106,14 @@ def test_accumulated_gradients(perturbed, target_checkpoint):
         torch.testing.assert_close(weight, expected, rtol=1e-3, atol=1e-5, msg=name)
 
 
+def test_averages_do_not_see_perturbed_weights(perturbed):
+    hooks = [dict(type='EMAHook'), dict(type='AdversarialTrainingHook', attack=FGSM, weight_perturbation=0.02)]
+    accumulating = dict(DECAYING, accumulative_counts=2)
+    with pytest.raises(ValueError, match='list it after AdversarialTrainingHook'):
+        perturbed(0.02, custom_hooks=hooks, optim_wrapper=accumulating)
+    perturbed(0.02, custom_hooks=hooks[::-1], optim_wrapper=accumulating)
+
+
 @pytest.mark.parametrize('gamma, warmup', [(1e-12, 0), (0.5, 1)], ids=['too small', 'later'])
 def test_nothing_else_is_touched(perturbed, gamma, warmup):
     """Statistics, random numbers and what terms learn, bit for bit those of a training without perturbation."""

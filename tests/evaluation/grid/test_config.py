@@ -36,7 +36,7 @@ NOT_ADAPTIVE = {
     )
 } | {'bccd_patches', 'resnet152_imagenet_denoising', 'resnet50_ilsvrc_oag', 'scenes_segmentation_patches'}
 # Comparisons of attacks on an undefended model.
-ATTACKS_ALONE = {'camvid_segmentation', 'scenes_segmentation', 'scenes_segmentation_long'}
+ATTACKS_ALONE = {'camvid_segmentation', 'camvid_segmentation_long', 'scenes_segmentation', 'scenes_segmentation_long'}
 
 
 @pytest.fixture
