@@ -6,21 +6,20 @@
 The two take turns in one process, so that other load on the machine affects both alike; the ratio is the median over
 the turns. On a CPU, times are those of the process, in which time that it waits for its turn does not count. With
 ``--channels-last``, our side has the weights of its convolutions in that layout, as ``ChannelsLastHook`` stores them;
-the released code knows nothing of it. How often each network runs is printed, too. Memory is that of a step: on CUDA
-the peak allocation; on a CPU how far the process's peak rises above its value before the first step, measured in a
-separate process for each side (``nan`` if it does not rise). Weights are random and images synthetic; see
+the released code knows nothing of it, nor of a config's ``efficient_conv_bn_eval``. Memory is the peak of what a step
+allocates, without weights and optimizers. Weights are random and images synthetic; see
 ``released_step.py`` for what the released step does. Neither side has the perceptual term.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
-import resource
 import statistics
-import subprocess
-import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import Callable
 
 import torch
@@ -29,6 +28,7 @@ from mmengine.runner import Runner
 from released_step import ReleasedStep
 from step_probe import StepProbe, train_step
 from terminaltables import AsciiTable
+from torch.profiler import ProfilerActivity, profile
 from train_step import batches, build_runner
 
 from mmadvdefense.hooks import ChannelsLastHook, PurifierTrainHook
@@ -47,16 +47,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--channels-last', action='store_true', help='store our weights in channels-last layout')
     parser.add_argument('--json', help='also write the numbers to this file')
-    parser.add_argument(
-        '--no-memory', action='store_true', help='times only: on a CPU, memory takes two more processes'
-    )
-    parser.add_argument('--memory-of', choices=SIDES, help='only print how many bytes one side needs')
+    parser.add_argument('--no-memory', action='store_true', help='times only')
     return parser.parse_args()
 
 
 def prepare(arguments: argparse.Namespace) -> dict[str, Callable[[], None]]:
     """For each side, a function that takes one step; both see equal models and the same batches in the same order."""
-    (runner, hook), (theirs, their_hook) = (build(arguments) for _ in SIDES)
+    (runner, hook), (theirs, their_hook) = (build(arguments, side) for side in SIDES)
     if arguments.channels_last:
         ChannelsLastHook().before_run(runner)
     released = ReleasedStep(theirs, their_hook)
@@ -68,7 +65,7 @@ def prepare(arguments: argparse.Namespace) -> dict[str, Callable[[], None]]:
     }
 
 
-def build(arguments: argparse.Namespace) -> tuple[Runner, PurifierTrainHook]:
+def build(arguments: argparse.Namespace, side: str) -> tuple[Runner, PurifierTrainHook]:
     torch.manual_seed(0)
     config = Config.fromfile(arguments.config)
     if arguments.cfg_options:
@@ -76,6 +73,8 @@ def build(arguments: argparse.Namespace) -> tuple[Runner, PurifierTrainHook]:
     for hook in config.get('custom_hooks') or ():
         if 'losses' in hook:
             hook.losses = [loss for loss in hook.losses if loss['type'] != 'PerceptualLoss']
+    if side == 'released':
+        config.efficient_conv_bn_eval = None
     return build_runner(config, arguments.size, arguments.batch_size, arguments.device)
 
 
@@ -109,41 +108,29 @@ def cuda_bytes(step: Callable) -> int:
     return torch.cuda.max_memory_allocated() - before
 
 
-def resident_bytes() -> int:
-    # ru_maxrss is in KiB.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def memory(steps: dict[str, Callable], arguments: argparse.Namespace) -> dict[str, float]:
-    """Bytes that a step of each side needs."""
-    if arguments.device == 'cuda':
-        return {side: cuda_bytes(step) for side, step in steps.items()}
-    command = [sys.executable, *sys.argv]
-    return {
-        side: int(
-            subprocess.run([*command, '--memory-of', side], check=True, capture_output=True, text=True).stdout.split()[
-                -1
-            ]
-        )
-        for side in SIDES
-    }
+def cpu_bytes(step: Callable) -> int:
+    """The same on a CPU, from the profiler's record of every allocation."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        step()
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder) / 'trace.json'
+        profiler.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text())['traceEvents']
+    changes = sorted((event['ts'], event['args']['Bytes']) for event in events if event['name'] == '[memory]')
+    return max(itertools.accumulate((size for _, size in changes), initial=0))
 
 
 def main() -> None:
     arguments = parse_arguments()
     steps = prepare(arguments)
-    if arguments.memory_of:
-        before = resident_bytes()
-        for _ in range(arguments.warm_up + 1):
-            steps[arguments.memory_of]()
-        print(resident_bytes() - before)
-        return
     seconds = measure(steps, arguments)
-    needed = dict.fromkeys(SIDES, float('nan')) if arguments.no_memory else memory(steps, arguments)
+    needed = dict.fromkeys(SIDES, float('nan'))
+    if not arguments.no_memory:
+        peak = cuda_bytes if arguments.device == 'cuda' else cpu_bytes
+        needed = {side: peak(step) for side, step in steps.items()}
     median = {side: statistics.median(times) for side, times in seconds.items()}
     ratio = statistics.median(theirs / ours for ours, theirs in zip(*(seconds[side] for side in SIDES)))
-    # A tiny step may need no more than importing the libraries did at its peak.
-    share = needed['ours'] / needed['released'] if needed['released'] else float('nan')
+    share = needed['ours'] / needed['released']
     rows = [['step', 'median ms', 'MiB']]
     rows += [[side, f'{median[side] * 1e3:.1f}', f'{needed[side] / 2**20:.0f}'] for side in SIDES]
     rows += [['released / ours', f'{ratio:.2f}', ''], ['ours / released', '', f'{share:.2f}']]

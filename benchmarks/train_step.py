@@ -21,6 +21,7 @@ from typing import Iterator, Optional, Sequence
 
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.model.efficient_conv_bn_eval import turn_on_efficient_conv_bn_eval
 from mmengine.runner import Runner
 from step_probe import STAGES, StepProbe, train_step
 from terminaltables import AsciiTable
@@ -68,10 +69,15 @@ def build_runner(
     if device is not None:
         runner.model.to(device)
     runner.model.init_weights()
-    runner.train_dataloader.dataset.num_classes = task_of(runner.model).num_classes
+    dataset, task = runner.train_dataloader.dataset, task_of(runner.model)
+    dataset.num_classes = task.num_classes
+    dataset.ignore_index = getattr(task, 'ignore_index', dataset.ignore_index)
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     runner.optim_wrapper.initialize_count_status(runner.model, 0, 1 << 30)
     hook = next(hook for hook in runner.hooks if isinstance(hook, PurifierTrainHook))
+    # Runner.train does it, too.
+    if modules := config.get('efficient_conv_bn_eval'):
+        turn_on_efficient_conv_bn_eval(runner.model, modules)
     hook.before_train(runner)
     runner.model.train()
     return runner, hook

@@ -25,6 +25,7 @@ class FeatureTap:
     """
 
     def __init__(self, model: nn.Module, layer: str, side: Literal['input', 'output'] = 'output'):
+        self.layer = layer
         self.module = find_layer(model, layer)
         self.side = side
         self.value: Optional[Tensor] = None
@@ -49,7 +50,10 @@ class FeatureTap:
     def take(self) -> Tensor:
         """The recorded tensor, which is then forgotten, so that its graph can be freed."""
         if self.value is None:
-            raise StateError(f'the layer of the tap ({type(self.module).__name__}) did not run')
+            raise StateError(
+                f'the layer {self.layer!r} of the model ({type(self.module).__name__}) did not run: name one that does, '
+                'and leave the modules with such layers out of efficient_conv_bn_eval, if the config has it'
+            )
         value, self.value = self.value, None
         return value
 

@@ -28,6 +28,7 @@ class SyntheticImages(Dataset):
         with_masks: whether objects have masks; some detectors do not accept them, others need them.
         num_classes: labels are below it.
         length: how many images.
+        ignore_index: label of the pixels that segmentors ignore.
 
     Raises:
         ValueError: if the scope is not that of a host.
@@ -40,6 +41,7 @@ class SyntheticImages(Dataset):
         with_masks: bool = False,
         num_classes: int = 2,
         length: int = BATCH_SIZE,
+        ignore_index: int = 255,
     ):
         if scope not in HOSTS:
             raise UsageError(f'there are synthetic images for {", ".join(HOSTS)}, not for {scope!r}')
@@ -48,6 +50,7 @@ class SyntheticImages(Dataset):
         self.with_masks = with_masks
         self.num_classes = num_classes
         self.length = length
+        self.ignore_index = ignore_index
         self.metainfo: dict = {}  # some hosts' hooks look for names of classes
 
     def update_skip_type_keys(self, keys: Sequence[str]) -> None:
@@ -76,7 +79,7 @@ class SyntheticImages(Dataset):
         """The upper half is one class, the lower half another, and a corner is ignored."""
         mask = torch.full((1, *self.size), index % self.num_classes)
         mask[:, self.size[0] // 2 :] = (index + 1) % self.num_classes
-        mask[:, :8, :8] = 255
+        mask[:, :8, :8] = self.ignore_index
         return mask
 
     def _segmented(self, index: int, meta: dict) -> Any:

@@ -123,7 +123,7 @@ def test_a_tap_forgets(task, inputs):
     with tap:
         task.logits(inputs)
     tap.take()
-    with pytest.raises(RuntimeError, match=r'the layer of the tap \(Linear\) did not run'):
+    with pytest.raises(RuntimeError, match=r"the layer 'head.fc' of the model \(Linear\) did not run"):
         tap.take()
     with tap:
         task.logits(inputs)
