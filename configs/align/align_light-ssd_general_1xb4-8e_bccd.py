@@ -6,4 +6,3 @@ load_from = 'checkpoints/light_ssd_bccd.pth'
 model = dict(data_preprocessor=dict(type='AlignPurifier'))
 train_dataloader = dict(batch_size=4)
 train_cfg = dict(max_epochs=8, val_interval=4)
-param_scheduler = dict(total_steps=8)

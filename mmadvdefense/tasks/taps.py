@@ -51,8 +51,8 @@ class FeatureTap:
         """The recorded tensor, which is then forgotten, so that its graph can be freed."""
         if self.value is None:
             raise StateError(
-                f'the layer {self.layer!r} of the model ({type(self.module).__name__}) did not run: name one that does, '
-                'and leave the modules with such layers out of efficient_conv_bn_eval, if the config has it'
+                f'the layer {self.layer!r} of the model ({type(self.module).__name__}) did not run: name one that '
+                'does, and leave the modules with such layers out of efficient_conv_bn_eval, if the config has it'
             )
         value, self.value = self.value, None
         return value

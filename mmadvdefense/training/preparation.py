@@ -10,6 +10,7 @@ from mmengine.dist import init_dist, is_distributed
 from mmengine.registry import init_default_scope
 
 from .. import compat
+from ..errors import UsageError
 from ..hosts import HOSTS
 from ..models import host_scope
 from ..registry import HOOKS, WEIGHT_INITIALIZERS, builds
@@ -50,7 +51,7 @@ def prepare_for_training(
     prepare_dataloaders(config)
     complete_training(config)
     if overrides:
-        config.merge_from_dict({key: value for key, value in overrides.items() if key != RECIPE})
+        _override(config, {key: value for key, value in overrides.items() if key != RECIPE})
         prepare_purifier(config)
     apply_ablation(config)
     if random_weights:
@@ -62,6 +63,19 @@ def prepare_for_training(
         drop_pretrained_backbones(config.model)
     keep_seed(config)
     prepare_distributed(config, launcher)
+
+
+def _override(config: Config, overrides: dict) -> None:
+    try:
+        config.merge_from_dict(overrides)
+    except TypeError as error:
+        lists = sorted({key for name in overrides if isinstance(config.get(key := name.partition('.')[0]), list)})
+        why = (
+            f'with the recipe, {", ".join(lists)} is a list: name an element, as in {lists[0]}.0.KEY'
+            if lists
+            else error
+        )
+        raise UsageError(f'cannot set {", ".join(overrides)}: {why}') from error
 
 
 def prepare_for_testing(config: Config, launcher: str = 'none') -> None:

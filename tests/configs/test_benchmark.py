@@ -48,7 +48,9 @@ def test_hook_and_data_are_complete(path):
     if purifier_config.purifier_config(config) is not None:
         recipes.complete_training(config)
         assert config.to_dict() == before
-    target = re.sub('_(adaptive|general_sources)$', '', path.stem) if path.stem.startswith('light_') else 'resnet20_cifar10'
+    target = (
+        re.sub('_(adaptive|general_sources)$', '', path.stem) if path.stem.startswith('light_') else 'resnet20_cifar10'
+    )
     assert config.load_from == f'checkpoints/{target}.pth'
 
 

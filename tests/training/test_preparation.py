@@ -67,6 +67,11 @@ def test_for_training(one_line):
     assert config.custom_hooks[0].get('require_checkpoint', True)
 
 
+def test_an_override_that_does_not_fit_the_recipe(one_line):
+    with pytest.raises(ValueError, match=r'cannot set param_scheduler\.total_steps: .* as in param_scheduler\.0\.KEY'):
+        prepare_for_training(one_line(), {'param_scheduler.total_steps': 4})
+
+
 def test_overrides_beat_the_recipe_and_a_resumed_run_beats_them(one_line, tmp_path, checkpoint):
     config = one_line()
     (tmp_path / 'work').mkdir()
