@@ -1,14 +1,15 @@
 """Our training step compared with that of the released code, on the same networks, images and attack.
 
     python benchmarks/compare_released.py CONFIG [--size 32 32] [--batch-size 64] [--turns 6] [--device cuda]
-        [--channels-last] [--cfg-options ...] [--json FILE]
+        [--channels-last] [--compile] [--cfg-options ...] [--json FILE]
 
 The two take turns in one process, so that other load on the machine affects both alike; the ratio is the median over
 the turns. On a CPU, times are those of the process, in which time that it waits for its turn does not count. With
-``--channels-last``, our side has the weights of its convolutions in that layout, as ``ChannelsLastHook`` stores them;
-the released code knows nothing of it, nor of a config's ``efficient_conv_bn_eval``. Memory is the peak of what a step
-allocates, without weights and optimizers. Weights are random and images synthetic; see
-``released_step.py`` for what the released step does. Neither side has the perceptual term.
+``--channels-last``, our side has the weights of its convolutions in that layout, as ``ChannelsLastHook`` stores them,
+and with ``--compile`` ``CompileHook`` compiles it; the released code knows nothing of either, nor of a config's
+``efficient_conv_bn_eval``. Memory is the peak of what a step allocates, without weights and optimizers. Weights are
+random and images synthetic; see ``released_step.py`` for what the released step does. Neither side has the perceptual
+term.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from terminaltables import AsciiTable
 from torch.profiler import ProfilerActivity, profile
 from train_step import batches, build_runner
 
-from mmadvdefense.hooks import ChannelsLastHook, PurifierTrainHook
+from mmadvdefense.hooks import ChannelsLastHook, CompileHook, PurifierTrainHook
 
 SIDES = ('ours', 'released')
 
@@ -46,6 +47,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--warm-up', type=int, default=2, help='steps of each side before measuring')
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--channels-last', action='store_true', help='store our weights in channels-last layout')
+    parser.add_argument('--compile', action='store_true', help='compile our generator and backbone')
     parser.add_argument('--json', help='also write the numbers to this file')
     parser.add_argument('--no-memory', action='store_true', help='times only')
     return parser.parse_args()
@@ -56,6 +58,8 @@ def prepare(arguments: argparse.Namespace) -> dict[str, Callable[[], None]]:
     (runner, hook), (theirs, their_hook) = (build(arguments, side) for side in SIDES)
     if arguments.channels_last:
         ChannelsLastHook().before_run(runner)
+    if arguments.compile:
+        CompileHook().before_train(runner)
     released = ReleasedStep(theirs, their_hook)
     sources = {'ours': batches(runner), 'released': batches(theirs)}
     counter = iter(range(1 << 30))

@@ -1,11 +1,11 @@
 """Hooks for MMEngine's runner."""
 
+from .acceleration import ChannelsLastHook, CompileHook
 from .adversarial_train import AdversarialTrainingHook
 from .adversarial_visualization import AdversarialVisualizationHook
 from .amplification import ErrorAmplificationHook
 from .attack import AttackHook
 from .attack_schedule import AttackScheduleHook
-from .channels_last import ChannelsLastHook
 from .example_images import ExampleImagesHook
 from .finite_guard import FiniteLossGuardHook
 from .free_replay import FreeReplayHook
@@ -20,6 +20,7 @@ __all__ = [
     'AttackHook',
     'AttackScheduleHook',
     'ChannelsLastHook',
+    'CompileHook',
     'ErrorAmplificationHook',
     'ExampleImagesHook',
     'FiniteLossGuardHook',
