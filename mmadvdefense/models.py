@@ -20,10 +20,27 @@ from .validation import did_you_mean
 _WRAPPERS = (BaseTTAModel, BaseAveragedModel, AveragedModel)
 
 
+def read_config(path: str) -> Config:
+    """A config from its file, or one inside a package by its name: ``'mmpretrain::resnet/resnet18_8xb16_cifar10.py'``.
+
+    MMEngine knows such names only as a ``_base_``.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        UsageError: if there is no such package, or no such config in it.
+    """
+    if '::' not in path:
+        return Config.fromfile(path)
+    try:
+        return Config.fromstring(f'_base_ = {path!r}', '.py')
+    except (AssertionError, ImportError, FileNotFoundError) as error:  # MMEngine asserts that it knows the package
+        raise UsageError(f'config not found: {path} ({error})') from error
+
+
 def build_model(config: Union[str, Config]) -> nn.Module:
     """The model of a config (or config file), in the config's own scope, as MMEngine's runner would build it."""
     if isinstance(config, str):
-        config = Config.fromfile(config)
+        config = read_config(config)
     scope = host_scope(config)
     compat.apply_for_scope(scope)
     model = config.model.copy()

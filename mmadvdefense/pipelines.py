@@ -6,6 +6,8 @@ from typing import Any, Iterator, Mapping, NamedTuple, Optional, Union
 
 from mmengine.config import Config
 
+from .models import read_config
+
 # Data sets that hold their images in memory as RGB arrays.
 _RGB_ARRAYS = ('CIFAR10', 'CIFAR100', 'HandwrittenDigits')
 # Transforms that swap red and blue, and the setting that enables it.
@@ -66,7 +68,7 @@ def config_channel_order(config: Union[str, Config]) -> Optional[str]:
     Args:
         config: a model's config, or its file.
     """
-    config = Config.fromfile(config) if isinstance(config, str) else config
+    config = read_config(config) if isinstance(config, str) else config
     for name in ('train_dataloader', 'test_dataloader', 'val_dataloader'):
         order = channel_order((config.get(name) or {}).get('dataset'))
         if order is not None:

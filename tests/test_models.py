@@ -10,7 +10,8 @@ from torch.nn import DataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from mmadvdefense.attacks import AttackSource
-from mmadvdefense.models import host_model, host_scope, unwrap
+from mmadvdefense.errors import UsageError
+from mmadvdefense.models import build_model, host_model, host_scope, read_config, unwrap
 from mmadvdefense.tasks import task_of
 from mmadvdefense.threats import build_source
 
@@ -49,6 +50,16 @@ def test_wrappers_are_looked_through(wrapper, tiny_classifier, make_images):
 
 def test_what_is_not_wrapped_stays(tiny_classifier):
     assert unwrap(tiny_classifier) is tiny_classifier
+
+
+def test_a_config_inside_a_package():
+    name = 'mmpretrain::resnet/resnet18_8xb16_cifar10.py'
+    config = read_config(name)
+    assert config.model.backbone.depth == 18 and config.model.head.num_classes == 10
+    assert build_model(name).head.num_classes == 10
+    for wrong in ('mmpretrain::resnet/resnet19_8xb16_cifar10.py', 'mmnothing::resnet/resnet18_8xb16_cifar10.py'):
+        with pytest.raises(UsageError, match=f'config not found: {wrong}'):
+            read_config(wrong)
 
 
 def test_scope_of_a_config():

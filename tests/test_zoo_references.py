@@ -11,6 +11,7 @@ from mmengine.runner import CheckpointLoader
 
 from mmadvdefense.digests import file_digest, plain_settings
 from mmadvdefense.errors import UsageError
+from mmadvdefense.purifiers.trained import generator
 from mmadvdefense.purifiers.trained.export import load_purifier_export
 from mmadvdefense.zoo import FOLDER, local_file, zoo_entries, zoo_file
 
@@ -54,6 +55,25 @@ def test_unknown_name_lists_near_ones():
     for load in (load_purifier_export, CheckpointLoader.load_checkpoint, plain_settings):
         with pytest.raises(UsageError, match=message):
             load('zoo://align_resnet20_cifar')
+
+
+def _in_front_of(native_type: str, name: str):
+    settings = dict(type='Pretrained', checkpoint=f'zoo://{name}')
+    return MODELS.build(dict(type='AlignPurifier', native_type=native_type, init_cfg=settings))
+
+
+def test_a_model_for_another_task(monkeypatch):
+    pytest.importorskip('mmdet')
+    pytest.importorskip('mmpretrain')
+    logged = []
+    monkeypatch.setattr(generator, 'print_log', lambda text, *_: logged.append(text))
+    _in_front_of('mmpretrain.ClsDataPreprocessor', NAME)
+    assert not logged
+    _in_front_of('mmdet.DetDataPreprocessor', NAME)
+    (line,) = logged
+    assert f'zoo://{NAME} was trained in front of a model for classification, and this one is for detection' in line
+    with pytest.raises(UsageError, match='ClassCodeGenerator of zoo://adaptive_resnet20_cifar10 .* for classifiers'):
+        _in_front_of('mmdet.DetDataPreprocessor', 'adaptive_resnet20_cifar10')
 
 
 def test_what_is_not_the_file_of_the_receipt(tmp_path):

@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 import torch
-from _common import UsageError
+from _common import UsageError, pixels
 from mmengine.config import Config
 from torch import nn
 
@@ -30,8 +30,8 @@ def add_attack_arguments(parser, purpose: str = '') -> None:
     parser.add_argument(
         '--attack', metavar='NAME_OR_CONFIG', default='PGD', help=f'{names}{purpose} (default: %(default)s)'
     )
-    parser.add_argument('--eps', type=float, help='radius in pixels, 0-255 (default for PGD: 8)')
-    parser.add_argument('--step-size', type=float, help='pixels, 0-255, per step (default for PGD: a quarter of eps)')
+    parser.add_argument('--eps', type=pixels, help='radius in pixels, 0-255 (default for PGD: 8)')
+    parser.add_argument('--step-size', type=pixels, help='pixels, 0-255, per step (default for PGD: a quarter of eps)')
     parser.add_argument('--steps', type=int, help='number of steps (default for PGD: 10)')
 
 

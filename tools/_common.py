@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import Callable
 
@@ -13,6 +13,7 @@ from mmengine.config import Config, DictAction
 
 from mmadvdefense.compat import check_checkpoint
 from mmadvdefense.errors import MMAdvDefenseError, UsageError
+from mmadvdefense.models import read_config
 
 # MMCV's words, alone or at the end of the traceback of a data loader's worker.
 _UNREADABLE = re.compile(r'failed to load image: (.+)')
@@ -31,6 +32,16 @@ class SettingsAction(DictAction):
                 f'{option_string} takes numbers, words, lists and tuples, and no dict(...), as in {" ".join(values)}: '
                 'set one key at a time, such as custom_hooks.0.attack.eps=4, or write it into a config file'
             )
+
+
+def pixels(text: str) -> float:
+    """A size on the command line, in pixels (0-255)."""
+    try:
+        return float(text)
+    except ValueError:
+        value, _, whole = text.partition('/')
+        hint = f'; {text} of papers is {value}' if whole == '255' else ''
+        raise ArgumentTypeError(f'{text!r} is not a number of pixels (0-255){hint}') from None
 
 
 def add_common_arguments(parser: ArgumentParser) -> None:
@@ -54,9 +65,9 @@ def add_common_arguments(parser: ArgumentParser) -> None:
 def load_config(arguments: Namespace) -> Config:
     """Read the config and apply the arguments that every tool has."""
     os.environ.setdefault('LOCAL_RANK', str(arguments.local_rank))
-    if not Path(arguments.config).exists():
+    if '::' not in arguments.config and not Path(arguments.config).exists():
         raise UsageError(f'config not found: {arguments.config}')
-    config = Config.fromfile(arguments.config)
+    config = read_config(arguments.config)
     if arguments.cfg_options:
         config.merge_from_dict(arguments.cfg_options)
     config.launcher = arguments.launcher

@@ -79,7 +79,7 @@ def trained_purifier(config: Config, arguments: argparse.Namespace) -> Generator
     """The purifier with the weights of the checkpoint, or of its own file."""
     settings = purifier_config(config)
     if settings is None:
-        raise UsageError(f'{arguments.config} has no purifier')
+        raise UsageError(f'{arguments.config} has no purifier: name one with --purifier FILE or --purifier zoo://NAME')
     purifier = MODELS.build(settings)
     if not isinstance(purifier, GeneratorPurifier):
         raise UsageError(f'{type(purifier).__name__} has no generator to export')

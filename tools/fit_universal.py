@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from _common import add_common_arguments, load_config, require_checkpoint, run
+from _common import add_common_arguments, load_config, pixels, require_checkpoint, run
 from _images import load_images
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -44,7 +44,7 @@ def parse_arguments() -> argparse.Namespace:
     add_common_arguments(parser)
     parser.add_argument('--attack', choices=list(FITS), required=True, help='what to fit')
     parser.add_argument('--out', metavar='FILE', required=True, help='where it goes; an existing file is replaced')
-    parser.add_argument('--eps', type=float, help='of a perturbation: radius (L-infinity) in pixels (0-255)')
+    parser.add_argument('--eps', type=pixels, help='of a perturbation: radius (L-infinity) in pixels (0-255)')
     parser.add_argument('--area', type=float, help='of a patch: its share of the image (default: 0.05)')
     parser.add_argument(
         '--objective',
@@ -54,7 +54,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--target-class', type=int, help='a class, from 0, that all images are moved to')
     parser.add_argument('--cap', type=float, help='largest value of the objective that counts for an image')
     parser.add_argument('--optimizer', choices=OPTIMIZERS, help='steps along the sign, or Adam (default: sign)')
-    parser.add_argument('--step-size', type=float, help='pixels (0-255) per batch (default: eps / 8; 8 for a patch)')
+    parser.add_argument('--step-size', type=pixels, help='pixels (0-255) per batch (default: eps / 8; 8 for a patch)')
     parser.add_argument('--epochs', type=int, default=10, help='how often each image is seen (default: 10)')
     parser.add_argument(
         '--num-images', type=int, default=1000, help='number of images, spread evenly over the data set (default: 1000)'

@@ -18,9 +18,9 @@ from _common import UsageError, add_common_arguments, load_config, run
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 
-from mmadvdefense.evaluation.grid.config import read_grid
+from mmadvdefense.evaluation.grid.config import GridConfig, read_grid
 from mmadvdefense.evaluation.grid.plan import Cell, GridPlan, plan_grid
-from mmadvdefense.evaluation.grid.protocol import at_scale, filled, missing_files, without_missing
+from mmadvdefense.evaluation.grid.protocol import MissingFile, at_scale, filled, missing_files, without_missing
 from mmadvdefense.evaluation.grid.run_folder import RunFolder
 from mmadvdefense.evaluation.grid.runner import Grid
 from mmadvdefense.evaluation.report.grid_tables import terminal
@@ -61,16 +61,37 @@ def parse_arguments() -> argparse.Namespace:
 def present(config: Config, skip: bool) -> Config:
     """The config, if everything that it needs is there; otherwise say what to get and where it goes."""
     missing = missing_files(config)
-    # Of other grids, each file is looked for where it is used.
+    # Other grids are read first, see read_present.
     if not missing or not (skip or config.get('published')):
         return config
-    listed = {file.path: file for file in reversed(missing)}
-    print('\n'.join(map(str, reversed(listed.values()))))
+    problem = list_missing(config, missing, skip)
     rest = without_missing(config, missing)
     if skip and rest is not None:
         return rest
-    others = '' if skip or rest is None else ', or leave out what needs them with --skip-missing'
-    raise UsageError(f'{len(listed)} files are missing, listed above with how to get them: get them first{others}')
+    raise problem
+
+
+def list_missing(config: Config, missing: list[MissingFile], skip: bool) -> UsageError:
+    """Print which files are missing and how to get them."""
+    listed = {file.path: file for file in reversed(missing)}
+    print('\n'.join(map(str, reversed(listed.values()))))
+    others = skip or without_missing(config, missing) is None
+    count = '1 file is' if len(listed) == 1 else f'{len(listed)} files are'
+    return UsageError(
+        f'{count} missing, listed above with how to get them: get them first'
+        f'{"" if others else ", or leave out what needs them with --skip-missing"}'
+    )
+
+
+def read_present(config: Config, trust: bool) -> GridConfig:
+    """The grid of a config; if a file is missing, all that are missing are listed."""
+    try:
+        return read_grid(config, trust)
+    except FileNotFoundError as error:
+        missing = missing_files(config)
+        if not missing:
+            raise
+        raise UsageError(f'{error}; {list_missing(config, missing, skip=False)}') from error
 
 
 def print_cells(plan: GridPlan, folder: RunFolder) -> None:
@@ -109,7 +130,7 @@ def main() -> None:
         join_processes(arguments.launcher)
         if arguments.update:
             check_section(arguments.update, arguments.config)
-        plan = plan_grid(read_grid(config, arguments.trust_checkpoint), config.work_dir, arguments.launcher)
+        plan = plan_grid(read_present(config, arguments.trust_checkpoint), config.work_dir, arguments.launcher)
     folder = RunFolder(config.work_dir)
     if is_main_process():
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 import torch
-from _common import UsageError, add_common_arguments, load_config, require_checkpoint, run
+from _common import UsageError, add_common_arguments, load_config, pixels, require_checkpoint, run
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
@@ -42,8 +42,8 @@ def parse_arguments() -> argparse.Namespace:
         metavar='NAME_OR_CONFIG',
         help=f'one of {", ".join(attack_names())}, or a config file with attack=dict(...); default: clean images only',
     )
-    parser.add_argument('--eps', type=float, help='radius of the attack in pixels (0-255): 8 is 8/255 of papers')
-    parser.add_argument('--step-size', type=float, help='pixels (0-255) per step')
+    parser.add_argument('--eps', type=pixels, help='radius of the attack in pixels (0-255): 8 is 8/255 of papers')
+    parser.add_argument('--step-size', type=pixels, help='pixels (0-255) per step')
     parser.add_argument('--steps', type=int, help='number of steps')
     parser.add_argument(
         '--objective', metavar='NAME', choices=list(WORDS), help=f'what the attack maximizes: {", ".join(WORDS)}'

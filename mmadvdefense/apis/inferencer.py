@@ -21,7 +21,7 @@ from .. import compat
 from ..checkpoints import check_state_dict, state_dict_of
 from ..errors import UsageError
 from ..hosts import HOSTS, Host
-from ..models import host_scope, preprocessor_of
+from ..models import host_scope, preprocessor_of, read_config
 from ..training.preparation import prepare_for_testing
 from ..training.purifier_config import override_purifier, purifier_config
 from .recording import PurifiedImage, record_purified
@@ -79,7 +79,7 @@ class PurifiedInferencer:
         **settings: Any,
     ):
         name = 'the config' if isinstance(config, Config) else os.fspath(config)
-        config = copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(os.fspath(config))
+        config = copy.deepcopy(config) if isinstance(config, Config) else read_config(os.fspath(config))
         scope = host_scope(config)
         if scope not in HOSTS:
             raise UsageError(f'{name} is for {scope!r}; there are inference APIs for {", ".join(HOSTS)}')

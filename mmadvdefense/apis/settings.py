@@ -10,7 +10,7 @@ from ..errors import UsageError
 from ..purifiers import purifier_names
 from ..purifiers.trained.export import load_purifier_export
 from ..validation import did_you_mean
-from ..zoo import SCHEME
+from ..zoo import SCHEME, zoo_entries
 
 PurifierChoice = Union[str, os.PathLike, Mapping[str, Any]]
 
@@ -39,6 +39,8 @@ def purifier_settings(purifier: PurifierChoice) -> dict[str, Any]:
     if reference in purifier_names():
         return dict(type=reference)
     if not (reference.startswith(SCHEME) or Path(reference).is_file()):
+        if reference in zoo_entries():
+            raise UsageError(f'{reference!r} is in the zoo: write {SCHEME + reference!r}')
         raise UsageError(
             f'{reference!r} is neither a file of tools/export_purifier.py nor a purifier; '
             f'{did_you_mean(reference, purifier_names())}'

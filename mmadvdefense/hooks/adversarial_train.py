@@ -117,7 +117,8 @@ class AdversarialTrainingHook(AttackingHook):
         model = unwrap(runner.model)
         # A checkpoint of the model without denoising blocks has no weights for them.
         added = (DENOISING,) if keep_own(model, state, DENOISING) else ()
-        runner.logger.info(str(check_state_dict(model, state, ignore=(*PREPROCESSOR, *added))))
+        source = runner.cfg.get('load_from') or 'the checkpoint'
+        runner.logger.info(str(check_state_dict(model, state, (*PREPROCESSOR, *added), source)))
         if self.objective.learns and not self.objective.restore(checkpoint.get(_KEY, {})):
             runner.logger.info('the checkpoint has nothing of these loss terms: what they learn starts anew')
 

@@ -119,7 +119,8 @@ class AttackHook(Hook):
         if not self.stages:
             return
         model, state = unwrap(runner.model), state_dict_of(checkpoint)
-        runner.logger.info(str(check_state_dict(model, state)))
+        source = runner.cfg.get('load_from') or 'the checkpoint'
+        runner.logger.info(str(check_state_dict(model, state, source=source)))
         # The target's own checkpoint contains no purifier, which may come from an export.
         keep_own(model, state, PREPROCESSOR)
 

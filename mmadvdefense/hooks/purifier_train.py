@@ -115,7 +115,8 @@ class PurifierTrainHook(AttackingHook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         model = unwrap(runner.model)
         state = state_dict_of(checkpoint)
-        runner.logger.info(str(check_state_dict(model, state)))
+        source = runner.cfg.get('load_from') or 'the checkpoint'
+        runner.logger.info(str(check_state_dict(model, state, source=source)))
         # The target's own checkpoint contains no purifier.
         keep_own(model, state, PREPROCESSOR)
         self._checkpoint_loaded = True

@@ -40,12 +40,15 @@ class ClassCodeGenerator(nn.Module):
             first update; whoever tests or resumes a trained generator does not need the file.
 
     Attributes:
+        for_classifiers: whether no segmentor or detector finds anything in the output.
         divisor: height and width of the images are multiples of this.
         pretrained: for each part that starts as one of a trained classifier's, by name: that part and the checkpoint.
 
     Raises:
         ValueError: for numbers that do not fit together or are out of range.
     """
+
+    for_classifiers = True
 
     def __init__(
         self,

@@ -9,10 +9,12 @@ from typing import Optional, Union
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 
+from ..errors import UsageError
 from ..hosts import HOSTS
 from ..models import host_model, host_scope
-from ..purifiers import GeneratorPurifier, Purifier
+from ..purifiers import GeneratorPurifier, Purifier, purifier_names
 from ..registry import MODELS, find_class, type_name
+from ..validation import did_you_mean
 
 
 def purifier_config(config: Config) -> Optional[ConfigDict]:
@@ -46,7 +48,11 @@ def prepare_purifier(config: Config) -> None:
     runner and the inference APIs prefer the copy: a top-level purifier would be silently ignored. MMPretrain keeps mean
     and std in the top-level one, which test-time augmentation prefers: a purifier in the model would lack them. So if
     there are two, both are set to the same purifier.
+
+    Raises:
+        UsageError: for a type of preprocessor that is not registered; the message lists similar names.
     """
+    _check_types(config)
     if purifier_config(config) is None:
         return
     _share_purifier(config, host_model(config))
@@ -74,6 +80,23 @@ def override_purifier(config: Config, settings: dict) -> None:
             merged = Config(dict(data_preprocessor=place.data_preprocessor))
             merged.merge_from_dict(dict(data_preprocessor=copy.deepcopy(settings)))
             place.data_preprocessor = merged.data_preprocessor
+
+
+def _check_types(config: Config) -> None:
+    """Hosts find out only when they build the model, in a long traceback."""
+    for holder in (host_model(config), config):
+        kind = (holder.get('data_preprocessor') or {}).get('type')
+        if not isinstance(kind, str):
+            continue
+        # The host's own types are in its own registry.
+        with MODELS.switch_scope_and_registry(None) as registry:
+            found = registry.get(kind)
+        if found is None:
+            known = [*purifier_names(), *(type_name(host.native_type) for host in HOSTS.values())]
+            raise UsageError(
+                f'data_preprocessor: unknown type {kind!r}; {did_you_mean(type_name(kind), known)} '
+                '(one of your own needs its module in custom_imports)'
+            )
 
 
 def _share_purifier(config: Config, model: ConfigDict) -> None:

@@ -104,9 +104,12 @@ def _load_default_recipe(config: Config) -> Optional[Config]:
     if recipe is None or purifier is None:
         return None
     if not (CONFIGS / recipe).exists():
+        method = getattr(find_class(purifier.type, MODELS), 'recipe', 'align')
+        others = [scope for scope, name in DEFAULT_RECIPES.items() if (CONFIGS / name.format(method)).exists()]
+        only = f', only for {" and ".join(others)}' if others else f' ({recipe} is missing)'
         raise UsageError(
-            f'{type_name(purifier.type)} has no default recipe for {host_scope(config)}: put a '
-            'PurifierTrainHook into custom_hooks'
+            f'{type_name(purifier.type)} has no default recipe for {host_scope(config)}{only}: take another purifier, '
+            'or train this one with a PurifierTrainHook in custom_hooks'
         )
     found = Config.fromfile(CONFIGS / recipe)
     _share_sigma(found, purifier)

@@ -13,6 +13,7 @@ from mmadvdefense.apis import ProtectedModule, as_host, protect, purifier_settin
 from mmadvdefense.attacks import PGD, AttackSource, Randomness
 from mmadvdefense.errors import StateError, UsageError
 from mmadvdefense.purifiers import MedianFilterPurifier
+from mmadvdefense.registry import MODELS
 from mmadvdefense.threats import build_source
 
 MEAN, STD = (10.0, 20.0, 30.0), (50.0, 60.0, 70.0)
@@ -170,6 +171,7 @@ def test_plain_classifier_as_host(make_images, make_samples):
     [
         ('MedianFilterPurifer', r'nor a purifier; did you mean MedianFilterPurifier'),
         ('nowhere.pth', r"'nowhere.pth' is neither a file of tools/export_purifier.py nor a purifier"),
+        ('general_resnet20_cifar10', r"is in the zoo: write 'zoo://general_resnet20_cifar10'"),
         (dict(kernel_size=3), r"needs a type, such as type='AlignPurifier'"),
         (3, r'not a int'),
     ],
@@ -177,6 +179,16 @@ def test_plain_classifier_as_host(make_images, make_samples):
 def test_unknown_purifier(purifier, message):
     with pytest.raises(UsageError, match=message):
         purifier_settings(purifier)
+
+
+def test_a_misspelt_setting(tiny_classifier):
+    settings = dict(type='JPEGPurifier', qualty=75)
+    with pytest.raises(UsageError, match=r"JPEGPurifier takes no 'qualty', .* built already; did you mean quality"):
+        protect(tiny_classifier, settings)
+    with pytest.raises(
+        UsageError, match=r"no 'qualty', and neither does ImgDataPreprocessor behind it; did"
+    ):
+        MODELS.build(dict(settings, native_type='mmengine.ImgDataPreprocessor'))
 
 
 def test_what_does_not_fit(tiny_classifier, plain, image_batch):
@@ -188,7 +200,7 @@ def test_what_does_not_fit(tiny_classifier, plain, image_batch):
         protect(plain, MEDIAN, mean=MEAN, std=STD, trained_on='gbr')
     with pytest.raises(StateError, match='AlignPurifier is untrained'):
         protect(tiny_classifier, 'AlignPurifier')
-    with pytest.raises(UsageError, match=r'a preprocessor that is built already, and settings for it: \[.mean.\]'):
+    with pytest.raises(UsageError, match=r"takes no 'mean', and the preprocessor behind it is built already"):
         protect(tiny_classifier, dict(**MEDIAN, mean=[0.0] * 3))
     with pytest.raises(UsageError, match=r'has no purifier: put one in front of it with protect\(\)'):
         with record_purified(tiny_classifier):

@@ -264,7 +264,7 @@ def test_mistakes_end_in_one_line(run_tool, config, child, tmp_path, target_chec
         r'foreign\.pth|nothing for this model': [config, '--cfg-options', f'load_from={tmp_path}/foreign.pth'],
         'trained for 7 classes, the target has 10': [config, '--cfg-options', f'load_from={seven}'],
         'FGSM: eps .* must be >= 0, got -1': [child('eps', _hook("attack=dict(type='FGSM', eps=-1)"))],
-        'BIM: step_size is in pixels': [child('step', _hook("attack=dict(type='BIM', eps=8, steps=2)"))],
+        'BIM needs step_size, such as': [child('step', _hook("attack=dict(type='BIM', eps=8, steps=2)"))],
         'BIM: steps must be': [child('steps', _hook("attack=dict(type='BIM', eps=8, step_size=2)"))],
         'the purifier has no discriminator': [child('gan', 'data_preprocessor = dict(discriminator=None)')],
         'no_such_folder': [child('data', f'train_dataloader = dict(dataset=dict(_delete_=True, **{images}))')],

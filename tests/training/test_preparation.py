@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from mmadvdefense.compat import CheckpointRefused
+from mmadvdefense.errors import UsageError
 from mmadvdefense.training.preparation import prepare_for_testing, prepare_for_training
 from mmadvdefense.training.runner import build_runner
 
@@ -97,6 +98,19 @@ def test_bad_checkpoints_show_before_any_work(one_line, tmp_path):
     torch.save({'meta': {'class': Config}}, tmp_path / 'foreign.pth')
     with pytest.raises(CheckpointRefused):
         prepare_for_training(one_line(load_from=str(tmp_path / 'foreign.pth')))
+
+
+@pytest.mark.parametrize(
+    ('kind', 'message'),
+    [
+        ('AlignPurifer', r"data_preprocessor: unknown type 'AlignPurifer'; did you mean AlignPurifier"),
+        ('ClsDataPreprocesor', r"unknown type 'ClsDataPreprocesor'; did you mean ClsDataPreprocessor.*custom_imports"),
+    ],
+)
+@pytest.mark.parametrize('prepare', [prepare_for_training, prepare_for_testing])
+def test_a_misspelt_preprocessor(prepare, kind, message, one_line):
+    with pytest.raises(UsageError, match=message):
+        prepare(one_line(data_preprocessor=dict(type=kind)))
 
 
 def test_random_weights(one_line):

@@ -21,7 +21,7 @@ from ...evaluation.grid.runner import Grid
 from ...evaluation.results import CLEAN
 from ...hosts import HOSTS
 from ...model_spec import ModelSpec
-from ...models import host_scope
+from ...models import host_scope, read_config
 from ...training.preparation import enter_scope
 from ...training.recipes import CONFIGS
 from .fitting import fit_purifier, write_protected_config
@@ -109,7 +109,7 @@ class Quickstart:
         self.files = QuickstartFiles(Path(work_dir or Path('work_dirs') / 'quickstart' / Path(config).stem))
         titles = ['how fast is the model?', 'attacking the model', 'fitting a purifier', 'attacking both', 'writing']
         self.stages = Stages(titles, [5, self.seconds / 3, self.seconds, self.seconds * 2 / 3, 2], console)
-        loaded = Config.fromfile(config)
+        loaded = read_config(config)
         if overrides:
             loaded.merge_from_dict(overrides)
         scope = host_scope(loaded)

@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from ...digests import plain_settings
 from ...errors import UsageError
-from ...models import build_model
+from ...models import build_model, read_config
 from ...purifiers import Purifier, purifier_names
 from ...registry import MODELS, find_class
 from ...training.preparation import prepare_for_testing
@@ -71,7 +71,7 @@ def target_config(target: dict, overrides: dict) -> Config:
     Raises:
         ValueError: if the config has no test data.
     """
-    config = Config.fromfile(target['config'])
+    config = read_config(target['config'])
     config.merge_from_dict(copy.deepcopy(overrides))
     for name in ('test_dataloader', 'test_evaluator', 'test_cfg'):
         if config.get(name) is None:
@@ -101,7 +101,7 @@ def build_defense(name: str, spec: Optional[dict], target: dict, base: Config, l
         raise UsageError(
             f'defense {name!r} takes config and checkpoint, data_preprocessor, or all three; got {sorted(spec)}'
         )
-    config = copy.deepcopy(base) if model is target else Config.fromfile(model['config'])
+    config = copy.deepcopy(base) if model is target else read_config(model['config'])
     if preprocessor is not None:
         if 'type' in preprocessor or purifier_config(config) is None:
             _check_type(name, preprocessor)

@@ -13,7 +13,7 @@ from mmengine.dataset import BaseDataset
 from ...attacks import build_attack
 from ...digests import plain_settings, value_digest
 from ...model_spec import ModelSpec
-from ...models import build_model
+from ...models import build_model, read_config
 from ...pipelines import channel_order, config_channel_order
 from ...tasks import FeatureTap, task_of
 from ...threats import ThreatModel, UnsupportedAttackError
@@ -252,7 +252,7 @@ def _threat_settings(threat: ThreatModel, channel_order: Optional[str]) -> dict[
 
 
 def _source_settings(source: ModelSpec, channel_order: Optional[str]) -> dict[str, Any]:
-    config = Config.fromfile(source.config)
+    config = read_config(source.config)
     settings = {**model_settings(config), 'checkpoint': plain_settings(source.checkpoint)}
     trained_on = source.image_order()
     # Included only if the source's channel order differs from the target's.

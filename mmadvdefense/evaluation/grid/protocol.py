@@ -151,7 +151,12 @@ def missing_files(config: Config) -> list[MissingFile]:
                 needed += _of_model(source, f'a source of {entry.get("name")!r}', threat=position)
     for name, spec in (config.get('defenses') or {}).items():
         needed += _of_model(spec, f'defense {name!r}', name)
-    return [file for file in needed if '://' not in file.path and not Path(file.path).exists()]
+    return [file for file in needed if not _is_there(file.path)]
+
+
+def _is_there(path: Any) -> bool:
+    # What is no path at all is another error, of those who read the grid.
+    return not isinstance(path, str) or '://' in path or Path(path).expanduser().exists()
 
 
 def _listed(value: Any) -> list:
@@ -168,7 +173,9 @@ def _of_model(
         yield MissingFile(path, what, spec.get(OBTAIN) or _default(spec, path), defense, threat)
 
 
-def _of_purifier(settings: dict[str, Any]) -> Iterator[str]:
+def _of_purifier(settings: Any) -> Iterator[str]:
+    if not isinstance(settings, dict):
+        return
     yield from _listed((settings.get('init_cfg') or {}).get('checkpoint'))
     yield from _listed(settings.get('patches'))
     for part in settings.get('purifiers') or ():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from typing import Any, ClassVar, Optional, Sequence
 
 import torch
@@ -11,8 +12,10 @@ from torch import Tensor, nn
 
 from ...checkpoints import CheckpointMismatch, compare_state_dict, load_part
 from ...errors import StateError, UsageError
+from ...hosts import host_of_class
 from ...pixels import Layout, Pixels, joined, pad_to_multiple, resize, stack, to_pixels, to_unit_range
 from ...registry import MODELS, named_types
+from ...zoo import SCHEME, zoo_entry
 from ..base import Purifier
 from .export import load_purifier_export
 from .step import STEP, PurifiedImages, PurifierStep
@@ -46,7 +49,8 @@ class GeneratorPurifier(Purifier):
         trained_on_clean: whether it is a model of clean images, which is trained on nothing else.
 
     Raises:
-        ValueError: if the exported network differs from ``generator``, or for an invalid tiling.
+        ValueError: if the exported network differs from ``generator``, or is not for models of this task; for an
+            invalid tiling.
     """
 
     default_generator: ClassVar[dict[str, Any]] = DEFAULT_GENERATOR
@@ -76,6 +80,7 @@ class GeneratorPurifier(Purifier):
         # Types by name, since exports hold plain data only.
         self.generator_config = named_types(dict(generator or self.default_generator), MODELS)
         self.generator = MODELS.build(dict(self.generator_config))
+        self._check_host(init_cfg['checkpoint'] if init_cfg else None)
         self.working_size = tuple(working_size) if working_size else None
         self.tiles = Tiles(tile_size, tile_overlap) if tile_size else None
         if tile_batch_size < 1:
@@ -86,6 +91,26 @@ class GeneratorPurifier(Purifier):
         self._known_trained = False
         if init_cfg is not None and export is not None:
             self._load_export(export, init_cfg['checkpoint'])
+
+    def _check_host(self, path: Optional[str]) -> None:
+        """Whether the network, and the model that it was trained in front of, suit the model that is protected."""
+        host = host_of_class(type(self.native))
+        if host is None:
+            return
+        network = type(self.generator).__name__ + (f' of {path}' if path else '')
+        if host.dense and getattr(self.generator, 'for_classifiers', False):
+            raise UsageError(
+                f'{network} shows the model a drawing of one class in place of the image: take it for classifiers, '
+                f'and another purifier for {host.task}'
+            )
+        task = zoo_entry(path)['task'] if isinstance(path, str) and path.startswith(SCHEME) else host.task
+        if task != host.task:
+            print_log(
+                f'{path} was trained in front of a model for {task}, and this one is for {host.task}: measure what it '
+                'is worth here, or take another purifier',
+                'current',
+                logging.WARNING,
+            )
 
     def _load_export(self, export: dict, path: str) -> None:
         self._check_generator(
