@@ -185,9 +185,7 @@ def test_a_misspelt_setting(tiny_classifier):
     settings = dict(type='JPEGPurifier', qualty=75)
     with pytest.raises(UsageError, match=r"JPEGPurifier takes no 'qualty', .* built already; did you mean quality"):
         protect(tiny_classifier, settings)
-    with pytest.raises(
-        UsageError, match=r"no 'qualty', and neither does ImgDataPreprocessor behind it; did"
-    ):
+    with pytest.raises(UsageError, match=r"no 'qualty', and neither does ImgDataPreprocessor behind it; did"):
         MODELS.build(dict(settings, native_type='mmengine.ImgDataPreprocessor'))
 
 
