@@ -60,7 +60,7 @@ def test_sizes_as_in_papers_and_missing_steps(run_tool, tmp_path):
     fraction = run_tool(*call, '8/255')
     assert "argument --eps: '8/255' is not a number of pixels (0-255); 8/255 of papers is 8" in fraction.err
     torch.save({'state_dict': {}}, tmp_path / 'a.pth')
-    assert 'PGD needs steps and step_size, such as' in run_tool(*call, 8, '--work-dir', tmp_path).error
+    assert 'PGD: give steps and step_size, such as' in run_tool(*call, 8, '--work-dir', tmp_path).error
 
 
 def test_the_worst_of_several_targets(run_tool, config, trained, tmp_path):
@@ -218,8 +218,8 @@ def test_mistakes_end_in_one_line(run_tool, config, child, trained, target_check
         'trained with another generator than': [wider, trained],
         'PGD: eps .* must be >= 0, got -1': [config, trained, '--attack', 'PGD', '--eps', -1, '--steps', 1],
         '--attack PGD needs --eps': [config, trained, '--attack', 'PGD'],
-        'PGD needs steps, such as': [config, trained, '--attack', 'PGD', '--eps', 8, '--step-size', 2],
-        'PGD needs step_size, such as': [config, trained, '--attack', 'PGD', '--eps', 8, '--steps', 2],
+        'PGD: give steps, such as': [config, trained, '--attack', 'PGD', '--eps', 8, '--step-size', 2],
+        'PGD: give step_size, such as': [config, trained, '--attack', 'PGD', '--eps', 8, '--steps', 2],
         "unknown attack 'PGDD'; did you mean PGD": [config, trained, '--attack', 'PGDD', '--eps', 8],
         'need --attack': [config, trained, '--eps', 8],
         '--eot-samples need --attack': [config, trained, '--threat-model', 'query'],
