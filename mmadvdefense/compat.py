@@ -7,6 +7,7 @@ import logging
 import os
 import pickle
 import re
+import warnings
 from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,6 +56,8 @@ def apply() -> None:
     """
     require_dependencies()
     allow_mmengine_checkpoints()
+    # MMEngine imports it to find the configs of other packages, and nobody who reads the warning can change that.
+    warnings.filterwarnings('ignore', 'pkg_resources is deprecated', UserWarning)
 
 
 def apply_for_scope(scope: Optional[str]) -> None:
@@ -215,7 +218,8 @@ def check_checkpoint(path: str | os.PathLike[str], trust: bool = False) -> None:
         return
     path = Path(path).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f'there is no checkpoint {path}')
+        where = '' if path.is_absolute() else f' in {Path.cwd()}'
+        raise FileNotFoundError(f'there is no checkpoint {path}{where}')
     foreign = _foreign_content(path) if _load_is_restricted() else []
     if not foreign:
         return

@@ -26,6 +26,15 @@ from mmadvdefense import compat
 from mmadvdefense.compat import CheckpointRefused, check_checkpoint
 
 
+def test_a_warning_that_nobody_can_act_on_is_left_out():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        compat.apply()
+        warnings.warn('pkg_resources is deprecated as an API', UserWarning, stacklevel=1)
+        warnings.warn('another', UserWarning, stacklevel=1)
+    assert [str(warning.message) for warning in caught] == ['another']
+
+
 @pytest.fixture
 def installed(monkeypatch):
     """Pretend that distributions have other versions, or with None that they are not installed."""

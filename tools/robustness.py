@@ -75,11 +75,11 @@ def list_missing(config: Config, missing: list[MissingFile], skip: bool) -> Usag
     """Print which files are missing and how to get them."""
     listed = {file.path: file for file in reversed(missing)}
     print('\n'.join(map(str, reversed(listed.values()))))
-    others = skip or without_missing(config, missing) is None
-    count = '1 file is' if len(listed) == 1 else f'{len(listed)} files are'
+    nothing_left = skip or without_missing(config, missing) is None
+    count, them = ('1 file is', 'it') if len(listed) == 1 else (f'{len(listed)} files are', 'them')
     return UsageError(
-        f'{count} missing, listed above with how to get them: get them first'
-        f'{"" if others else ", or leave out what needs them with --skip-missing"}'
+        f'{count} missing, listed above with how to get {them}: get {them} first'
+        f'{"" if nothing_left else f", or leave out what needs {them} with --skip-missing"}'
     )
 
 

@@ -540,7 +540,7 @@ def test_mistakes_end_in_one_line(run_tool, grid, variant, save_target, config, 
         'the attack source predicts 7 classes, the target 10': own.format(
             name='transfer', rest=f"source=dict(config='{seven}', checkpoint='{save_target(num_classes=7)}')"
         ),
-        'checkpoint of the target not found: nowhere.pth; 1 file is missing, listed above .*: get them first$': (
+        'checkpoint of the target not found: nowhere.pth; 1 file is missing, listed above .*: get it first$': (
             "target = dict(checkpoint='nowhere.pth')"
         ),
         "defense 'align' has no checkpoint": f"defenses = dict(align=dict(_delete_=True, config='{config}'))",
