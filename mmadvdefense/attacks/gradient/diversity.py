@@ -43,54 +43,64 @@ class InputDiversity:
     def __call__(self, images: Tensor, batch: AttackBatch) -> Tensor:
         """Images ``(N, 3, H, W)`` randomly transformed for one step, with the batch's random numbers."""
         draw = batch.randomness.uniform_like(images.detach().new_empty(len(images), 4))
-        resized_at_all, scale, *place = draw.split(1, 1)
-        chosen = resized_at_all < self.probability
-        # Elsewhere, to ask would mean to wait for the device.
-        if chosen.is_cpu and not chosen.any():
+        sides = torch.tensor(batch.layout.sizes, dtype=images.dtype).to(images.device, non_blocking=True).unsqueeze(2)
+        chosen, dense = draw[:, 0] < self.probability, batch.source.task.dense
+        if not chosen.is_cpu:
+            # To ask which would mean to wait for the device.
+            return torch.where(chosen.view(-1, 1, 1, 1), self._resized(images, sides, draw, dense), images)
+        at = chosen.nonzero().squeeze(1)
+        if len(at) == len(images):
+            return self._resized(images, sides, draw, dense)
+        if not len(at):
             return images
-        smallest, largest = self.scales
-        scale = smallest + (largest - smallest) * scale
-        sides = torch.tensor(batch.layout.sizes).to(images, non_blocking=True).split(1, 1)
-        down, across = (
-            self._resample(side, scale, where, canvas, batch.source.task.dense)
-            for side, where, canvas in zip(sides, place, images.shape[-2:])
-        )
-        resized = down[:, None] @ images @ across[:, None].mT
-        return torch.where(chosen[:, :, None, None], resized, images)
+        return images.index_copy(0, at, self._resized(images.index_select(0, at), sides[at], draw[at], dense))
 
-    def _resample(self, side: Tensor, scale: Tensor, place: Tensor, canvas: int, dense: bool) -> Tensor:
-        """``(N, canvas, canvas)``: resampling matrices for rows or columns; sides, scales and places are ``(N, 1)``."""
-        new = (side * scale).round().clamp(min=1)
+    def _resized(self, images: Tensor, sides: Tensor, draw: Tensor, dense: bool) -> Tensor:
+        """All images resized; ``sides`` are ``(N, 2, 1)``, and ``draw[:, 1:]`` decides on scale and place."""
+        smallest, largest = self.scales
+        new = (sides * (smallest + (largest - smallest) * draw[:, 1, None, None])).round().clamp(min=1)
+        place, (height, width) = draw[:, 2:, None], images.shape[-2:]
+        if height == width:
+            # Rows and columns at once take half as many operations.
+            both = self._resample(sides, new, place, height, dense)
+            down, across = both[:, :1], both[:, 1:]
+        else:
+            down, across = (
+                self._resample(sides[:, axis], new[:, axis], place[:, axis], canvas, dense)
+                for axis, canvas in ((slice(0, 1), height), (slice(1, 2), width))
+            )
+        return down @ images @ across.mT
+
+    def _resample(self, side: Tensor, new: Tensor, place: Tensor, canvas: int, dense: bool) -> Tensor:
+        """Resampling matrices for rows or columns, ``(..., canvas, canvas)``; sides and places are ``(..., 1)``."""
         if dense:
-            between = max(1, math.ceil(canvas * self.scales[1]))
-            there = interpolation(side, new, torch.zeros_like(side), canvas, between)
-            back = interpolation(new, side, torch.zeros_like(side), between, canvas)
-            return back @ there
+            between, origin = max(1, math.ceil(canvas * self.scales[1])), torch.zeros_like(side)
+            there = interpolation(side, new, origin, new, canvas, between)
+            return interpolation(new, side, origin, side, between, canvas) @ there
         room = (side - new).abs()
         # A draw just below 1 can be rounded up by the product.
         offset = (place * (room + 1)).floor().minimum(room) * (side - new).sign()
-        matrix = interpolation(side, new, offset, canvas, canvas)
-        row = torch.arange(canvas, device=side.device)
-        return matrix * (row < side).unsqueeze(2)
+        return interpolation(side, new, offset, (offset + new).minimum(side), canvas, canvas)
 
 
-def interpolation(old: Tensor, new: Tensor, offset: Tensor, columns: int, rows: int) -> Tensor:
+def interpolation(old: Tensor, new: Tensor, offset: Tensor, end: Tensor, columns: int, rows: int) -> Tensor:
     """Bilinear resizing of rows or columns as one matrix per image, which avoids a loop over images.
 
     Args:
-        old: ``(N, 1)`` lengths of the lines, at most ``columns``.
-        new: ``(N, 1)`` lengths after resizing.
-        offset: ``(N, 1)`` positions at which the resized lines begin; may be negative.
+        old: ``(..., 1)`` lengths of the lines, at most ``columns``.
+        new: ``(..., 1)`` lengths after resizing.
+        offset: ``(..., 1)`` positions at which the resized lines begin; may be negative.
+        end: ``(..., 1)`` positions behind the last value that is kept.
         columns: length of the lines including padding.
         rows: length of the result, which is zero outside the resized line.
 
     Returns:
-        ``(N, rows, columns)``.
+        ``(..., rows, columns)``.
     """
     row = torch.arange(rows, device=old.device, dtype=old.dtype)
-    column = torch.arange(columns, device=old.device, dtype=old.dtype)
+    column = row if columns == rows else torch.arange(columns, device=old.device, dtype=old.dtype)
     # Values beyond the centre of the outermost pixel are replicated.
     position = ((row - offset + 0.5) * (old / new) - 0.5).clamp(min=0).minimum(old - 1)
-    weight = (1 - (position[:, :, None] - column).abs()).clamp(min=0)
-    inside = (row >= offset) & (row < offset + new)
-    return weight * inside[:, :, None]
+    # One position before the first value, where its weight and those of all others are zero.
+    position = position.masked_fill((row < offset) | (row >= end), -1)
+    return (1 - (position.unsqueeze(-1) - column).abs_()).clamp_(min=0)

@@ -57,6 +57,18 @@ def test_a_classifier_is_shown_a_resized_image_on_a_frame(scales, make_images):
         assert len({round(draws_of(seed)[1], 3) for seed in seeds}) == 12
 
 
+@pytest.mark.parametrize('shape', [(20, 17), (16, 16)])
+def test_only_chosen_images_are_resized_and_all_have_their_gradient(shape, make_images):
+    images, seeds = make_images(6, 3, *shape).requires_grad_(), list(range(6))
+    result, _ = shown(images, seeds, probability=0.5, scales=(0.5, 1.5))
+    alone = [shown(image[None], [seed], probability=0.5, scales=(0.5, 1.5))[0] for image, seed in zip(images, seeds)]
+    chosen = [draws_of(seed)[0] < 0.5 for seed in seeds]
+    assert [not torch.equal(*pair) for pair in zip(result, images)] == chosen and 0 < sum(chosen) < 6
+    torch.testing.assert_close(result, torch.cat(alone))
+    (gradient,) = torch.autograd.grad(result.square().sum(), images)
+    torch.testing.assert_close(gradient, torch.autograd.grad(torch.cat(alone).square().sum(), images)[0])
+
+
 @pytest.mark.parametrize('scales', [(0.5, 1.0), (0.8, 1.3)])
 def test_in_a_dense_task_every_pixel_stays_in_its_place(scales, make_images):
     images, seeds = [make_images(3, 20, 17, seed=seed) for seed in range(6)], list(range(6))
