@@ -6,12 +6,13 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.model import ExponentialMovingAverage, StochasticWeightAverage
+from torch import nn
 from torch.nn import DataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from mmadvdefense.attacks import AttackSource
 from mmadvdefense.errors import UsageError
-from mmadvdefense.models import build_model, host_model, host_scope, read_config, unwrap
+from mmadvdefense.models import all_modules, build_model, host_model, host_scope, read_config, unwrap
 from mmadvdefense.tasks import task_of
 from mmadvdefense.threats import build_source
 
@@ -77,3 +78,11 @@ def test_scope_of_a_config():
     assert scope('ImageClassifier') == 'mmengine' and host_scope(Config({})) == 'mmengine'
     augmented = Config(dict(model=dict(type='AverageClsScoreTTA', module=dict(type=ImageClassifier))))
     assert host_model(augmented) is augmented.model.module and host_scope(augmented) == 'mmpretrain'
+
+
+def test_all_modules_are_those_that_torch_finds():
+    shared = nn.Linear(1, 1)
+    model = nn.Sequential(shared, nn.ModuleList([nn.Sequential(shared, nn.ReLU()), nn.Identity()]))
+    model.register_module('empty', None)
+    found = all_modules(model)
+    assert found[0] is model and len(found) == 6 and set(found) == set(model.modules())

@@ -10,7 +10,7 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from ..models import unwrap
+from ..models import all_modules, unwrap
 from ..pixels import Pixels, swap_channels
 from ..randomness import Randomness
 from ..tasks import FeatureTap, Task, task_of
@@ -84,10 +84,9 @@ class AttackSource:
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
         """Set eval mode and disable parameter gradients; on exit, restore every training flag and ``requires_grad``."""
-        modules = list(self.model.modules())
+        modules = all_modules(self.model)
         training = [module for module in modules if module.training]
-        # ``parameters()`` would go through the modules again, at every run of an attack.
-        owned = (parameter for module in modules for parameter in module._parameters.values())
+        owned = [parameter for module in modules for parameter in module._parameters.values()]
         tracked = [parameter for parameter in owned if parameter is not None and parameter.requires_grad]
         for module in training:
             module.training = False
