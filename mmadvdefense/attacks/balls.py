@@ -66,7 +66,7 @@ class LinfBall(Ball):
         return (clean - self.eps).clamp_(min=0), (clean + self.eps).clamp_(max=PIXEL_MAX)
 
     def random_delta(self, clean: Tensor, randomness: Randomness) -> Tensor:
-        return (randomness.uniform_like(clean) * 2 - 1) * self.eps
+        return randomness.uniform_like(clean).mul_(2).sub_(1) * self.eps
 
     def steepest(self, gradient: Tensor) -> Tensor:
         return gradient.sign()

@@ -17,6 +17,7 @@ from ..registry import ATTACKS, OBJECTIVES, build_as_configured, find_class, nam
 from ..validation import did_you_mean
 from .balls import BALLS, Ball
 from .batch import AttackBatch
+from .finite import known_finite
 from .source import AttackSource, CleanReference
 from .targets import check_target_class, target_choice
 
@@ -111,7 +112,8 @@ class Attack(ABC):
             raise UsageError(f'{type(self).__name__} needs gradients, but this attacker can only query outputs')
         if source.eot_samples > 1 and not self.supports_eot:
             raise UsageError(f'{type(self).__name__} does not average its gradient over samples of a random defense')
-        check_target_class(type(self).__name__, self.targeted, source.task.num_classes)
+        if self.targeted:
+            check_target_class(type(self).__name__, self.targeted, source.task.num_classes)
 
     def describe(self) -> str:
         """The attack with its budget, as shown in tables: ``'PGD (L-inf 8, 10 steps)'``."""
@@ -198,15 +200,17 @@ class Attack(ABC):
             batch = AttackBatch(source, samples, reference, randomness, clean, layout)
             batch.target = self.choose_targets(batch)
             adversarial = self.perturb(batch).detach()
-        rise = batch.rise.where(batch.rise.isfinite(), torch.nan)
+        # NaN if it is infinite.
+        rise = batch.rise + batch.rise * 0
         return AttackResult(unstack(self._inside(adversarial, batch), layout), batch.queries, batch.nonfinite, rise)
 
     def _inside(self, images: Tensor, batch: AttackBatch) -> Tensor:
         """Project into the ball and the pixel range; non-finite values are replaced by those of the clean image."""
-        # NaN where an image is not finite, which ``isfinite`` needs four passes to tell.
-        zeros = images * 0
-        batch.nonfinite += zeros.flatten(1).sum(1).isnan()
-        images = batch.clean.where(zeros.isnan(), images)
+        if not known_finite(images):
+            # NaN where an image is not finite, which ``isfinite`` needs four passes to tell.
+            zeros = images * 0
+            batch.nonfinite += zeros.flatten(1).sum(1).isnan()
+            images = batch.clean.where(zeros.isnan(), images)
         ball = self.ball_around(batch)
         images = images.clamp(0, PIXEL_MAX) if ball is None else ball.project(images, batch.clean)
         return images if batch.mask is None else images * batch.mask

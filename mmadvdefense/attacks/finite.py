@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import torch
@@ -35,9 +36,20 @@ def _guarded(images: Tensor, counts: Tensor) -> Tensor:
     return images
 
 
+def known_finite(values: Tensor) -> bool:
+    """Whether all values are known to be finite; False on a device where to ask would mean to wait for it.
+
+    No sum with NaN or infinity in it is finite. That of finite values can overflow, so False does not mean that some
+    are not finite.
+    """
+    return values.is_cpu and math.isfinite(values.sum())
+
+
 def _finite(counts: Tensor, gradient: Tensor) -> Tensor:
+    # Attacks combine it with images in the usual layout, which takes long if that of a model differs.
+    if known_finite(gradient):
+        return gradient.contiguous()
     # Zero times a number is NaN if the number is not finite, and so is the sum. ``isfinite`` makes four passes.
     spoilt = gradient.mul(0).sum((1, 2, 3)).isnan()
     counts += spoilt if len(spoilt) == len(counts) else spoilt.view(-1, len(counts)).sum(0)
-    # Attacks combine it with images in the usual layout, which takes long if that of a model differs.
     return gradient.nan_to_num(0, 0, 0).contiguous()

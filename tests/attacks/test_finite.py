@@ -133,6 +133,13 @@ def test_the_gradient_by_hand():
     assert with_finite_gradient(images.detach(), counts).grad_fn is None
 
 
+def test_a_gradient_whose_sum_overflows_is_left_alone():
+    images, counts = torch.ones(2, 3, 1, 1, requires_grad=True), torch.zeros(2, dtype=torch.int64)
+    (gradient,) = torch.autograd.grad((3e38 * with_finite_gradient(images, counts)).sum(), images)
+    assert gradient.eq(3e38).all() and not gradient.sum().isfinite()
+    assert counts.tolist() == [0, 0]
+
+
 @ATTACKS.register_module(force=True)
 class GivesNaN(Attack):
     """Returns what no attack should."""

@@ -193,8 +193,8 @@ class GradientAttack(Attack):
         clean = batch.clean
         start = self._start(batch)
         project = self.ball.projection(clean)
-        # The clean images themselves must not be overwritten.
-        adversarial = start if start is clean else self.ball.project(start, clean)
+        # A start may belong to someone else, and the clean images are inside anyway.
+        adversarial = start if start is clean else project(start.clone())
         state: dict[str, Any] = {'mask': batch.mask}
         seen_by = views(batch, self.objective)
         climb = Climb(seen_by)
