@@ -25,8 +25,8 @@ class _PatchDiscriminator(nn.Module):
             if 0 < index <= num_layers:
                 layer.append(nn.InstanceNorm2d(next_width))
             if index <= num_layers:
-                # In place, since nothing reads what is before it: its memory is that of four passes in a step.
-                layer.append(nn.LeakyReLU(0.2, inplace=True))
+                # Not in-place: feature matching uses every layer's output.
+                layer.append(nn.LeakyReLU(0.2))
             self.layers.append(nn.Sequential(*layer))
 
     def forward(self, x: Tensor) -> list[Tensor]:

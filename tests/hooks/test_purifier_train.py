@@ -405,8 +405,8 @@ def test_checkpoints_that_do_not_fit(train, tmp_path, target_checkpoint):
             r'GAN or feature-matching term.*discriminator=dict\(type=',
         ),
         ({'hook': dict(attack=dict(type='FGSM', eps=-1))}, ValueError, 'FGSM: eps .* must be >= 0, got -1'),
-        ({'hook': dict(attack=dict(type='BIM', eps=8, steps=2))}, ValueError, 'BIM: step_size'),
-        ({'hook': dict(attack=dict(type='BIM', eps=8, step_size=2))}, ValueError, 'BIM: steps'),
+        ({'hook': dict(attack=dict(type='BIM', eps=8, steps=2))}, ValueError, 'BIM: give step_size'),
+        ({'hook': dict(attack=dict(type='BIM', eps=8, step_size=2))}, ValueError, 'BIM: give steps'),
         ({'hook': dict(attack=dict(type='BIMM', eps=8))}, ValueError, "unknown attack 'BIMM'; did you mean BIM"),
         (
             {'hook': dict(feature_layer='backbone.layer4')},

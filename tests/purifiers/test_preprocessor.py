@@ -69,7 +69,7 @@ def test_takes_the_arguments_of_the_native_preprocessor(images):
     assert ours['inputs'].shape == (4, 3, 20, 20)
     assert torch.allclose(ours['inputs'], expected['inputs'], atol=1e-5)
     assert purifier.native.to_onehot
-    with pytest.raises(TypeError, match='no_such_argument'):
+    with pytest.raises(ValueError, match="takes no 'no_such_argument', and neither does ClsDataPreprocessor"):
         build(no_such_argument=1)
 
 

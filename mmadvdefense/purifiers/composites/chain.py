@@ -55,7 +55,7 @@ class PurifierChain(CompositePurifier):
                 raise UsageError(f'PurifierChain: purifiers[{index}] ({name}) has {setting}, a setting of the chain')
         try:
             return MODELS.build({'channel_order': self.channel_order, **config, 'native_type': NO_PREPROCESSOR})
-        except TypeError as error:
+        except (TypeError, UsageError) as error:
             raise UsageError(f'PurifierChain: purifiers[{index}] ({name}): {error}') from error
 
     def purify(self, images: Pixels, randomness: Randomness) -> Pixels:

@@ -234,7 +234,7 @@ def test_the_form_is_in_the_name_of_the_row():
         (dict(type='CarliniWagnerBounded', eps=8, step_size=2, steps=5, learning_rate=0.1), 'Bounded: .*learning_rate'),
         (dict(type='CarliniWagnerBounded', eps=8, step_size=2, steps=5, binary_search_steps=9), 'binary_search_steps'),
         (dict(norm='linf'), "takes no norm='linf'; PGD on its margin"),
-        (dict(type='CarliniWagnerBounded', eps=8, steps=5), 'CarliniWagnerBounded: step_size .* got None'),
+        (dict(type='CarliniWagnerBounded', eps=8, steps=5), 'CarliniWagnerBounded: give step_size'),
         (dict(steps=0), 'CarliniWagner: steps must be an integer >= 1, got 0'),
         (dict(binary_search_steps=0), 'binary_search_steps .* got 0'),
         (dict(initial_const=0), 'initial_const must be > 0, got 0'),
