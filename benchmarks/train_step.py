@@ -71,7 +71,8 @@ def build_runner(
     runner.model.init_weights()
     dataset, task = runner.train_dataloader.dataset, task_of(runner.model)
     dataset.num_classes = task.num_classes
-    dataset.ignore_index = getattr(task, 'ignore_index', dataset.ignore_index)
+    if (ignored := getattr(task, 'ignore_index', None)) is not None:
+        dataset.ignore_index = ignored
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     runner.optim_wrapper.initialize_count_status(runner.model, 0, 1 << 30)
     hook = next(hook for hook in runner.hooks if isinstance(hook, PurifierTrainHook))

@@ -1,8 +1,12 @@
 """What a training step runs, and how often: the cost that the design promises."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from mmengine.config import Config
 
+ROOT = Path(__file__).parents[2]
 KL = dict(type='PGD', eps=8, step_size=2, steps=3, random_start='normal', objective='kl')
 PLAIN = dict(type='BIM', eps=8, step_size=2, steps=2)
 TASK_LOSS = dict(type='PGD', eps=8, step_size=2, steps=2, objective='task_loss')
@@ -99,3 +103,14 @@ def test_a_stage_excludes_the_stages_inside_it(train_step_benchmark, monkeypatch
     assert probe.seconds['reference'] == [3.0]
     assert probe.seconds['attack'] == [2.0 + 4.0]
     assert probe.seconds['step'] == [1.0 + 5.0]
+
+
+@pytest.mark.parametrize('config', ['light_pspnet_camvid_align', 'light_ssd_bccd_align'])
+def test_a_step_of_a_dense_model(config, train_step_benchmark, tmp_path):
+    """Its synthetic annotations suit the model: CamVid ignores class 11, and detectors ignore none."""
+    settings = Config.fromfile(ROOT / 'configs' / 'defense' / f'{config}.py')
+    runner, hook = train_step_benchmark.build_runner(settings, (64, 96), 2, 'cpu', str(tmp_path))
+    losses = train_step_benchmark.train_step(
+        runner, hook, next(train_step_benchmark.batches(runner)), 0, train_step_benchmark.StepProbe()
+    )
+    assert losses['loss'] > 0
