@@ -2,7 +2,7 @@
 
 from ..saving import AtomicLocalBackend, save_file_atomically, write_json
 from .comparison import PREPROCESSOR, LoadReport, compare_state_dict
-from .loading import CheckpointMismatch, check_state_dict, keep_own, load_target, state_dict_of
+from .loading import CheckpointMismatch, check_loaded, check_state_dict, keep_own, load_target, state_dict_of
 from .part import load_part
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     'AtomicLocalBackend',
     'CheckpointMismatch',
     'LoadReport',
+    'check_loaded',
     'check_state_dict',
     'compare_state_dict',
     'keep_own',

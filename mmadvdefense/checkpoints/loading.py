@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Mapping, MutableMapping, Optional, Sequence
 
-from mmengine.runner import CheckpointLoader
+from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 
 from .. import compat
@@ -58,6 +58,16 @@ def check_state_dict(
         model, report, list(tensors_to_fill(model, ignore)), list(offered_tensors(state_dict, ignore)), source
     )
     return report
+
+
+def check_loaded(runner: Runner, state_dict: Mapping[str, Any], ignore: Sequence[str] = PREPROCESSOR) -> None:
+    """:func:`check_state_dict` of the checkpoint that a runner is loading; what it fills goes into the log.
+
+    Raises:
+        CheckpointMismatch: From :func:`check_state_dict`; the message names the file.
+    """
+    source = runner.cfg.get('load_from') or 'the checkpoint'
+    runner.logger.info(str(check_state_dict(runner.model, state_dict, ignore, source)))
 
 
 def keep_own(model: nn.Module, state_dict: MutableMapping[str, Any], prefix: str | Sequence[str]) -> bool:

@@ -12,7 +12,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from ..attacks import Attack, AttackSource, Randomness, build_attack, derive_seed
-from ..checkpoints import PREPROCESSOR, check_state_dict, keep_own, state_dict_of
+from ..checkpoints import PREPROCESSOR, check_loaded, keep_own, state_dict_of
 from ..errors import UsageError
 from ..models import unwrap
 from ..pipelines import normalizes
@@ -117,8 +117,7 @@ class AdversarialTrainingHook(AttackingHook):
         model = unwrap(runner.model)
         # A checkpoint of the model without denoising blocks has no weights for them.
         added = (DENOISING,) if keep_own(model, state, DENOISING) else ()
-        source = runner.cfg.get('load_from') or 'the checkpoint'
-        runner.logger.info(str(check_state_dict(model, state, (*PREPROCESSOR, *added), source)))
+        check_loaded(runner, state, (*PREPROCESSOR, *added))
         if self.objective.learns and not self.objective.restore(checkpoint.get(_KEY, {})):
             runner.logger.info('the checkpoint has nothing of these loss terms: what they learn starts anew')
 

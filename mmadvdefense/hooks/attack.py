@@ -13,7 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ..attacks import Attack, AttackSource, Candidate, WorstOf, attack_settings, build_attack, num_target_classes
 from ..attacks.balls import AREA
-from ..checkpoints import PREPROCESSOR, check_state_dict, keep_own, state_dict_of
+from ..checkpoints import PREPROCESSOR, check_loaded, keep_own, state_dict_of
 from ..errors import UnsupportedAttackError, UsageError
 from ..models import preprocessor_of, unwrap
 from ..pipelines import channel_order
@@ -119,8 +119,7 @@ class AttackHook(Hook):
         if not self.stages:
             return
         model, state = unwrap(runner.model), state_dict_of(checkpoint)
-        source = runner.cfg.get('load_from') or 'the checkpoint'
-        runner.logger.info(str(check_state_dict(model, state, source=source)))
+        check_loaded(runner, state)
         # The target's own checkpoint contains no purifier, which may come from an export.
         keep_own(model, state, PREPROCESSOR)
 

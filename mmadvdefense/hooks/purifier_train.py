@@ -11,7 +11,7 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from ..attacks import Attack, AttackSource, CleanReference, Randomness, derive_seed
-from ..checkpoints import PREPROCESSOR, check_state_dict, keep_own, state_dict_of
+from ..checkpoints import PREPROCESSOR, check_loaded, keep_own, state_dict_of
 from ..errors import UsageError
 from ..losses import PurifierLoss
 from ..models import unwrap
@@ -115,8 +115,7 @@ class PurifierTrainHook(AttackingHook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         model = unwrap(runner.model)
         state = state_dict_of(checkpoint)
-        source = runner.cfg.get('load_from') or 'the checkpoint'
-        runner.logger.info(str(check_state_dict(model, state, source=source)))
+        check_loaded(runner, state)
         # The target's own checkpoint contains no purifier.
         keep_own(model, state, PREPROCESSOR)
         self._checkpoint_loaded = True

@@ -254,11 +254,10 @@ def step_list(
         if not step_sizes or not all(size > 0 for size in step_sizes):
             raise UsageError(f'{name}: step_sizes are in pixels (0-255) and must be > 0, got {step_sizes}')
         return tuple(float(size) for size in step_sizes)
-    if steps is not None:
-        check_integer(name, steps=steps)
     if steps is None or step_size is None:
         missing = [word for word, value in (('steps', steps), ('step_size', step_size)) if value is None]
         raise UsageError(f'{name}: give {" and ".join(missing)}, such as steps=10 and step_size=2 (pixels, 0-255)')
+    check_integer(name, steps=steps)
     if not step_size > 0:
         raise UsageError(f'{name}: step_size is in pixels (0-255) and must be > 0, got {step_size}')
     return (float(step_size),) * int(steps)
