@@ -117,7 +117,8 @@ class GradientAttack(Attack):
 
     def details(self) -> list[str]:
         counts = ((self.num_targets, 'targets'), (self.restarts, 'restarts'))
-        return [*super().details(), *(f'{count} {what}' for count, what in counts if count > 1)]
+        smoothed = [f'gradient smoothed over {self.kernel_size} pixels'] if (self.kernel_size or 0) > 1 else []
+        return [*super().details(), *smoothed, *(f'{count} {what}' for count, what in counts if count > 1)]
 
     def scaled(self, share: float) -> GradientAttack:
         attack = copy.copy(self)

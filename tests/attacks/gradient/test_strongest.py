@@ -82,6 +82,8 @@ def test_more_restarts_are_never_worse(seeds, tiny_classifier, image_batch, run_
 
 def test_runs_are_told():
     assert build_attack(SETTINGS).describe() == 'PGD (L-inf 4, 3 steps)'
+    smoothed = build_attack({**SETTINGS, 'kernel_size': 3})
+    assert smoothed.describe() == 'PGD (L-inf 4, 3 steps, gradient smoothed over 3 pixels)'
     assert build_attack({**SETTINGS, 'restarts': 4}).describe() == 'PGD (L-inf 4, 3 steps, 4 restarts)'
     many = {**SETTINGS, 'restarts': 2, 'targeted': 'top_wrong', 'num_targets': 9}
     assert build_attack(many).describe() == 'PGD (L-inf 4, 3 steps, target class: top wrong, 9 targets, 2 restarts)'
