@@ -1,4 +1,4 @@
-"""The purifiers that come with this package, as checkpoints named ``zoo://NAME``."""
+"""The checkpoints that come with this package, named ``zoo://NAME``: purifiers, and a model to put them in front of."""
 
 from __future__ import annotations
 
@@ -27,11 +27,16 @@ def zoo_entries(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
     Raises:
         UsageError: if this installation has no zoo.
     """
-    if not (folder / 'metafile.yml').is_file():
-        raise UsageError(
-            f'this installation has no zoo, which should be in {folder}: install the wheel, or use a clone'
-        )
-    return _read(folder / 'metafile.yml')
+    return _receipts('purifiers', folder)
+
+
+def zoo_targets(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
+    """The receipts of the models that the zoo has purifiers for, by name, if their weights may be passed on.
+
+    Raises:
+        UsageError: if this installation has no zoo.
+    """
+    return _receipts('targets', folder)
 
 
 def zoo_entry(reference: str, folder: Path = FOLDER) -> dict[str, Any]:
@@ -44,24 +49,28 @@ def zoo_entry(reference: str, folder: Path = FOLDER) -> dict[str, Any]:
     Raises:
         UsageError: if there is no purifier of this name; the message lists similar names.
     """
-    name = reference.removeprefix(SCHEME).removesuffix('.pth')
-    entries = zoo_entries(folder)
+    name, entries = _name(reference), zoo_entries(folder)
     if name not in entries:
         raise UsageError(f'there is no purifier {name!r} in the zoo; {did_you_mean(name, entries)}')
     return entries[name]
 
 
 def zoo_file(reference: str, folder: Path = FOLDER) -> Path:
-    """The file of a purifier, with the content that its receipt states.
+    """The file of a purifier or of a model, with the content that its receipt states.
 
     Args:
-        reference: see :func:`zoo_entry`.
+        reference: ``'zoo://NAME'``.
         folder: of the zoo.
 
     Raises:
-        UsageError: from :func:`zoo_entry`; if the file is missing, or is not the one with that SHA-256.
+        UsageError: if there is nothing of this name, if the file is missing, or is not the one with that SHA-256; the
+            message lists similar names.
     """
-    entry = zoo_entry(reference, folder)
+    name = _name(reference)
+    entries = {**zoo_entries(folder), **zoo_targets(folder)}
+    if name not in entries:
+        raise UsageError(f'there is no {name!r} in the zoo; {did_you_mean(name, entries)}')
+    entry = entries[name]
     path = folder / f'{entry["name"]}.pth'
     remedy = f'restore it with `git checkout {path.name}` in {folder}, or reinstall the package'
     if not path.is_file():
@@ -86,6 +95,19 @@ def load_from_zoo(filename: str, map_location: Optional[Any] = None) -> dict[str
     return torch.load(zoo_file(filename), map_location=map_location, weights_only=True)
 
 
+def _name(reference: str) -> str:
+    return reference.removeprefix(SCHEME).removesuffix('.pth')
+
+
+def _receipts(kind: str, folder: Path) -> dict[str, dict[str, Any]]:
+    if not (folder / 'metafile.yml').is_file():
+        raise UsageError(
+            f'this installation has no zoo, which should be in {folder}: install the wheel, or use a clone'
+        )
+    return {entry['name']: entry for entry in _read(folder / 'metafile.yml').get(kind, ())}
+
+
 @functools.cache
-def _read(metafile: Path) -> dict[str, dict[str, Any]]:
-    return {entry['name']: entry for entry in load(str(metafile))['purifiers']}
+def _read(metafile: Path) -> dict[str, list[dict[str, Any]]]:
+    content: dict[str, list[dict[str, Any]]] = load(str(metafile))
+    return content

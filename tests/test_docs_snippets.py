@@ -111,6 +111,21 @@ def test_python_api(clone_after_demo, capsys):
     assert ((start - images).abs() == 8).float().mean() > 0.99
 
 
+def test_the_first_prediction(tmp_path, monkeypatch):
+    """README's own example, which needs neither data nor training, finds the cells."""
+    (block,) = [code for code in sources('README.md') if 'zoo://light_ssd_bccd' in code]
+    monkeypatch.chdir(tmp_path)
+    for name in ('configs', 'docs'):
+        (tmp_path / name).symlink_to(ROOT / name)
+    names: dict = {}
+    exec(block, names)
+    (found,) = names['results']['predictions']
+    labels = [label for label, score in zip(found['labels'], found['scores']) if score >= 0.3]
+    # 14 red cells, one white one and one platelet are annotated.
+    assert set(labels) == {0, 1, 2} and labels.count(1) == labels.count(2) == 1 and 9 <= labels.count(0) <= 14
+    assert (tmp_path / 'work_dirs' / 'cells' / 'vis' / 'blood_cells.jpg').is_file()
+
+
 def test_contributed_attack(tiny_classifier, image_batch):
     names = namespace('CONTRIBUTING.md')
     attack = build_attack(dict(type='SparseStep', eps=8, step_size=8, steps=1))

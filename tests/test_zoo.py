@@ -10,12 +10,14 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 import mmadvdefense  # noqa: F401  registers everything
+from mmadvdefense.model_spec import ModelSpec
 from mmadvdefense.networks import BottleneckGenerator, ClassCodeGenerator
 from mmadvdefense.training.purifier_config import purifier_config
 from mmadvdefense.training.recipes import complete_training
 
 ROOT = Path(__file__).parents[1]
-ENTRIES = yaml.safe_load((ROOT / 'zoo' / 'metafile.yml').read_text())['purifiers']
+METAFILE = yaml.safe_load((ROOT / 'zoo' / 'metafile.yml').read_text())
+ENTRIES, TARGETS = METAFILE['purifiers'], METAFILE['targets']
 CLASSIFIERS_ATTACKS = ('gray_box_pgd', 'gray_box_ti_pgd', 'adaptive_pgd_20')
 DENSE_ATTACKS = ('gray_box_bim', 'transfer', 'adaptive_bim')
 
@@ -25,7 +27,7 @@ def path_of(entry: dict) -> Path:
 
 
 def test_every_file_has_a_receipt():
-    assert {path_of(entry) for entry in ENTRIES} == set((ROOT / 'zoo').glob('*.pth'))
+    assert {path_of(entry) for entry in ENTRIES + TARGETS} == set((ROOT / 'zoo').glob('*.pth'))
 
 
 @pytest.mark.parametrize('entry', ENTRIES, ids=lambda entry: entry['name'])
@@ -46,6 +48,20 @@ def test_receipt(entry):
     # The claim is the lowest number: that of the attacker who knows the purifier stands beside the others.
     attacks = CLASSIFIERS_ATTACKS if config.default_scope == 'mmpretrain' else DENSE_ATTACKS
     assert {'clean', *attacks} <= entry['results'].keys()
+
+
+@pytest.mark.parametrize('entry', TARGETS, ids=lambda entry: entry['name'])
+def test_receipt_of_a_target(entry):
+    path = path_of(entry)
+    assert path.stat().st_size < 4e6
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == entry['sha256']
+    spec = ModelSpec(str(ROOT / entry['config']), f'zoo://{entry["name"]}')
+    spec.check_files()
+    model = spec.load()
+    assert sum(parameter.numel() for parameter in model.parameters()) == entry['parameters']
+    assert torch.load(path, weights_only=True)['meta']['iter'] == entry['iterations']
+    stem = Path(entry['config']).stem
+    assert [other for other in ENTRIES if Path(other['target']).stem == stem], 'a purifier for it'
 
 
 def build(entry: dict):
