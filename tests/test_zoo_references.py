@@ -9,11 +9,12 @@ import torch
 from mmengine.registry import MODELS
 from mmengine.runner import CheckpointLoader
 
+from mmadvdefense.compat import check_checkpoint
 from mmadvdefense.digests import file_digest, plain_settings
 from mmadvdefense.errors import UsageError
 from mmadvdefense.purifiers.trained import generator
 from mmadvdefense.purifiers.trained.export import load_purifier_export
-from mmadvdefense.zoo import FOLDER, local_file, zoo_entries, zoo_file
+from mmadvdefense.zoo import FOLDER, local_file, zoo_entries, zoo_entry, zoo_file, zoo_targets
 
 NAME = 'align_resnet20_cifar10'
 
@@ -51,10 +52,18 @@ def test_loads_like_the_file():
 
 
 def test_unknown_name_lists_near_ones():
-    message = r"no purifier 'align_resnet20_cifar' in the zoo; did you mean align_resnet20_cifar10, .* or .*\?$"
-    for load in (load_purifier_export, CheckpointLoader.load_checkpoint, plain_settings):
+    message = r"there is no 'align_resnet20_cifar' in the zoo; did you mean align_resnet20_cifar10, .* or .*\?$"
+    for load in (load_purifier_export, CheckpointLoader.load_checkpoint, check_checkpoint, plain_settings):
         with pytest.raises(UsageError, match=message):
             load('zoo://align_resnet20_cifar')
+
+
+@pytest.mark.parametrize('name', list(zoo_targets()))
+def test_a_model_is_no_purifier(name):
+    with pytest.raises(UsageError, match='is not a purifier export'):
+        load_purifier_export(f'zoo://{name}')
+    with pytest.raises(UsageError, match=f"there is no purifier '{name}' in the zoo"):
+        zoo_entry(f'zoo://{name}')
 
 
 def _in_front_of(native_type: str, name: str):
