@@ -201,8 +201,8 @@ def check_checkpoint(path: str | os.PathLike[str], trust: bool = False) -> None:
     """Check that a checkpoint can be loaded and holds nothing but data, before MMEngine loads it.
 
     Only the structure is read, which takes hardly any time or memory. Names of the zoo have a digest instead, and other
-    addresses with a scheme (``https://``, ``torchvision://``, ...) are left to MMEngine. Before torch 2.6, loading is not restricted, and only the existence
-    of the file is checked.
+    addresses with a scheme (``https://``, ``torchvision://``, ...) are left to MMEngine. Before torch 2.6, loading is
+    not restricted, and only the existence of the file is checked.
 
     Args:
         path: The checkpoint.

@@ -15,6 +15,7 @@ from _common import UsageError, add_common_arguments, load_config, require_check
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.device import get_device
+from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mmadvdefense import __version__
@@ -99,7 +100,7 @@ def find_checkpoint(config: Config, arguments: argparse.Namespace) -> str:
 def load_model(config: Config, path: str, trust: bool) -> nn.Module:
     """The model on its device, with the weights of the purifier if the checkpoint has some."""
     model = build_model(config)
-    state = state_dict_of(torch.load(path, map_location='cpu'), path)
+    state = state_dict_of(CheckpointLoader.load_checkpoint(path, map_location='cpu'), path)
     trained = any(name.removeprefix('module.').startswith(PREPROCESSOR) for name in state)
     with_purifier = trained and isinstance(preprocessor_of(model), GeneratorPurifier)
     load_target(model, path, trust, ignore=('data_preprocessor.discriminator.',) if with_purifier else PREPROCESSOR)

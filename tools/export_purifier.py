@@ -11,12 +11,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
 from _attack import add_attack_arguments, attack_config, craft, gray_box_crafter
 from _common import UsageError, add_common_arguments, load_config, require_checkpoint, run
 from _images import load_images
 from mmengine.config import Config
 from mmengine.registry import MODELS
+from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from mmadvdefense.apis.deployment import FORMATS, PixelGenerator, ProtectedScores, export_module, load_exported
@@ -90,7 +90,7 @@ def trained_purifier(config: Config, arguments: argparse.Namespace) -> Generator
 
 
 def load_purifier(purifier: GeneratorPurifier, path: str) -> None:
-    checkpoint = torch.load(path, map_location='cpu')
+    checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
     state = {
         name.removeprefix('module.').removeprefix(PREFIX): value
         for name, value in state_dict_of(checkpoint, path).items()

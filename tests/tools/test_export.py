@@ -72,6 +72,7 @@ test_dataloader = dict(num_workers=0, batch_size=4, dataset=dict(indices=4))
         'AlignPurifier is untrained': [config, tmp_path / 'untrained.pth'],
         'checkpoint not found: nowhere.pth': [config, 'nowhere.pth'],
         'purifier.pth holds no purifier': [config, out],
+        'zoo://light_ssd_bccd holds no purifier': [config, 'zoo://light_ssd_bccd'],
     }
     for message, arguments in cases.items():
         done = run_tool('export_purifier', *arguments, tmp_path / 'bad' / 'purifier.pth')
