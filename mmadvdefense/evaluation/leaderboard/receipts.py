@@ -44,7 +44,10 @@ def check_receipt(row: Row, root: Union[str, Path] = '.') -> None:
         if set(receipt.files) != set(exports(receipt.config)):
             raise UsageError(f'has digests of {sorted(receipt.files)}, but uses {sorted(exports(receipt.config))}')
         for name, digest in receipt.files.items():
-            found = file_digest(zoo_file(name))
+            try:
+                found = file_digest(zoo_file(name))
+            except UsageError as error:
+                raise UsageError(f'names {name}: {error}') from error
             if found != digest:
                 raise UsageError(
                     f'is of another {name}: its SHA-256 was {digest[:12]}... and is {found[:12]}...: run it again'

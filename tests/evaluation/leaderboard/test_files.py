@@ -97,7 +97,7 @@ def test_receipts(rows, clone):
     gone = {
         'data_preprocessor': {'type': 'AlignPurifier', 'init_cfg': {'type': 'Pretrained', 'checkpoint': 'zoo://gone'}}
     }
-    refused(align, "there is no purifier 'gone' in the zoo", config=gone, files={'zoo://gone': '0' * 64})
+    refused(align, "names zoo://gone: there is no 'gone' in the zoo", config=gone, files={'zoo://gone': '0' * 64})
     (clone / 'grid.py').write_text(text.replace('zoo://align_resnet20_cifar10', 'checkpoints/mine.pth'))
     gone['data_preprocessor']['init_cfg']['checkpoint'] = 'checkpoints/mine.pth'
     refused(align, 'uses checkpoints/mine.pth, which is not in the zoo', config=gone, files={})
