@@ -86,12 +86,20 @@ def require_checkpoint(path: str, what: str, trust: bool) -> None:
         raise UsageError(f'{what} not found: {path}') from error
 
 
+def _explained(error: Exception) -> str:
+    """The error's own words; those of a host that does not find a list of images are a number and a name."""
+    if not isinstance(error, FileNotFoundError) or error.errno is None:
+        return str(error)
+    where = '' if os.path.isabs(error.filename) else f' in {Path.cwd()}'
+    return f'there is no {error.filename}{where}: put what the config names there, or start where it is'
+
+
 def run(main: Callable[[], None]) -> None:
     """Show errors that explain themselves as one line, and any other with its traceback."""
     try:
         main()
     except (MMAdvDefenseError, OSError) as error:
-        sys.exit(f'error: {error}')
+        sys.exit(f'error: {_explained(error)}')
     except AssertionError as error:
         unreadable = _UNREADABLE.findall(str(error))
         if not unreadable:

@@ -103,6 +103,15 @@ def set_first_box(voc: Path, box: tuple) -> None:
         change_annotation(voc / 'Annotations' / f'{name}.xml', *corners)
 
 
+@pytest.mark.parametrize('stage', STAGES)
+def test_a_list_of_images_that_is_not_there(stage, voc, run):
+    missing = voc / 'ImageSets' / 'Main' / {'train': 'trainval.txt', 'test': 'test.txt'}[stage]
+    missing.unlink()
+    done = run(stage, 'det')
+    place = re.escape(f'{missing.relative_to(Path.cwd())} in {Path.cwd()}')
+    assert re.search(f'^error: there is no {place}: put what the config names there', done.error), done.error
+
+
 # --- objects --------------------------------------------------------------------------------------------------------
 
 
