@@ -52,7 +52,9 @@ def test_one_among_others_counts_as_its_attacks():
     attack = WorstOf([PGD, dict(type='WorstOf', attacks=[smoothed]), dict(type='FGSM', eps=4)])
     assert configs(attack) == [PGD, smoothed, dict(type='FGSM', eps=4)]
     assert attack.eps == 8
-    assert attack.describe() == 'worst of PGD (L-inf 8, 4 steps), FGSM (L-inf 4)'
+    pgd = 'PGD (L-inf 8, 4 steps{})'
+    both = f'{pgd.format("")}, {pgd.format(", gradient smoothed over 3 pixels")}'
+    assert attack.describe() == f'worst of {both}, FGSM (L-inf 4)'
 
 
 def test_what_it_needs_is_what_its_attacks_need():
