@@ -113,6 +113,7 @@ def test_python_api(clone_after_demo, capsys):
 
 def test_the_first_prediction(tmp_path, monkeypatch):
     """README's own example, which needs neither data nor training, finds the cells."""
+    pytest.importorskip('mmdet')
     (block,) = [code for code in sources('README.md') if 'zoo://light_ssd_bccd' in code]
     monkeypatch.chdir(tmp_path)
     for name in ('configs', 'docs'):
