@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 import mmadvdefense  # noqa: F401  registers everything
+from mmadvdefense.apis.quickstart import run as quickstart
 from mmadvdefense.model_spec import ModelSpec
 from mmadvdefense.networks import BottleneckGenerator, ClassCodeGenerator
 from mmadvdefense.training.purifier_config import purifier_config
@@ -28,6 +29,11 @@ def path_of(entry: dict) -> Path:
 
 def test_every_file_has_a_receipt():
     assert {path_of(entry) for entry in ENTRIES + TARGETS} == set((ROOT / 'zoo').glob('*.pth'))
+
+
+def test_a_quickstart_compares_with_the_shortest_training():
+    general = [entry['iterations'] for entry in ENTRIES if entry['name'].startswith('general')]
+    assert min(general) == quickstart._ENOUGH
 
 
 @pytest.mark.parametrize('entry', ENTRIES, ids=lambda entry: entry['name'])

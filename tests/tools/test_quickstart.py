@@ -45,8 +45,8 @@ def test_from_a_model_to_a_protected_one(run_tool, bare, target_checkpoint, tmp_
     assert {('none', 'gray-box', 'PGD'), ('purifier', 'gray-box', 'TI-PGD'), ('purifier', 'adaptive', 'PGD')} <= scored
     page = (folder / 'report.html').read_text()
     assert page.count('<img') >= 2 and 'http' not in re.sub(r'data:[^"]*|xmlns[^ >]*', '', page)
-    said = r'both: after (\d+) iterations, which are few: those of the zoo took 292 and more \(--minutes (\d+)\)'
-    iterations, minutes = map(int, re.search(said, done.out).groups())
+    said = r'after (\d+) iterations, which are few: the general ones of the zoo took 292 and more \(--minutes (\d+)\)'
+    iterations, minutes = map(int, re.search(rf'attacking both: {said}', done.out).groups())
     assert minutes == math.ceil(0.02 * 292 / iterations)
     assert torch.load(folder / 'purifier.pth', weights_only=True)['num_updates'] == iterations > 0
 

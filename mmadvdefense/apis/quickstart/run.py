@@ -33,7 +33,7 @@ from .stages import Stages
 _TRIAL, _FEWEST, _MOST = 2, 8, 200
 # Of the times of a grid's cells, in seconds.
 _RESOLUTION = 0.1
-# Iterations of the purifier of zoo/ with the fewest. After 41, the same in the making changed nothing yet.
+# The fewest iterations that a general purifier of zoo/ took. After 41, one for the same detector changed nothing yet.
 _ENOUGH = 292
 # Images per batch of a test, at most: attacks keep gradients.
 _BATCH = 50
@@ -164,7 +164,7 @@ class Quickstart:
         if iterations >= _ENOUGH:
             return ''
         minutes = math.ceil(self.seconds / 60 * _ENOUGH / max(iterations, 1))
-        return f', which are few: those of the zoo took {_ENOUGH} and more (--minutes {minutes})'
+        return f', which are few: the general ones of the zoo took {_ENOUGH} and more (--minutes {minutes})'
 
     @property
     def target(self) -> str:
