@@ -200,9 +200,9 @@ def _named_method(owner: Any, name: Any) -> Any:
 def check_checkpoint(path: str | os.PathLike[str], trust: bool = False) -> None:
     """Check that a checkpoint can be loaded and holds nothing but data, before MMEngine loads it.
 
-    Only the structure is read, which takes hardly any time or memory. Names of the zoo have a digest instead, and other
-    addresses with a scheme (``https://``, ``torchvision://``, ...) are left to MMEngine. Before torch 2.6, loading is
-    not restricted, and only the existence of the file is checked.
+    Only the structure is read, which takes hardly any time or memory. Addresses with a scheme (``https://``,
+    ``torchvision://``, ...) are left to MMEngine, all but ``zoo://``. Before torch 2.6, loading is not restricted, and
+    only the existence of the file is checked.
 
     Args:
         path: The checkpoint.
@@ -214,11 +214,9 @@ def check_checkpoint(path: str | os.PathLike[str], trust: bool = False) -> None:
         ValueError: If the file is not a checkpoint, or is damaged; from :func:`mmadvdefense.zoo.zoo_file`.
         CheckpointRefused: If it holds more than data and is not trusted.
     """
-    if os.fspath(path).startswith('zoo://'):
-        from .zoo import zoo_file
+    from .zoo import local_file
 
-        zoo_file(os.fspath(path))
-        return
+    path = local_file(path)
     if '://' in os.fspath(path):
         return
     path = Path(path).expanduser()
